@@ -62,13 +62,16 @@ public sealed class Timeline
         var byRank = spans.ToLookup(span => span.Rank);
         if (byRank.Count == 0 || byRank.Any(row => row.Key < 0 || row.Key >= schedule.RankCount))
             throw new ArgumentException($"expected spans of ranks 0 to {schedule.RankCount - 1}, found those of [{string.Join(", ", byRank.Select(row => row.Key))}]", nameof(spans));
-        ImmutableArray<ImmutableArray<ActionSpan>> rows =
-            [.. Enumerable.Range(0, schedule.RankCount).Select(rank => byRank[rank].OrderBy(span => span.Start).ThenBy(span => span.End).ToImmutableArray())];
+        ImmutableArray<ImmutableArray<ActionSpan>> rows = [.. Enumerable.Range(0, schedule.RankCount).Select(rank => InOrder(byRank[rank]))];
         return new Timeline(
             schedule, rows,
             start ?? rows.Where(row => !row.IsEmpty).Min(row => row[0].Start),
             end ?? rows.Where(row => !row.IsEmpty).Max(row => row[^1].End));
     }
+
+    // Spans without duration may share a start; the kinds of the step's end are numbered in their order.
+    private static ImmutableArray<ActionSpan> InOrder(IEnumerable<ActionSpan> row) =>
+        [.. row.OrderBy(span => span.Start).ThenBy(span => span.End).ThenBy(span => span.Action.Kind)];
 
     private ImmutableArray<RankUsage> MeasureUsage()
     {
