@@ -42,8 +42,14 @@ public static class ScheduleGrid
 
     private static string Title(Schedule schedule)
     {
-        var stages = schedule.StageCount == schedule.RankCount ? "" : $", {schedule.StageCount} stages";
-        return string.Create(CultureInfo.InvariantCulture, $"{schedule.Name}: {schedule.RankCount} ranks{stages}, {schedule.MicroBatchCount} micro-batches");
+        var stages = schedule.StageCount == schedule.RankCount ? "" : $", {Counted(schedule.StageCount, "stage")}";
+        return $"{schedule.Name}: {Counted(schedule.RankCount, "rank")}{stages}, {Counted(schedule.MicroBatchCount, "micro-batch")}";
+    }
+
+    private static string Counted(int count, string word)
+    {
+        var plural = word.EndsWith('h') ? "es" : "s";
+        return string.Create(CultureInfo.InvariantCulture, $"{count} {word}{(count == 1 ? "" : plural)}");
     }
 
     private static string Summary(Timeline timeline)

@@ -158,7 +158,7 @@ internal sealed class ScheduleProgress
     private string Missing(StageAction input) => $"it waits for {input} of rank {_schedule.RankOfStage[input.Stage]}";
 
     private string NoRoom(int receiver) =>
-        $"its output has no room: {_capacity} messages lie unread at stage {receiver} on rank {_schedule.RankOfStage[receiver]}";
+        $"its output has no room, since stage {receiver} on rank {_schedule.RankOfStage[receiver]} has not read the {_capacity} that its mailbox holds";
 
     private void WakeAll()
     {

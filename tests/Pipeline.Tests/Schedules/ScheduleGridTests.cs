@@ -35,7 +35,7 @@ public sealed class ScheduleGridTests
     [Fact]
     public void Fewer_micro_batches_than_ranks_are_drawn() => Assert.Equal(
         """
-        1f1b: 3 ranks, 1 micro-batches
+        1f1b: 3 ranks, 1 micro-batch
         rank 0  F0  .  .  .  .  .  . B0 --
         rank 1   . F0  .  .  . B0 --  .  .
         rank 2   .  . F0 B0 --  .  .  .  .

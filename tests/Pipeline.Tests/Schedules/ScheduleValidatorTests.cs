@@ -130,7 +130,7 @@ public sealed class ScheduleValidatorTests
         Assert.Empty(ScheduleValidator.Validate(schedule, new ScheduleLimits(2, [2, 2])));
         Assert.Equal(2, ScheduleValidator.RequiredMailboxCapacity(schedule));
         var problem = ScheduleValidator.Validate(schedule, new ScheduleLimits(1, [2, 2]))[0];
-        Assert.Equal("rank 0, action 2: blocked before 0F1: its output has no room: 1 messages lie unread at stage 1 on rank 1", problem.ToString());
+        Assert.Equal("rank 0, action 2: blocked before 0F1: its output has no room, since stage 1 on rank 1 has not read the 1 that its mailbox holds", problem.ToString());
     }
 
     [Fact]
