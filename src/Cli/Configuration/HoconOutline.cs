@@ -4,10 +4,13 @@ namespace Pipeline.Cli.Configuration;
 
 /// <summary>
 /// The skeleton of a HOCON text: at which line each key stands, and where the text breaks off or is unbalanced. It reads no
-/// values: those come from Akka's parser, which however takes a truncated text without complaint and knows no lines.
+/// values: those come from Akka's parser, which however takes a truncated text without complaint, knows no lines, and never
+/// returns from some malformed ones (<c>+:+ .[ $][]:</c>). What HOCON forbids outside of quotes is therefore refused here.
 /// </summary>
 internal sealed class HoconOutline
 {
+    private const string NeedsQuotes = "$[]:={}`^?!@*&\\";
+
     private readonly string text;
     private readonly Dictionary<string, int> lines = new(StringComparer.Ordinal);
     private readonly List<(int Line, string Sentence)> faults = [];
@@ -106,16 +109,20 @@ internal sealed class HoconOutline
             return;
         }
 
-        if (Current == '+') Advance();
-        if (Current == '{') OpenSection(key.Trim());
-        else if (Current is '=' or ':') ScanValue(key.Trim(), startLine);
-        else faults.Add((startLine, $"The key '{key.Trim()}' has no value: expected '{key.Trim()} = VALUE'."));
+        key = key.Trim();
+        if (!IsKey(key)) Break(startLine, $"Expected a key such as model.layers, found '{key}'.");
+        else if (Current == '{') OpenSection(key);
+        else if (Current is '=' or ':') ScanValue(key, startLine);
+        else faults.Add((startLine, $"The key '{key}' has no value: expected '{key} = VALUE'."));
     }
+
+    private static bool IsKey(string key) =>
+        key.Length > 0 && key.Split('.').All(word => word.Length > 0 && word.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_'));
 
     private string ReadKey()
     {
         StringBuilder key = new();
-        while (!AtEnd && Current is not ('=' or ':' or '{' or '}' or '\n' or ',') && !(Current == '+' && text.AsSpan(position).StartsWith("+=")))
+        while (!AtEnd && Current is not ('=' or ':' or '{' or '}' or '\n' or ',') && !AtComment)
         {
             if (Current != '"')
             {
@@ -147,17 +154,11 @@ internal sealed class HoconOutline
 
     private void ScanList()
     {
-        var (startLine, depth) = (line, 0);
-        while (!AtEnd)
+        var startLine = line;
+        Advance();
+        while (SkipBlank() && Current != ']')
         {
-            if (AtComment) while (!AtEnd && Current != '\n') Advance();
-            else if (Current == '"' && !SkipQuoted()) return;
-            else if (Current != '"')
-            {
-                if (Current == '[') depth++;
-                if (Current == ']' && --depth == 0) break;
-                if (!AtEnd) Advance();
-            }
+            if (!ScanPiece()) return;
         }
 
         if (AtEnd) Break(startLine, "The text ends inside the list opened here ('[' without ']'): it is truncated, or a bracket is missing.");
@@ -168,19 +169,24 @@ internal sealed class HoconOutline
     {
         while (!AtEnd && Current is not ('\n' or ',' or '}') && !AtComment)
         {
-            if (Current == '"')
-            {
-                if (!SkipQuoted()) return;
-            }
-            else if (Current == '{' || (Current == '$' && text.AsSpan(position).StartsWith("${")))
-            {
-                Break(line, Current == '$'
-                    ? "A substitution ${…} is not supported: write the value itself, or set it with PIPELINE__SECTION__KEY in the environment."
-                    : "Unexpected '{' within a value: a section is written 'key { … }', a text with braces in quotes.");
-                return;
-            }
-            else Advance();
+            if (!ScanPiece()) return;
         }
+    }
+
+    /// <summary>Skips one character of a value, or one quoted text; false, with a fault, where HOCON forbids it.</summary>
+    private bool ScanPiece()
+    {
+        if (Current == '"') return SkipQuoted();
+        if (!NeedsQuotes.Contains(Current, StringComparison.Ordinal))
+        {
+            Advance();
+            return true;
+        }
+
+        Break(line, text.AsSpan(position).StartsWith("${")
+            ? "A substitution ${…} is not supported: write the value itself, or set it with PIPELINE__SECTION__KEY in the environment."
+            : $"Unexpected '{Current}' within a value: a text that holds it is written in quotes, a section as 'key {{ … }}'.");
+        return false;
     }
 
     /// <summary>Skips a quoted text, single or triple; false, with a fault, where it never ends.</summary>

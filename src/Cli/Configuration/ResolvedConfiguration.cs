@@ -31,6 +31,17 @@ public sealed class ResolvedConfiguration
     /// <summary>The value of a whole-number key as an int; its range must allow that.</summary>
     public int Count(WholeNumberSetting setting) => checked((int)Get(setting));
 
+    /// <summary>The value of a key as HOCON.</summary>
+    public string TextOf(Setting setting) => values[setting].Text;
+
+    /// <summary>The same configuration with another value of one key.</summary>
+    internal ResolvedConfiguration With<T>(Setting<T> setting, T value, Origin origin) =>
+        new(new Dictionary<Setting, ResolvedValue>(values) { [setting] = new(setting, value, origin) });
+
+    /// <summary>The same configuration with a value where the key was null.</summary>
+    internal ResolvedConfiguration WithChoice(Setting<long?> setting, long value, Origin origin) =>
+        Get(setting) is null ? With(setting, value, origin) : this;
+
     /// <summary>Where the value of a key came from.</summary>
     public Origin OriginOf(Setting setting) => values[setting].Origin;
 }

@@ -1,3 +1,6 @@
+using Pipeline.Model;
+using Pipeline.Model.Training;
+
 namespace Pipeline.Cli.Configuration;
 
 /// <summary>Everything that a run needs to know, bound once from the resolved configuration and never changed.</summary>
@@ -14,6 +17,12 @@ public sealed record RunSettings
 
     /// <summary>Where tensors live: <c>cpu</c> or <c>cuda:N</c>.</summary>
     public required string Device { get; init; }
+
+    /// <summary>The shape of the model.</summary>
+    public required ModelSettings Model { get; init; }
+
+    /// <summary>AdamW and its schedule.</summary>
+    public required OptimizerSettings Optimizer { get; init; }
 
     /// <summary>The corpus.</summary>
     public required CorpusSettings Data { get; init; }
@@ -32,6 +41,15 @@ public sealed record RunSettings
 
     /// <summary>Threads within each stage.</summary>
     public required int ThreadsPerStage { get; init; }
+
+    /// <summary>The arithmetic of the stages, once precision is settled.</summary>
+    /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
+    public Precision Arithmetic() => Precision switch
+    {
+        PrecisionChoice.Fp32 => Pipeline.Model.Precision.Fp32,
+        PrecisionChoice.Bf16 => Pipeline.Model.Precision.Bf16,
+        _ => throw new InvalidOperationException("The precision is not settled yet."),
+    };
 }
 
 /// <summary>Where the text comes from and how it is cut.</summary>

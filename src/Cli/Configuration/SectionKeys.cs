@@ -1,3 +1,5 @@
+using Pipeline.Model;
+
 namespace Pipeline.Cli.Configuration;
 
 /// <summary>Keys of <c>pipeline.model</c>.</summary>
@@ -28,13 +30,15 @@ public static class ModelKeys
     public static readonly RealNumberSetting Dropout = new("model.dropout", new(0, 1, WithoutMaximum: true), "probability");
 
     /// <summary>Normalisation.</summary>
-    public static readonly ChoiceSetting<string> Norm = new("model.norm", ("layer", "layer"), ("rms", "rms"));
+    public static readonly ChoiceSetting<NormKind> Norm = new("model.norm", ("layer", NormKind.Layer), ("rms", NormKind.Rms));
 
     /// <summary>Position encoding.</summary>
-    public static readonly ChoiceSetting<string> Positions = new("model.positions", ("learned", "learned"), ("rope", "rope"));
+    public static readonly ChoiceSetting<PositionKind> Positions =
+        new("model.positions", ("learned", PositionKind.Learned), ("rope", PositionKind.Rope));
 
     /// <summary>Non-linearity of the MLP.</summary>
-    public static readonly ChoiceSetting<string> Activation = new("model.activation", ("gelu", "gelu"), ("swiglu", "swiglu"));
+    public static readonly ChoiceSetting<ActivationKind> Activation =
+        new("model.activation", ("gelu", ActivationKind.Gelu), ("swiglu", ActivationKind.SwiGlu));
 
     /// <summary>Whether products and layer norms have a bias.</summary>
     public static readonly FlagSetting Bias = new("model.bias");
@@ -136,7 +140,7 @@ public static class RunKeys
     public static readonly WholeNumberSetting Steps = new("run.steps", 1, 1_000_000_000, "steps") { ChangesOnResume = true };
 
     /// <summary>The run directory.</summary>
-    public static readonly OptionalSetting<string, string?> Directory = new(new TextSetting("run.directory", "the path of a folder")) { ChangesOnResume = true };
+    public static readonly OptionalSetting<string, string?> Directory = new(new TextSetting("run.directory", "the path of a folder"));
 
     /// <summary>Steps between evaluations.</summary>
     public static readonly WholeNumberSetting EvaluateEvery = Cadence("run.eval-every", "steps; 0 evaluates at the end only");

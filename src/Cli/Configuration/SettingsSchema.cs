@@ -59,10 +59,10 @@ public static partial class SettingsSchema
     public static readonly ChoiceSetting<string> Schedule = new("schedule.name", ("1f1b", "1f1b"), ("gpipe", "gpipe")) { ChangesOnResume = true };
 
     /// <summary>Micro-batches of a step.</summary>
-    public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 65_536, "micro-batches a step");
+    public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");
 
     /// <summary>Samples of a micro-batch.</summary>
-    public static readonly WholeNumberSetting MicroBatchSize = new("schedule.micro-batch-size", 1, 65_536, "samples a micro-batch");
+    public static readonly WholeNumberSetting MicroBatchSize = new("schedule.micro-batch-size", 1, 32_768, "samples a micro-batch");
 
     /// <summary>Transport of tensors between stages.</summary>
     public static readonly ChoiceSetting<LinkKind> Link =

@@ -41,14 +41,14 @@ public sealed class ChoiceSetting<T>(string path, params (string Word, T Value)[
         words.Length == 1 ? $"{words[0]}, so far the only choice" : $"one of {string.Join(", ", words)}";
 }
 
-/// <summary>Free text, with an optional test that it must pass.</summary>
+/// <summary>Free text without blanks around it (HOCON's parser drops them), with an optional test that it must pass.</summary>
 public sealed class TextSetting(string path, string expectation) : Setting<string>(path, expectation)
 {
     /// <summary>Whether a text is acceptable.</summary>
     public Func<string, bool> Accepts { get; init; } = text => text.Length > 0;
 
     internal override Reading Read(RawValue raw) =>
-        raw is { Text: { } text, IsNull: false } && Accepts(text) ? Reading.Of(text) : Reading.Unfit;
+        raw is { Text: { } text, IsNull: false } && Accepts(text.Trim()) ? Reading.Of(text.Trim()) : Reading.Unfit;
 
     internal override string Write(object? value) => Quote((string)value!);
 
