@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Pipeline.Model.Units;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Numerics;
@@ -35,11 +34,11 @@ internal static class NormalFill
 
     private static void Draw(Span<float> values, ulong key, long start, Initialization initialization)
     {
+        Span<float> four = stackalloc float[4];
         for (var index = 0; index < values.Length; index += 4)
         {
             var block = (ulong)(start + index) / 4;
             var (a, b, c, d) = Philox.Draw(key, (uint)block, (uint)(block >> 32), 0);
-            Span<float> four = stackalloc float[4];
             Pair(four, a, b, initialization);
             Pair(four[2..], c, d, initialization);
             four[..Math.Min(4, values.Length - index)].CopyTo(values[index..]);

@@ -1,6 +1,5 @@
 using Pipeline.Model.Numerics;
 using Pipeline.Model.Units;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Training;

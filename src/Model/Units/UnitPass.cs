@@ -1,5 +1,5 @@
 using Pipeline.Model.Layers;
-using TorchSharp;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -45,7 +45,7 @@ public sealed class UnitPass
     {
         var product = Mode == PassMode.Train
             ? LinearFunction.Apply(input, _state[weight], _context.Faults)
-            : nn.functional.linear(input, _state[weight].Weight);
+            : Products.Linear(input, _state[weight].Weight);
         return bias is null ? product : product.add(Parameter(bias).to_type(product.dtype));
     }
 
@@ -55,8 +55,11 @@ public sealed class UnitPass
         var state = _state[table];
         return Mode == PassMode.Train
             ? EmbeddingFunction.Apply(MicroBatch.Tokens, state, _context.Faults)
-            : nn.functional.embedding(MicroBatch.Tokens, state.Weight);
+            : EmbeddingFunction.Rows(MicroBatch.Tokens, state.Weight);
     }
+
+    /// <summary>GELU in its tanh form.</summary>
+    public Tensor Gelu(Tensor input) => GeluFunction.Apply(input, Mode == PassMode.Train, _context.Faults);
 
     /// <summary>The loss of a head: cross-entropy of hidden · weightᵀ against the targets, summed over tokens, fp64 scalar.</summary>
     /// <param name="hidden">[B, T, D].</param>

@@ -1,5 +1,4 @@
 using Pipeline.Model.Numerics;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;

@@ -1,0 +1,47 @@
+namespace Pipeline.Runs;
+
+/// <summary>A line of <c>metrics.jsonl</c>.</summary>
+/// <param name="Step">The committed step that it speaks of; the first is 1.</param>
+public abstract record MetricsLine(long Step);
+
+/// <summary>What one rank did during a step.</summary>
+/// <param name="Rank">The rank.</param>
+/// <param name="Busy">Seconds in which it computed.</param>
+/// <param name="Wait">Seconds in which it waited for input.</param>
+/// <param name="Bubble">Idle share of the step, 0 to 1.</param>
+public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble);
+
+/// <summary>A training step. Numbers that are not finite are kept as NaN and stand in the file as null.</summary>
+/// <param name="Step">The step.</param>
+public sealed record StepMetrics(long Step) : MetricsLine(Step)
+{
+    /// <summary>Mean loss per token, in nats.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>Global norm of the gradient before clipping.</summary>
+    public required double GradientNorm { get; init; }
+
+    /// <summary>Learning rate of the update.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>Tokens of this step.</summary>
+    public required long Tokens { get; init; }
+
+    /// <summary>Seconds of this step, completion to completion, without evaluation and saving.</summary>
+    public required double Seconds { get; init; }
+
+    /// <summary>Idle time ÷ (ranks × step time), 0 to 1.</summary>
+    public required double Bubble { get; init; }
+
+    /// <summary>One entry per rank.</summary>
+    public required IReadOnlyList<StageMetrics> Stages { get; init; }
+
+    /// <summary>Hash over weights and moments by unit, on the steps that have one; else null.</summary>
+    public IReadOnlyDictionary<string, string>? Digest { get; init; }
+}
+
+/// <summary>An evaluation on the held-out documents, after a step.</summary>
+/// <param name="Step">The step.</param>
+/// <param name="ValidationLoss">Mean loss per token, in nats.</param>
+/// <param name="BitsPerByte">The same per byte of text, in bits; comparable between tokenizers. Null where bytes are not known.</param>
+public sealed record EvaluationMetrics(long Step, double ValidationLoss, double? BitsPerByte) : MetricsLine(Step);

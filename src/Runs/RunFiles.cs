@@ -1,0 +1,47 @@
+namespace Pipeline.Runs;
+
+/// <summary>The names of everything in a run directory. Pure: it neither looks at the disk nor changes it.</summary>
+/// <param name="Folder">The run directory.</param>
+public sealed record RunFiles(string Folder)
+{
+    /// <summary>The resolved configuration, each value with its origin.</summary>
+    public string Configuration => In("config.conf");
+
+    /// <summary>One line per committed step or evaluation.</summary>
+    public string Metrics => In("metrics.jsonl");
+
+    /// <summary>Hashes of weights and moments, per tensor.</summary>
+    public string Digests => In("digests.jsonl");
+
+    /// <summary>Faults, recoveries, commands, audit.</summary>
+    public string Events => In("events.jsonl");
+
+    /// <summary>The loss curve.</summary>
+    public string LossPlot => In("loss.svg");
+
+    /// <summary>What each stage did in one step.</summary>
+    public string TimelinePlot => In("timeline.svg");
+
+    /// <summary>Spans of some steps, readable by Perfetto.</summary>
+    public string Trace => In("trace.json");
+
+    /// <summary>The folder that holds <c>step-N/</c>.</summary>
+    public string Checkpoints => In("checkpoints");
+
+    /// <summary>Text generated at the end.</summary>
+    public string Sample => In("sample.txt");
+
+    /// <summary>Where the running program listens; there only while it runs.</summary>
+    public string Endpoint => In("endpoint.json");
+
+    /// <summary>The file whose lock keeps a second program out.</summary>
+    internal string Lock => In("run.lock");
+
+    /// <summary>Who holds the lock.</summary>
+    internal string Owner => In("run.owner.json");
+
+    /// <summary>Whether a run has begun here.</summary>
+    public bool HoldRun() => File.Exists(Configuration) || File.Exists(Metrics) || Directory.Exists(Checkpoints);
+
+    private string In(string name) => Path.Combine(Folder, name);
+}
