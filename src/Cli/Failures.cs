@@ -1,4 +1,8 @@
+using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
+using Pipeline.Data;
+using Pipeline.Runs;
+using Pipeline.Schedules;
 
 namespace Pipeline.Cli;
 
@@ -19,7 +23,7 @@ internal static class Failures
 
     private static (int Code, bool IsForeseen) Judge(Exception failure) => failure switch
     {
-        ConfigurationException or UsageException => (ExitCode.Refused, true),
+        ConfigurationException or UsageException or DataException or ScheduleException or CheckpointException or RunException => (ExitCode.Refused, true),
         MachineException => (ExitCode.MachineLacks, true),
         IOException or UnauthorizedAccessException => (ExitCode.Refused, true),
         _ => (ExitCode.Failed, false),
