@@ -1,0 +1,43 @@
+using Pipeline.Model.Numerics;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Pipeline.Model.Layers;
+
+/// <summary>
+/// Scaled dot-product attention over heads, with the kernel that was measured to be the faster one: the fused kernel in fp32 (2 to 2.5
+/// times the plain products), plain products in bf16 (2.6 times the fused kernel) on a CPU; the fused kernel elsewhere.
+/// Where bf16 products are widened, attention is too.
+/// </summary>
+internal static class CausalAttention
+{
+    /// <summary>Causal attention of q, k, v [B, H, T, d] to themselves.</summary>
+    internal static Tensor Causal(Tensor query, Tensor key, Tensor value)
+    {
+        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value)).to_type(ScalarType.BFloat16);
+        if (query.device_type != DeviceType.CPU || query.dtype == ScalarType.Float32)
+            return nn.functional.scaled_dot_product_attention(query, key, value, is_casual: true);
+        var length = query.shape[2];
+        var mask = full([length, length], double.NegativeInfinity, query.dtype, query.device).triu_(1);
+        return Scored(query, key, value, mask);
+    }
+
+    /// <summary>Attention of the newest positions q [B, H, t, d] to all k, v [B, H, T, d], T ≥ t, causal among the newest.</summary>
+    internal static Tensor ToHistory(Tensor query, Tensor key, Tensor value)
+    {
+        if (Products.Widens(query)) return ToHistory(Wide(query), Wide(key), Wide(value)).to_type(ScalarType.BFloat16);
+        var (newest, all) = (query.shape[2], key.shape[2]);
+        if (newest == 1) return Scored(query, key, value, null);
+        var mask = full([newest, all], double.NegativeInfinity, query.dtype, query.device).triu_(1 + all - newest);
+        return Scored(query, key, value, mask);
+    }
+
+    private static Tensor Wide(Tensor tensor) => tensor.to_type(ScalarType.Float32);
+
+    private static Tensor Scored(Tensor query, Tensor key, Tensor value, Tensor? mask)
+    {
+        var scores = query.mul(1 / Math.Sqrt(query.shape[3])).matmul(key.transpose(2, 3));
+        if (mask is not null) scores = scores.add_(mask);
+        return nn.functional.softmax(scores, -1).matmul(value);
+    }
+}

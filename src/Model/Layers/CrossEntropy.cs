@@ -1,0 +1,71 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Pipeline.Model.Layers;
+
+/// <summary>
+/// Cross-entropy summed over rows of logits [N, V]. On a CPU in fp32 one pass of our own per row, while the row is in the cache: maximum,
+/// exponentials, their sum, and in place the gradient softmax − one-hot. Elsewhere tensor operations.
+/// </summary>
+internal static class CrossEntropy
+{
+    private const long PieceBytes = 1L << 30;
+
+    /// <summary>The loss as an fp64 scalar; with a gradient wanted the logits are overwritten by it.</summary>
+    internal static Tensor Of(Tensor logits, Tensor targets, bool wantsGradient)
+    {
+        using var guard = no_grad();
+        using var flat = targets.view(-1);
+        if (logits.device_type != DeviceType.CPU || logits.dtype != ScalarType.Float32) return OnDevice(logits, flat, wantsGradient);
+        var rowsAtOnce = Math.Max(1, PieceBytes / (4 * logits.shape[1]));
+        double loss = 0;
+        for (long start = 0; start < logits.shape[0]; start += rowsAtOnce)
+        {
+            var count = Math.Min(rowsAtOnce, logits.shape[0] - start);
+            using var piece = logits.narrow(0, start, count);
+            using var wanted = flat.narrow(0, start, count);
+            loss += OnCpu(MemoryMarshal.Cast<byte, float>(piece.bytes), MemoryMarshal.Cast<byte, long>(wanted.bytes), wantsGradient);
+        }
+
+        return tensor(loss, ScalarType.Float64);
+    }
+
+    private static double OnCpu(Span<float> logits, ReadOnlySpan<long> targets, bool wantsGradient)
+    {
+        var width = logits.Length / targets.Length;
+        double loss = 0;
+        for (var row = 0; row < targets.Length; row++)
+            loss += Row(logits.Slice(row * width, width), (int)targets[row], wantsGradient);
+        return loss;
+    }
+
+    private static double Row(Span<float> logits, int target, bool wantsGradient)
+    {
+        if ((uint)target >= (uint)logits.Length) throw new ArgumentOutOfRangeException(nameof(target), target, "Target outside the vocabulary.");
+        var wanted = logits[target];
+        var maximum = RowKernels.Maximum(logits);
+        var sum = RowKernels.ExponentialsInPlace(logits, maximum);
+        var loss = Math.Log(sum) + maximum - wanted;
+        if (!wantsGradient) return loss;
+        RowKernels.ScaleInPlace(logits, (float)(1 / sum));
+        logits[target] -= 1;
+        return loss;
+    }
+
+    private static Tensor OnDevice(Tensor logits, Tensor targets, bool wantsGradient)
+    {
+        using var scope = NewDisposeScope();
+        var wide = logits.dtype == ScalarType.Float64 ? logits : logits.to_type(ScalarType.Float32);
+        var logProbabilities = nn.functional.log_softmax(wide, 1);
+        var column = targets.unsqueeze(1);
+        var loss = logProbabilities.gather(1, column).sum(type: ScalarType.Float64).neg();
+        if (wantsGradient)
+        {
+            logits.copy_(logProbabilities.exp_());
+            logits.scatter_add_(1, column, full_like(column, -1, dtype: logits.dtype));
+        }
+
+        return loss.MoveToOuterDisposeScope();
+    }
+}

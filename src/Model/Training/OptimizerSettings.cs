@@ -1,0 +1,51 @@
+namespace Pipeline.Model.Training;
+
+/// <summary>AdamW (Loshchilov and Hutter 2019) with warm-up, cosine decay and clipping by the global norm.</summary>
+public sealed record OptimizerSettings
+{
+    /// <summary>Peak learning rate.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>The cosine ends at this share of the peak.</summary>
+    public double MinimumLearningRateRatio { get; init; } = 0.1;
+
+    /// <summary>Steps of linear warm-up.</summary>
+    public required int Warmup { get; init; }
+
+    /// <summary>Steps from the first to the end of the cosine.</summary>
+    public required int Horizon { get; init; }
+
+    /// <summary>Largest global gradient norm; 0 switches clipping off.</summary>
+    public double Clip { get; init; } = 1;
+
+    /// <summary>Decoupled decay, on matrices only.</summary>
+    public double WeightDecay { get; init; } = 0.1;
+
+    /// <summary>Decay of the first moment.</summary>
+    public double Beta1 { get; init; } = 0.9;
+
+    /// <summary>Decay of the second moment.</summary>
+    public double Beta2 { get; init; } = 0.95;
+
+    /// <summary>Added to the root of the second moment.</summary>
+    public double Epsilon { get; init; } = 1e-8;
+
+    /// <summary>Learning rate of a step, counted from 1: linear to the peak over the warm-up, then half a cosine, then flat.</summary>
+    public double LearningRateAt(long step)
+    {
+        if (step <= Warmup) return LearningRate * step / Warmup;
+        if (step >= Horizon) return LearningRate * MinimumLearningRateRatio;
+        var progress = (double)(step - Warmup) / (Horizon - Warmup);
+        var cosine = 0.5 * (1 + Math.Cos(Math.PI * progress));
+        return LearningRate * (MinimumLearningRateRatio + (1 - MinimumLearningRateRatio) * cosine);
+    }
+
+    /// <summary>Factor on the summed gradient: 1 ÷ tokens, and less when the mean gradient's norm exceeds <see cref="Clip"/>.</summary>
+    /// <param name="meanNorm">Global norm of the gradient divided by the token count.</param>
+    /// <param name="tokenCount">Tokens of the step.</param>
+    public double GradientFactor(double meanNorm, long tokenCount)
+    {
+        var factor = 1.0 / tokenCount;
+        return Clip > 0 && meanNorm > Clip ? factor * (Clip / meanNorm) : factor;
+    }
+}

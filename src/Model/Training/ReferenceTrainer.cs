@@ -1,0 +1,105 @@
+using Pipeline.Model.Units;
+
+namespace Pipeline.Model.Training;
+
+/// <summary>What one committed step amounted to.</summary>
+/// <param name="Step">Step, counted from 1.</param>
+/// <param name="Loss">Mean loss in nats per token.</param>
+/// <param name="GradientNorm">Global norm of the mean gradient, before clipping.</param>
+/// <param name="LearningRate">Learning rate used.</param>
+/// <param name="TokenCount">Tokens of the step.</param>
+public sealed record StepResult(long Step, double Loss, double GradientNorm, double LearningRate, long TokenCount);
+
+/// <summary>
+/// Trains the unsplit model in the calling thread: the oracle of every equality test. A pipeline must give the same bits in any layout.
+/// </summary>
+/// <param name="model">All units; the caller owns it.</param>
+/// <param name="source">Micro-batches by position.</param>
+/// <param name="settings">Optimizer.</param>
+public sealed class ReferenceTrainer(StageModel model, IBatchSource source, OptimizerSettings settings)
+{
+    /// <summary>Runs one step: every micro-batch in index order, tied sums, norm, clip, AdamW.</summary>
+    /// <exception cref="NonFiniteLossException">A micro-batch's loss, or the norm, is not finite; the weights are untouched.</exception>
+    public StepResult Step(long step)
+    {
+        double lossSum = 0;
+        long tokenCount = 0;
+        for (var index = 0; index < source.MicroBatchCount; index++)
+        {
+            using var microBatch = source.Training(step, index, model.Options.Device);
+            var pass = model.Forward(microBatch, null, PassMode.Train);
+            var loss = pass.LossSum();
+            if (!double.IsFinite(loss))
+            {
+                pass.Dispose();
+                model.ClearGradients();
+                throw new NonFiniteLossException(step, index, loss);
+            }
+
+            model.Backward(pass, null);
+            lossSum += loss;
+            tokenCount += microBatch.TokenCount;
+        }
+
+        return Finish(step, lossSum, tokenCount);
+    }
+
+    /// <summary>Mean loss of the first micro-batches of the held-out text.</summary>
+    /// <param name="microBatchCount">At most so many micro-batches.</param>
+    public double Evaluate(int microBatchCount)
+    {
+        double lossSum = 0;
+        long tokenCount = 0;
+        for (var index = 0; index < microBatchCount; index++)
+        {
+            using var microBatch = source.Validation(index, model.Options.Device);
+            if (microBatch is null) break;
+            using var pass = model.Forward(microBatch, null, PassMode.Eval);
+            lossSum += pass.LossSum();
+            tokenCount += microBatch.TokenCount;
+        }
+
+        return lossSum / tokenCount;
+    }
+
+    private StepResult Finish(long step, double lossSum, long tokenCount)
+    {
+        model.SumLocalTies();
+        var norm = GlobalNorm.Of(model.SquaredNorms(), tokenCount);
+        if (!double.IsFinite(norm))
+        {
+            model.ClearGradients();
+            throw new NonFiniteLossException(step, null, norm);
+        }
+
+        model.OptimizerStep(step, settings, settings.GradientFactor(norm, tokenCount));
+        return new StepResult(step, lossSum / tokenCount, norm, settings.LearningRateAt(step), tokenCount);
+    }
+}
+
+/// <summary>The global norm from per-parameter sums of squares.</summary>
+public static class GlobalNorm
+{
+    /// <summary>√(Σ squares, added in the model's order) ÷ tokens: the norm of the mean gradient.</summary>
+    public static double Of(IEnumerable<double> squaresInModelOrder, long tokenCount)
+    {
+        double sum = 0;
+        foreach (var square in squaresInModelOrder) sum += square;
+        return Math.Sqrt(sum) / tokenCount;
+    }
+}
+
+/// <summary>A loss or gradient norm is infinite or not a number; the step was not applied.</summary>
+/// <param name="step">Step.</param>
+/// <param name="microBatch">Micro-batch of the loss; null when only the norm is not finite.</param>
+/// <param name="value">The value found.</param>
+public sealed class NonFiniteLossException(long step, int? microBatch, double value) : Exception(microBatch is { } index
+    ? $"Step {step}: the loss of micro-batch {index} is {value}. Lower optimizer.learning-rate, or look at the samples of that micro-batch."
+    : $"Step {step}: the gradient norm is {value}. Lower optimizer.learning-rate.")
+{
+    /// <summary>Step whose update was not applied.</summary>
+    public long Step { get; } = step;
+
+    /// <summary>Micro-batch, if one can be named.</summary>
+    public int? MicroBatch { get; } = microBatch;
+}
