@@ -29,8 +29,8 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     private bool _isStopWanted;
     private RunOutcome? _outcome;
 
-    /// <summary>For <see cref="Props"/>.</summary>
-    internal CoordinatorActor(CoordinatedRun run, IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
+    /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
+    public CoordinatorActor(CoordinatedRun run, IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
     {
         _run = run;
         _plan = run.Plan;

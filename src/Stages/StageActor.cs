@@ -20,8 +20,8 @@ public sealed class StageActor : ReceiveActor
     private (AssignStage Assignment, IActorRef Coordinator)? _next;
     private bool _isStopWanted;
 
-    /// <summary>For <see cref="Props"/>.</summary>
-    internal StageActor(IStageWorkloadFactory factory)
+    /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
+    public StageActor(IStageWorkloadFactory factory)
     {
         _factory = factory;
         Unassigned();

@@ -11,7 +11,7 @@ internal sealed class ObserverActor : ReceiveActor
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly ILoggingAdapter _log = Context.GetLogger();
 
-    internal ObserverActor(IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
+    public ObserverActor(IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
     {
         _observer = observer;
         _ended = ended;

@@ -6,8 +6,8 @@ namespace Pipeline.Stages;
 /// <summary>Frees tensors that were handed to an actor which had stopped: they would lie in dead letters for ever.</summary>
 public sealed class StrayTensors : ReceiveActor
 {
-    /// <summary>For <see cref="Props"/>.</summary>
-    internal StrayTensors()
+    /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
+    public StrayTensors()
     {
         Receive<AllDeadLetters>(letter => (letter.Message as TensorHandover)?.Tensor.Dispose());
     }
