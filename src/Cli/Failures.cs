@@ -1,4 +1,8 @@
+using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
+using Pipeline.Data;
+using Pipeline.Runs;
+using Pipeline.Schedules;
 
 namespace Pipeline.Cli;
 
@@ -11,7 +15,7 @@ internal static class Failures
     {
         var (code, isForeseen) = Judge(failure);
         error.WriteLine(isForeseen
-            ? failure.Message
+            ? failure is OperationCanceledException ? "Interrupted." : failure.Message
             : $"An error of the program itself: {FirstLine(failure)} Run again with --verbose for where it happened, and report it.");
         if (verbose) error.WriteLine(failure);
         return code;
@@ -21,7 +25,9 @@ internal static class Failures
     {
         ConfigurationException or UsageException => (ExitCode.Refused, true),
         MachineException => (ExitCode.MachineLacks, true),
+        DataException or ScheduleException or CheckpointException or RunException => (ExitCode.Refused, true),
         IOException or UnauthorizedAccessException => (ExitCode.Refused, true),
+        OperationCanceledException => (ExitCode.Interrupted, true),
         _ => (ExitCode.Failed, false),
     };
 

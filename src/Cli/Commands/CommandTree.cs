@@ -12,6 +12,9 @@ public static class CommandTree
     /// <summary>Builds the tree.</summary>
     public static RootCommand Create(CommandContext context) => Create(
     [
+        DataCommand.Create(context),
+        ScheduleCommand.Create(context),
+        CheckpointCommand.Create(context),
         ConfigCommand.Create(context),
         DoctorCommand.Create(context),
     ]);
