@@ -23,13 +23,13 @@ public static class CommandLine
 
         try
         {
-            // Commands that outlive a signal register for it themselves: what must be saved first is theirs to know.
+            // A signal cancels; commands that save something first register for it themselves.
             return await parsed.InvokeAsync(new()
             {
                 Output = context.Output,
                 Error = context.Error,
                 EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = null,
+                ProcessTerminationTimeout = parsed.CommandResult.Command is TaughtCommand { OwnsSignals: true } ? null : TimeSpan.FromSeconds(5),
             });
         }
         catch (Exception failure)

@@ -15,7 +15,7 @@ internal static class Failures
     {
         var (code, isForeseen) = Judge(failure);
         error.WriteLine(isForeseen
-            ? failure.Message
+            ? failure is OperationCanceledException ? "Interrupted." : failure.Message
             : $"An error of the program itself: {FirstLine(failure)} Run again with --verbose for where it happened, and report it.");
         if (verbose) error.WriteLine(failure);
         return code;
@@ -23,9 +23,11 @@ internal static class Failures
 
     private static (int Code, bool IsForeseen) Judge(Exception failure) => failure switch
     {
-        ConfigurationException or UsageException or DataException or ScheduleException or CheckpointException or RunException => (ExitCode.Refused, true),
+        ConfigurationException or UsageException => (ExitCode.Refused, true),
         MachineException => (ExitCode.MachineLacks, true),
+        DataException or ScheduleException or CheckpointException or RunException => (ExitCode.Refused, true),
         IOException or UnauthorizedAccessException => (ExitCode.Refused, true),
+        OperationCanceledException => (ExitCode.Interrupted, true),
         _ => (ExitCode.Failed, false),
     };
 

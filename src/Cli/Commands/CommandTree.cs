@@ -17,6 +17,9 @@ public static class CommandTree
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),
         BisectCommand.Create(context),
+        DataCommand.Create(context),
+        ScheduleCommand.Create(context),
+        CheckpointCommand.Create(context),
         ConfigCommand.Create(context),
         DoctorCommand.Create(context),
     ]);

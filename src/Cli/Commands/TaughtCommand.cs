@@ -9,6 +9,9 @@ internal sealed class TaughtCommand(string name, string description) : Command(n
 {
     /// <summary>Command lines to try, each with what it does.</summary>
     public IReadOnlyList<(string Line, string Purpose)> Examples { get; init; } = [];
+
+    /// <summary>Whether the command registers for SIGINT and SIGTERM itself, because it saves something before it ends.</summary>
+    public bool OwnsSignals { get; init; }
 }
 
 /// <summary>The usual help, then the command's examples.</summary>

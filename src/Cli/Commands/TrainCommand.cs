@@ -33,6 +33,7 @@ internal sealed class TrainCommand
     private readonly CommandContext context;
     private readonly TaughtCommand command = new("train", "Trains a model on a pipeline of stages, and leaves a run directory with metrics, checkpoints and a sample.")
     {
+        OwnsSignals = true,
         Examples =
         [
             ("pipeline train", "the default model on the SDK's own documentation: about two minutes"),
@@ -52,7 +53,7 @@ internal sealed class TrainCommand
         options.AddFlag(command, "--stages", "N", SettingsSchema.Stages, "Stages that the model is split into.");
         options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step.");
         options.AddFlag(command, "--micro-batch-size", "B", SettingsSchema.MicroBatchSize, "Samples of a micro-batch.");
-        options.AddFlag(command, "--schedule", "NAME", SettingsSchema.Schedule, "Order of forwards and backwards.");
+        options.AddFlag(command, "--schedule", "NAME|FILE.csv", SettingsSchema.Schedule, "Order of forwards and backwards.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
         options.AddFlag(command, "--steps", "N", RunKeys.Steps, "Where the run stops.");
         options.AddFlag(command, "--seed", "N", SettingsSchema.Seed, "Seed of everything random.");

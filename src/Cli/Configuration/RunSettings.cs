@@ -1,3 +1,4 @@
+using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 
@@ -24,8 +25,8 @@ public sealed record RunSettings
     /// <summary>AdamW and its schedule.</summary>
     public required OptimizerSettings Optimizer { get; init; }
 
-    /// <summary>The corpus.</summary>
-    public required CorpusSettings Data { get; init; }
+    /// <summary>The corpus and its tokenizer.</summary>
+    public required DataSettings Data { get; init; }
 
     /// <summary>Order and size of a step.</summary>
     public required StepSettings Step { get; init; }
@@ -52,29 +53,10 @@ public sealed record RunSettings
     };
 }
 
-/// <summary>Where the text comes from and how it is cut.</summary>
-public sealed record CorpusSettings
-{
-    /// <summary>File, folder or glob; null for the SDK's reference documentation.</summary>
-    public required string? Path { get; init; }
-
-    /// <summary>Field of JSONL lines.</summary>
-    public required string TextField { get; init; }
-
-    /// <summary><c>bytes</c>, <c>bpe</c>, or a path; null for <c>bpe</c>.</summary>
-    public required string? Tokenizer { get; init; }
-
-    /// <summary>Share of the documents held out.</summary>
-    public required double HoldOut { get; init; }
-
-    /// <summary>Cache folder; null for the user's.</summary>
-    public required string? Cache { get; init; }
-}
-
 /// <summary>How a step is made of micro-batches, and over how many stages it runs.</summary>
 public sealed record StepSettings
 {
-    /// <summary>Name of the schedule.</summary>
+    /// <summary>Name of the schedule, or the path of a file with one.</summary>
     public required string Schedule { get; init; }
 
     /// <summary>Stages.</summary>

@@ -1,3 +1,4 @@
+using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 
@@ -38,6 +39,9 @@ public static class RunSettingsBinder
             configuration = configuration.With(SettingsSchema.Precision, choice, new("chosen by the speed of this machine"));
         }
 
+        // A run may be resumed from another folder.
+        if (configuration.Get(DataKeys.Path) is { } corpus)
+            configuration = configuration.With(DataKeys.Path, Path.GetFullPath(corpus), configuration.OriginOf(DataKeys.Path));
         configuration = configuration.WithChoice(OptimizerKeys.Horizon, settings.Optimizer.Horizon, new("chosen: run.steps of the first start"));
         configuration = configuration.WithChoice(OptimizerKeys.Warmup, settings.Optimizer.Warmup, new("chosen: a tenth of the horizon"));
         configuration = configuration.WithChoice(ModelKeys.KeyValueHeads, settings.Model.KeyValueHeads, new("chosen: model.heads"));
@@ -105,13 +109,14 @@ public static class RunSettingsBinder
         };
     }
 
-    private static CorpusSettings Corpus(ResolvedConfiguration from) => new()
+    private static DataSettings Corpus(ResolvedConfiguration from) => new()
     {
         Path = from.Get(DataKeys.Path),
         TextField = from.Get(DataKeys.TextField),
         Tokenizer = from.Get(DataKeys.Tokenizer),
         HoldOut = from.Get(DataKeys.HoldOut),
-        Cache = from.Get(DataKeys.Cache),
+        ContextLength = from.Count(ModelKeys.Context),
+        CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
     };
 
     private static StepSettings Step(ResolvedConfiguration from) => new()

@@ -74,11 +74,11 @@ public static class DataKeys
     public static readonly TextSetting TextField = new("data.text-field", "the name of a field");
 
     /// <summary>The tokenizer.</summary>
-    public static readonly OptionalSetting<string, string?> Tokenizer =
-        new(new TextSetting("data.tokenizer", "the word bytes, the word bpe, or the path of a tokenizer's file or folder"));
+    public static readonly TextSetting Tokenizer =
+        new("data.tokenizer", "the word auto, bytes or bpe, or the path of a folder with a tokenizer");
 
     /// <summary>Share of the documents held out.</summary>
-    public static readonly RealNumberSetting HoldOut = new("data.hold-out", new(0, 0.5, WithoutMinimum: true), "share of the documents");
+    public static readonly RealNumberSetting HoldOut = new("data.hold-out", new(0, 0.5, WithoutMinimum: true), "share of the text");
 
     /// <summary>Folder of prepared token files and tokenizers.</summary>
     public static readonly OptionalSetting<string, string?> Cache = new(new TextSetting("data.cache", "the path of a folder")) { ChangesOnResume = true };

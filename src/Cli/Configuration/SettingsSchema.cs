@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -56,7 +57,8 @@ public static partial class SettingsSchema
     public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1, "shards") { RefusalAbove = UnbuiltAxis };
 
     /// <summary>Which schedule runs.</summary>
-    public static readonly ChoiceSetting<string> Schedule = new("schedule.name", ("1f1b", "1f1b"), ("gpipe", "gpipe")) { ChangesOnResume = true };
+    public static readonly WordOrFileSetting Schedule =
+        new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
 
     /// <summary>Micro-batches of a step.</summary>
     public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");

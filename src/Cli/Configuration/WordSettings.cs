@@ -59,6 +59,20 @@ public sealed class TextSetting(string path, string expectation) : Setting<strin
         .Replace("\t", "\\t", StringComparison.Ordinal) + "\"";
 }
 
+/// <summary>One of a few words, or the path of a file with a given extension.</summary>
+public sealed class WordOrFileSetting(string path, IReadOnlyList<string> words, string extension)
+    : Setting<string>(path, $"one of {string.Join(", ", words)}, or the path of a {extension} file")
+{
+    internal override Reading Read(RawValue raw)
+    {
+        if (raw.Text?.Trim() is not { } text) return Reading.Unfit;
+        if (words.Contains(text) || text.EndsWith(extension, StringComparison.OrdinalIgnoreCase)) return Reading.Of(text);
+        return NearestName.To(text, words) is { } near ? Reading.Refused($"Expected {Expectation}; did you mean {near}?") : Reading.Unfit;
+    }
+
+    internal override string Write(object? value) => words.Contains(value) ? (string)value! : TextSetting.Quote((string)value!);
+}
+
 /// <summary>A key that may also be <c>null</c>: the program then chooses, as the comment in <c>reference.conf</c> says.</summary>
 public sealed class OptionalSetting<TValue, TNullable>(Setting<TValue> inner) : Setting<TNullable>(inner.Path, inner.Expectation + ", or null")
 {

@@ -1,11 +1,11 @@
 using System.Globalization;
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
-using Pipeline.Cli.Machine;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 using Pipeline.Stages;
 using Pipeline.Training;
 using static TorchSharp.torch;
@@ -42,7 +42,7 @@ internal sealed class RunMaterials : IDisposable
     /// <exception cref="DataException">The corpus, the tokenizer or the cache needs the user.</exception>
     public static RunMaterials Prepare(RunSettings settings, CommandContext context, CancellationToken cancellation)
     {
-        var data = DataPreparation.Prepare(DataSettingsOf(settings, context), settings.Model.Vocabulary, new Notices(context.Error), cancellation);
+        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, new Notices(context.Error), cancellation);
         foreach (var notice in data.Notices) context.Error.WriteLine(notice);
         try
         {
@@ -54,17 +54,6 @@ internal sealed class RunMaterials : IDisposable
             throw;
         }
     }
-
-    /// <summary>The Data room's settings for a run.</summary>
-    public static DataSettings DataSettingsOf(RunSettings settings, CommandContext context) => new()
-    {
-        Path = settings.Data.Path,
-        TextField = settings.Data.TextField,
-        HoldOut = settings.Data.HoldOut,
-        Tokenizer = settings.Data.Tokenizer ?? DataSettings.AutomaticTokenizer,
-        ContextLength = settings.Model.Context,
-        CacheFolder = CacheFolder.Of(settings.Data.Cache, context.Variables),
-    };
 
     /// <summary>The device of the stages.</summary>
     /// <exception cref="MachineException">It is a GPU that this build or machine does not have.</exception>
@@ -91,7 +80,7 @@ internal sealed class RunMaterials : IDisposable
             Optimizer = Settings.Optimizer,
             Steps = run.StepCount,
             StageCount = step.StageCount,
-            Schedule = step.Schedule,
+            ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

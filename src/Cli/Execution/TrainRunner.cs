@@ -104,7 +104,7 @@ internal sealed class TrainRunner(CommandContext context)
     }
 
     private bool IsBf16Fast(RunSettings settings) =>
-        PrecisionProbe.Measure(CacheFolder.Of(settings.Data.Cache, context.Variables)).IsBf16Fast;
+        PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;
 
     private static void AtomicText(string path, string text)
     {

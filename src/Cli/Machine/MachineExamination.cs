@@ -8,7 +8,7 @@ public static class MachineExamination
     /// <summary>Examines the machine for a run with these settings.</summary>
     public static IReadOnlyList<Finding> Of(RunSettings settings, CommandContext context)
     {
-        var cache = CacheFolder.Of(settings.Data.Cache, context.Variables);
+        var cache = Path.GetFullPath(settings.Data.CacheFolder);
         var runs = Path.GetFullPath(settings.Run.Directory ?? "runs");
         List<Finding> findings = [.. SystemChecks.All(settings), .. FolderChecks.All(cache, runs, context.Time), .. LimitChecks.All()];
         if (findings.Any(finding => finding is { Subject: SystemChecks.StandardLibrary, Level: FindingLevel.Lacking }))

@@ -121,7 +121,7 @@ public sealed class ConfigurationResolverTests
         var bound = RunSettingsBinder.Resolve(ConfigurationSources.None);
         var settled = RunSettingsBinder.Settle(bound, () => true);
         Assert.Equal(PrecisionChoice.Bf16, settled.Settings.Precision);
-        Assert.Equal(Pipeline.Model.Precision.Bf16, settled.Settings.Arithmetic());
+        Assert.Equal(global::Pipeline.Model.Precision.Bf16, settled.Settings.Arithmetic());
         Assert.Equal(200, settled.Configuration.Get(OptimizerKeys.Horizon));
         Assert.Equal(20, settled.Configuration.Get(OptimizerKeys.Warmup));
         Assert.Equal(bound.Settings.Optimizer, settled.Settings.Optimizer);

@@ -79,13 +79,4 @@ public sealed class MachineTests
         Assert.True(SystemChecks.HasSymbol(folder.File("new.so", "\0GLIBCXX_3.4.31\0GLIBCXX_3.4.32\0")));
         Assert.False(SystemChecks.HasSymbol(folder.File("old.so", "\0GLIBCXX_3.4.30\0GLIBCXX_3.4.3\0")));
     }
-
-    [Fact]
-    public void The_cache_follows_the_setting_then_the_desktop_standard()
-    {
-        Dictionary<string, string> variables = new() { ["XDG_CACHE_HOME"] = Path.GetTempPath() };
-        Assert.Equal(Path.GetFullPath("mine"), CacheFolder.Of("mine", variables));
-        Assert.Equal(Path.Combine(Path.GetTempPath(), "pipeline"), CacheFolder.Of(null, variables));
-        Assert.EndsWith("pipeline", CacheFolder.Of(null, new Dictionary<string, string>()), StringComparison.Ordinal);
-    }
 }
