@@ -1,1 +1,3 @@
-Console.WriteLine("pipeline");
+using Pipeline.Cli;
+
+return await CommandLine.RunAsync(args, CommandContext.OfProcess());

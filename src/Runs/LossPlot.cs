@@ -39,7 +39,8 @@ public static class LossPlot
         var y = LossScale(steps, smoothed, evaluations);
         DrawHead(canvas, title, steps, smoothed, evaluations);
         DrawGrid(canvas, x, y);
-        canvas.Clipped("losses", Left, Top - 6, Right - Left, Bottom - Top + 12, () =>
+        // Above the upper edge there may be a spike; points at the side edges are to be seen whole.
+        canvas.Clipped("losses", Left - 6, Top - 6, Right - Left + 12, Bottom - Top + 12, () =>
         {
             DrawTraining(canvas, steps, smoothed, x, y);
             DrawValidation(canvas, evaluations, x, y);
@@ -66,7 +67,7 @@ public static class LossPlot
 
     private static void DrawHead(SvgCanvas canvas, string title, IReadOnlyList<StepMetrics> steps, double[] smoothed, IReadOnlyList<EvaluationMetrics> evaluations)
     {
-        canvas.Text(Left, 34, title, Ink, size: 18, isBold: true);
+        canvas.Heading(Left, 34, Right - Left, title, Ink);
         var x = Left;
         if (steps.Count > 0)
         {

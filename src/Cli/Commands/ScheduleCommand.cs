@@ -1,0 +1,49 @@
+using System.CommandLine;
+using System.Text.Json;
+using Pipeline.Cli.Configuration;
+using Pipeline.Schedules;
+
+namespace Pipeline.Cli.Commands;
+
+/// <summary><c>pipeline schedule show</c>: what each rank does when, and the share of idle time.</summary>
+internal static class ScheduleCommand
+{
+    public static Command Create(CommandContext context) =>
+        new TaughtCommand("schedule", "Shows schedules: the order of forwards and backwards on each rank.")
+        {
+            Subcommands = { Show(context) },
+        };
+
+    private static Command Show(CommandContext context)
+    {
+        TaughtCommand command = new("show", "Draws the grid of ranks × time of one step, with the share of the bubble; a backward takes twice a forward.")
+        {
+            Examples =
+            [
+                ("pipeline schedule show --stages 4 --micro-batches 8", "1F1B over four stages"),
+                ("pipeline schedule show --schedule gpipe --csv > mine.csv", "a file to edit and give to --schedule"),
+            ],
+        };
+        ConfigurationOptions options = new(command);
+        options.AddFlag(command, "--schedule", "NAME|FILE.csv", SettingsSchema.Schedule, "Which schedule.");
+        options.AddFlag(command, "--stages", "N", SettingsSchema.Stages, "Stages.");
+        options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step.");
+        Option<bool> csv = new("--csv") { Description = "Print the exact text form, which --schedule reads." };
+        var json = ConfigCommand.JsonOption();
+        command.Add(csv);
+        command.Add(json);
+        command.SetAction(parsed =>
+        {
+            var schedule = ScheduleChoice.For(RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings.Step);
+            context.Output.Write(parsed.GetValue(csv) ? ScheduleText.Format(schedule) : Draw(schedule, parsed.GetValue(json)));
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    private static string Draw(Schedule schedule, bool asJson)
+    {
+        var timeline = ScheduleTiming.Predict(schedule, ActionCosts.Uniform(schedule.StageCount));
+        return asJson ? JsonSerializer.Serialize(ScheduleView.Of(timeline), JsonOutput.Options) + "\n" : ScheduleGrid.Render(timeline);
+    }
+}

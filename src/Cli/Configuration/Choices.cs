@@ -1,0 +1,41 @@
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>What <c>pipeline.precision</c> asks for.</summary>
+public enum PrecisionChoice
+{
+    /// <summary>bf16 where this machine multiplies it markedly faster than fp32, else fp32.</summary>
+    Auto,
+
+    /// <summary>fp32 throughout.</summary>
+    Fp32,
+
+    /// <summary>bf16 products over fp32 master weights.</summary>
+    Bf16,
+}
+
+/// <summary>Who chooses stages and schedule.</summary>
+public enum PlanKind
+{
+    /// <summary>The settings.</summary>
+    None,
+}
+
+/// <summary>In which order the gradients of micro-batches are added.</summary>
+public enum SummationKind
+{
+    /// <summary>That of the micro-batches' indices.</summary>
+    Index,
+}
+
+/// <summary>How tensors travel between stages.</summary>
+public enum LinkKind
+{
+    /// <summary>By reference within a process, as frames between processes.</summary>
+    Auto,
+
+    /// <summary>By reference.</summary>
+    Reference,
+
+    /// <summary>As frames of bytes even within a process: slower, for tests and measurements.</summary>
+    Frames,
+}

@@ -1,0 +1,26 @@
+using Pipeline.Model;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>Values that are fine alone but not together, and values that would be ignored beside others.</summary>
+internal static class Conflicts
+{
+    public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings)
+    {
+        foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
+
+        if (settings.Optimizer.Warmup > settings.Optimizer.Horizon)
+            yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
+                $"Expected at most the horizon, {settings.Optimizer.Horizon} steps; found {settings.Optimizer.Warmup}. Shorten it, or raise {OptimizerKeys.Horizon}.");
+
+        if (settings.Model.Positions != PositionKind.Rope && IsChanged(configuration, ModelKeys.RopeBase))
+            yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
+                $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
+    }
+
+    /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>
+    private static bool IsChanged(ResolvedConfiguration configuration, Setting setting) =>
+        configuration.TextOf(setting) != Defaults.Value.TextOf(setting);
+
+    private static readonly Lazy<ResolvedConfiguration> Defaults = new(() => ConfigurationResolver.Resolve(ConfigurationSources.None));
+}

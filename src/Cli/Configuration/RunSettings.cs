@@ -1,0 +1,106 @@
+using Pipeline.Data;
+using Pipeline.Model;
+using Pipeline.Model.Training;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>Everything that a run needs to know, bound once from the resolved configuration and never changed.</summary>
+public sealed record RunSettings
+{
+    /// <summary>Preset that the values started from; it names the run directory.</summary>
+    public required string Preset { get; init; }
+
+    /// <summary>Seed of weights, samples and dropout.</summary>
+    public required long Seed { get; init; }
+
+    /// <summary>What is asked for; auto is settled by <see cref="Machine.PrecisionProbe"/>.</summary>
+    public required PrecisionChoice Precision { get; init; }
+
+    /// <summary>Where tensors live: <c>cpu</c> or <c>cuda:N</c>.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>The shape of the model.</summary>
+    public required ModelSettings Model { get; init; }
+
+    /// <summary>AdamW and its schedule.</summary>
+    public required OptimizerSettings Optimizer { get; init; }
+
+    /// <summary>The corpus and its tokenizer.</summary>
+    public required DataSettings Data { get; init; }
+
+    /// <summary>Order and size of a step.</summary>
+    public required StepSettings Step { get; init; }
+
+    /// <summary>When to save, and how much to keep.</summary>
+    public required CheckpointSettings Checkpoint { get; init; }
+
+    /// <summary>Length and cadences.</summary>
+    public required CadenceSettings Run { get; init; }
+
+    /// <summary>How tensors travel between stages.</summary>
+    public required LinkKind Link { get; init; }
+
+    /// <summary>Threads within each stage.</summary>
+    public required int ThreadsPerStage { get; init; }
+
+    /// <summary>The arithmetic of the stages, once precision is settled.</summary>
+    /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
+    public Precision Arithmetic() => Precision switch
+    {
+        PrecisionChoice.Fp32 => Pipeline.Model.Precision.Fp32,
+        PrecisionChoice.Bf16 => Pipeline.Model.Precision.Bf16,
+        _ => throw new InvalidOperationException("The precision is not settled yet."),
+    };
+}
+
+/// <summary>How a step is made of micro-batches, and over how many stages it runs.</summary>
+public sealed record StepSettings
+{
+    /// <summary>Name of the schedule, or the path of a file with one.</summary>
+    public required string Schedule { get; init; }
+
+    /// <summary>Stages.</summary>
+    public required int StageCount { get; init; }
+
+    /// <summary>Micro-batches of a step.</summary>
+    public required int MicroBatchCount { get; init; }
+
+    /// <summary>Samples of a micro-batch.</summary>
+    public required int MicroBatchSize { get; init; }
+
+    /// <summary>Samples of a step.</summary>
+    public int SampleCount => checked(MicroBatchCount * MicroBatchSize);
+}
+
+/// <summary>When checkpoints are taken and how many stay.</summary>
+/// <param name="Every">Steps between them; 0 for the end only.</param>
+/// <param name="KeepCount">How many of the newest stay.</param>
+public sealed record CheckpointSettings(int Every, int KeepCount);
+
+/// <summary>Length of a run and what it reports when.</summary>
+public sealed record CadenceSettings
+{
+    /// <summary>The last step, counted from the first start.</summary>
+    public required int StepCount { get; init; }
+
+    /// <summary>The run directory; null for a fresh one under <c>runs/</c>.</summary>
+    public required string? Directory { get; init; }
+
+    /// <summary>Steps between evaluations; 0 for the end only.</summary>
+    public required int EvaluateEvery { get; init; }
+
+    /// <summary>Micro-batches of an evaluation.</summary>
+    public required int EvaluationBatchCount { get; init; }
+
+    /// <summary>Steps between digests; 0 for none.</summary>
+    public required int DigestEvery { get; init; }
+
+    /// <summary>Steps between lines of progress; 0 to choose by the terminal.</summary>
+    public required int ProgressEvery { get; init; }
+
+    /// <summary>Steps recorded in the trace.</summary>
+    public required int TraceStepCount { get; init; }
+
+    /// <summary>Tokens of the sample at the end.</summary>
+    public required int SampleTokenCount { get; init; }
+}

@@ -1,0 +1,141 @@
+using Pipeline.Data;
+using Pipeline.Model;
+using Pipeline.Model.Training;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>A resolved configuration with the records bound from it.</summary>
+/// <param name="Configuration">Every key with its origin.</param>
+/// <param name="Settings">The same values as records.</param>
+public sealed record BoundConfiguration(ResolvedConfiguration Configuration, RunSettings Settings);
+
+/// <summary>Binds a resolved configuration to records, and refuses values that are fine alone but not together.</summary>
+public static class RunSettingsBinder
+{
+    private const long LongestDefaultWarmup = 100;
+
+    /// <summary>Resolves and binds the settings of a fresh run.</summary>
+    /// <exception cref="ConfigurationException">Anything is wrong with them.</exception>
+    public static BoundConfiguration Resolve(ConfigurationSources sources) => Bind(ConfigurationResolver.Resolve(sources));
+
+    /// <summary>Resolves and binds the settings of a resumed run.</summary>
+    /// <exception cref="ConfigurationException">Anything is wrong with them, or they change what a resumed run keeps.</exception>
+    public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources) =>
+        Bind(ConfigurationResolver.Resume(stored, sources));
+
+    /// <summary>
+    /// Replaces what was left to the program by what it chose, so that the stored configuration of a run says everything: the
+    /// horizon stays when a resumed run goes further, and the precision when it goes on elsewhere.
+    /// </summary>
+    /// <param name="bound">A fresh configuration.</param>
+    /// <param name="isBf16Fast">Measures; asked only where precision is auto.</param>
+    public static BoundConfiguration Settle(BoundConfiguration bound, Func<bool> isBf16Fast)
+    {
+        var (configuration, settings) = bound;
+        var precision = configuration.Get(SettingsSchema.Precision);
+        if (precision == PrecisionChoice.Auto)
+        {
+            var choice = isBf16Fast() ? PrecisionChoice.Bf16 : PrecisionChoice.Fp32;
+            configuration = configuration.With(SettingsSchema.Precision, choice, new("chosen by the speed of this machine"));
+        }
+
+        // A run may be resumed from another folder.
+        if (configuration.Get(DataKeys.Path) is { } corpus)
+            configuration = configuration.With(DataKeys.Path, Path.GetFullPath(corpus), configuration.OriginOf(DataKeys.Path));
+        configuration = configuration.WithChoice(OptimizerKeys.Horizon, settings.Optimizer.Horizon, new("chosen: run.steps of the first start"));
+        configuration = configuration.WithChoice(OptimizerKeys.Warmup, settings.Optimizer.Warmup, new("chosen: a tenth of the horizon"));
+        configuration = configuration.WithChoice(ModelKeys.KeyValueHeads, settings.Model.KeyValueHeads, new("chosen: model.heads"));
+        return Bind(configuration);
+    }
+
+    /// <summary>Binds.</summary>
+    /// <exception cref="ConfigurationException">Values do not go together.</exception>
+    public static BoundConfiguration Bind(ResolvedConfiguration from)
+    {
+        RunSettings settings = new()
+        {
+            Preset = from.Get(SettingsSchema.Preset),
+            Seed = from.Get(SettingsSchema.Seed),
+            Precision = from.Get(SettingsSchema.Precision),
+            Device = from.Get(SettingsSchema.Device),
+            Model = Model(from),
+            Optimizer = Optimizer(from),
+            Data = Corpus(from),
+            Step = Step(from),
+            Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
+            Run = Cadences(from),
+            Link = from.Get(SettingsSchema.Link),
+            ThreadsPerStage = from.Count(SettingsSchema.Threads),
+        };
+        var faults = Conflicts.In(from, settings).ToArray();
+        return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);
+    }
+
+    private static ModelSettings Model(ResolvedConfiguration from) => new()
+    {
+        Layers = from.Count(ModelKeys.Layers),
+        Width = from.Count(ModelKeys.Width),
+        Heads = from.Count(ModelKeys.Heads),
+        KeyValueHeads = (int)(from.Get(ModelKeys.KeyValueHeads) ?? from.Get(ModelKeys.Heads)),
+        Context = from.Count(ModelKeys.Context),
+        Vocabulary = from.Count(ModelKeys.Vocabulary),
+        Tied = from.Get(ModelKeys.Tied),
+        Dropout = from.Get(ModelKeys.Dropout),
+        Norm = from.Get(ModelKeys.Norm),
+        Positions = from.Get(ModelKeys.Positions),
+        Activation = from.Get(ModelKeys.Activation),
+        Bias = from.Get(ModelKeys.Bias),
+        MlpRatio = from.Get(ModelKeys.MlpRatio),
+        RopeBase = from.Get(ModelKeys.RopeBase),
+        NormEpsilon = from.Get(ModelKeys.NormEpsilon),
+        InitialDeviation = from.Get(ModelKeys.InitialDeviation),
+    };
+
+    private static OptimizerSettings Optimizer(ResolvedConfiguration from)
+    {
+        var horizon = from.Get(OptimizerKeys.Horizon) ?? from.Get(RunKeys.Steps);
+        var betas = from.Get(OptimizerKeys.Betas);
+        return new()
+        {
+            LearningRate = from.Get(OptimizerKeys.LearningRate),
+            MinimumLearningRateRatio = from.Get(OptimizerKeys.MinimumLearningRate),
+            Warmup = (int)(from.Get(OptimizerKeys.Warmup) ?? Math.Min(LongestDefaultWarmup, horizon / 10)),
+            Horizon = (int)horizon,
+            Clip = from.Get(OptimizerKeys.Clip),
+            WeightDecay = from.Get(OptimizerKeys.WeightDecay),
+            Beta1 = betas[0],
+            Beta2 = betas[1],
+            Epsilon = from.Get(OptimizerKeys.Epsilon),
+        };
+    }
+
+    private static DataSettings Corpus(ResolvedConfiguration from) => new()
+    {
+        Path = from.Get(DataKeys.Path),
+        TextField = from.Get(DataKeys.TextField),
+        Tokenizer = from.Get(DataKeys.Tokenizer),
+        HoldOut = from.Get(DataKeys.HoldOut),
+        ContextLength = from.Count(ModelKeys.Context),
+        CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
+    };
+
+    private static StepSettings Step(ResolvedConfiguration from) => new()
+    {
+        Schedule = from.Get(SettingsSchema.Schedule),
+        StageCount = from.Count(SettingsSchema.Stages),
+        MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
+        MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
+    };
+
+    private static CadenceSettings Cadences(ResolvedConfiguration from) => new()
+    {
+        StepCount = from.Count(RunKeys.Steps),
+        Directory = from.Get(RunKeys.Directory),
+        EvaluateEvery = from.Count(RunKeys.EvaluateEvery),
+        EvaluationBatchCount = from.Count(RunKeys.EvaluationBatches),
+        DigestEvery = from.Count(RunKeys.DigestEvery),
+        ProgressEvery = from.Count(RunKeys.ProgressEvery),
+        TraceStepCount = from.Count(RunKeys.TraceSteps),
+        SampleTokenCount = from.Count(RunKeys.SampleTokens),
+    };
+}

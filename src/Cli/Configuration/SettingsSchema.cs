@@ -1,0 +1,96 @@
+using System.Text.RegularExpressions;
+using Pipeline.Schedules;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>
+/// Every key under <c>pipeline.</c>, with type, range and unit. Defaults and reasons stand in <c>hocon/reference.conf</c>; a
+/// test holds that both name the same keys and the same ranges.
+/// </summary>
+public static partial class SettingsSchema
+{
+    /// <summary>The section that holds all keys.</summary>
+    public const string Root = "pipeline";
+
+    private const string UnbuiltAxis = "Expected 1: this build splits a model over stages only. Leave it at 1, and raise pipeline.parallelism.pipeline.";
+
+    /// <summary>Preset that the other values start from.</summary>
+    public static readonly ChoiceSetting<string> Preset = new("preset", Presets.Names.Select(name => (name, name)).ToArray());
+
+    /// <summary>Seed of weights, samples and dropout.</summary>
+    public static readonly WholeNumberSetting Seed = new("seed", 0, uint.MaxValue, "any number will do");
+
+    /// <summary>Arithmetic of the products.</summary>
+    public static readonly ChoiceSetting<PrecisionChoice> Precision =
+        new("precision", ("auto", PrecisionChoice.Auto), ("fp32", PrecisionChoice.Fp32), ("bf16", PrecisionChoice.Bf16));
+
+    /// <summary>Where tensors live.</summary>
+    public static readonly TextSetting Device = new("device", "cpu or cuda:N, N being the number of a GPU")
+    {
+        Accepts = text => DevicePattern().IsMatch(text),
+        ChangesOnResume = true,
+    };
+
+    /// <summary>How the run's layout is chosen.</summary>
+    public static readonly ChoiceSetting<PlanKind> Plan = new("plan", ("none", PlanKind.None))
+    {
+        Refusals = new Dictionary<string, string> { ["auto"] = "Expected none: this build has no planner yet. Name stages and schedule yourself." },
+        ChangesOnResume = true,
+    };
+
+    /// <summary>Order in which gradients of micro-batches are added.</summary>
+    public static readonly ChoiceSetting<SummationKind> Summation = new("numerics.summation", ("index", SummationKind.Index))
+    {
+        Refusals = new Dictionary<string, string> { ["tree"] = "Expected index: this build adds gradients in the order of the micro-batches only." },
+    };
+
+    /// <summary>Replicas of the pipeline.</summary>
+    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1, "replicas") { RefusalAbove = UnbuiltAxis };
+
+    /// <summary>Slices of each layer.</summary>
+    public static readonly WholeNumberSetting TensorAxis = new("parallelism.tensor", 1, 1, "slices") { RefusalAbove = UnbuiltAxis };
+
+    /// <summary>Stages.</summary>
+    public static readonly WholeNumberSetting Stages = new("parallelism.pipeline", 1, 1024, "stages") { ChangesOnResume = true };
+
+    /// <summary>Shards of the optimizer's state.</summary>
+    public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1, "shards") { RefusalAbove = UnbuiltAxis };
+
+    /// <summary>Which schedule runs.</summary>
+    public static readonly WordOrFileSetting Schedule =
+        new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
+
+    /// <summary>Micro-batches of a step.</summary>
+    public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");
+
+    /// <summary>Samples of a micro-batch.</summary>
+    public static readonly WholeNumberSetting MicroBatchSize = new("schedule.micro-batch-size", 1, 32_768, "samples a micro-batch");
+
+    /// <summary>Transport of tensors between stages.</summary>
+    public static readonly ChoiceSetting<LinkKind> Link =
+        new("link.kind", ("auto", LinkKind.Auto), ("reference", LinkKind.Reference), ("frames", LinkKind.Frames)) { ChangesOnResume = true };
+
+    /// <summary>Threads within each stage.</summary>
+    public static readonly WholeNumberSetting Threads = new("compute.threads", 1, 1024, "threads a stage");
+
+    /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
+    public static IReadOnlyList<Setting> All { get; } =
+    [
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
+    ];
+
+    private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);
+
+    /// <summary>The key of a full path, or null.</summary>
+    public static Setting? Find(string fullPath) => ByPath.GetValueOrDefault(fullPath);
+
+    /// <summary>Whether a full path is a section that holds keys.</summary>
+    public static bool IsSection(string fullPath) => All.Any(setting => setting.FullPath.StartsWith(fullPath + ".", StringComparison.Ordinal));
+
+    /// <summary>A key as users may shorten it, with its root.</summary>
+    public static string WithRoot(string key) => key.StartsWith(Root + ".", StringComparison.Ordinal) ? key : Root + "." + key;
+
+    [GeneratedRegex("^(cpu|cuda:[0-9]{1,3})$")]
+    private static partial Regex DevicePattern();
+}

@@ -1,0 +1,41 @@
+using Pipeline.Cli.Configuration;
+using Pipeline.Schedules;
+
+namespace Pipeline.Cli;
+
+/// <summary>The schedule that the settings name: generated, or read from a file and held against the settings.</summary>
+public static class ScheduleChoice
+{
+    /// <summary>The validated schedule of one training step, without the actions that end it.</summary>
+    /// <exception cref="ScheduleException">There is no such schedule, the file cannot be read, or it was made for other sizes.</exception>
+    public static Schedule For(StepSettings step)
+    {
+        if (ScheduleCatalog.Find(step.Schedule) is not null)
+            return ScheduleCatalog.Generate(step.Schedule, new(step.StageCount, step.MicroBatchCount));
+        var schedule = Read(step.Schedule);
+        if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchCount)
+        {
+            throw new ScheduleException($"{step.Schedule} is a schedule of {schedule.RankCount} ranks and {schedule.MicroBatchCount} micro-batches, but the settings "
+                + $"ask for {step.StageCount} and {step.MicroBatchCount}. Set --stages {schedule.RankCount} --micro-batches {schedule.MicroBatchCount}, or name another schedule.");
+        }
+
+        ScheduleValidator.ThrowIfInvalid(schedule);
+        return schedule;
+    }
+
+    private static Schedule Read(string path)
+    {
+        try
+        {
+            return ScheduleText.Parse(File.ReadAllText(path));
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            throw new ScheduleException($"The schedule {path} cannot be read: {unreadable.Message} Expected one of {ScheduleCatalog.Names}, or the path of a .csv file.", unreadable);
+        }
+        catch (ScheduleException malformed)
+        {
+            throw new ScheduleException($"{path}: {malformed.Message}", malformed);
+        }
+    }
+}
