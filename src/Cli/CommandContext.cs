@@ -14,6 +14,9 @@ public sealed record CommandContext
     /// <summary>Environment variables.</summary>
     public required IReadOnlyDictionary<string, string> Variables { get; init; }
 
+    /// <summary>Whether results go to a terminal, on which a line can be rewritten.</summary>
+    public bool IsTerminal { get; init; }
+
     /// <summary>Clock and timers.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
@@ -22,6 +25,7 @@ public sealed record CommandContext
     {
         Output = Console.Out,
         Error = Console.Error,
+        IsTerminal = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("CI") != "true",
         Variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
             .ToDictionary(entry => (string)entry.Key, entry => (string?)entry.Value ?? "", StringComparer.Ordinal),
     };

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using Pipeline.Cli.Execution;
 
 namespace Pipeline.Cli.Commands;
 
@@ -12,6 +13,7 @@ public static class CommandTree
     /// <summary>Builds the tree.</summary>
     public static RootCommand Create(CommandContext context) => Create(
     [
+        TrainCommand.Create(context, new TrainRunner(context).RunAsync),
         DataCommand.Create(context),
         ScheduleCommand.Create(context),
         CheckpointCommand.Create(context),

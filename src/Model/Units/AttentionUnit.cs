@@ -24,6 +24,9 @@ public sealed class AttentionUnit(ModelSettings settings, int layer) : Unit($"la
     public override double Cost => UnitCost.Attention(settings);
 
     /// <inheritdoc/>
+    public override double KeptElementsPerToken => 6.0 * settings.Width + 4.0 * settings.KeyValueHeads * settings.HeadWidth;
+
+    /// <inheritdoc/>
     public override Tensor Forward(Tensor input, UnitPass pass)
     {
         var normed_BTD = _norm.Forward(input, pass);

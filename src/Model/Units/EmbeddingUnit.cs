@@ -20,6 +20,9 @@ public sealed class EmbeddingUnit(ModelSettings settings) : Unit(UnitName)
     public override double Cost => UnitCost.Embedding(settings);
 
     /// <inheritdoc/>
+    public override double KeptElementsPerToken => settings.Width;
+
+    /// <inheritdoc/>
     public override Tensor Forward(Tensor input, UnitPass pass)
     {
         var hidden_BTD = pass.Embedding(Table);

@@ -21,6 +21,9 @@ public sealed class FeedForwardUnit(ModelSettings settings, int layer) : Unit($"
     public override double Cost => UnitCost.FeedForward(settings);
 
     /// <inheritdoc/>
+    public override double KeptElementsPerToken => 3.0 * settings.Width + (settings.Activation == ActivationKind.SwiGlu ? 5.0 : 2.0) * settings.HiddenWidth;
+
+    /// <inheritdoc/>
     public override Tensor Forward(Tensor input, UnitPass pass)
     {
         var normed_BTD = _norm.Forward(input, pass);

@@ -27,6 +27,9 @@ public sealed class HeadUnit(ModelSettings settings) : Unit("head")
     public override double Cost => UnitCost.Head(settings);
 
     /// <inheritdoc/>
+    public override double KeptElementsPerToken => 2.0 * settings.Width + settings.Vocabulary;
+
+    /// <inheritdoc/>
     public override Tensor Forward(Tensor input, UnitPass pass)
     {
         if (pass.Mode is PassMode.Train or PassMode.Eval)

@@ -35,6 +35,9 @@ public abstract class Unit(string name)
     /// <summary>Estimated multiply-adds per token of a forward pass: what partition balances.</summary>
     public abstract double Cost { get; }
 
+    /// <summary>Estimated elements per token that a forward keeps for its backward: what the memory estimate sums up.</summary>
+    public virtual double KeptElementsPerToken => 0;
+
     /// <summary>
     /// The forward operation. The backward comes from autograd; products made through <see cref="UnitPass.Linear"/> put their weight
     /// gradients straight into the flat buffer. Runs inside a dispose scope; what it returns leaves the scope.

@@ -21,12 +21,7 @@ public sealed class TokenizerFilesTests : IDisposable
     public void Microsoft_ML_Tokenizers_loads_our_files_and_gives_the_same_ids()
     {
         Trained.Save(_folder.Path);
-        Microsoft.ML.Tokenizers.BpeTokenizer other = Microsoft.ML.Tokenizers.BpeTokenizer.Create(
-            new BpeOptions(_folder.In("vocab.json"), _folder.In("merges.txt"))
-            {
-                ByteLevel = true,
-                PreTokenizer = new RegexPreTokenizer(new System.Text.RegularExpressions.Regex(PreTokenizer.Pattern), null),
-            });
+        Microsoft.ML.Tokenizers.BpeTokenizer other = LoadWithOther();
         TextGenerators.Unicode.Sample(text =>
         {
             IReadOnlyList<int> expected = other.EncodeToIds(text, considerNormalization: false);
@@ -35,6 +30,19 @@ public sealed class TokenizerFilesTests : IDisposable
         }, iter: 2000);
         string prose = TextGenerators.Prose(2000, seed: 3);
         Assert.Equal(other.EncodeToIds(prose), Trained.Encode(prose));
+    }
+
+    [SkippableFact]
+    public void Real_plays_give_the_ids_that_Microsoft_ML_Tokenizers_gives()
+    {
+        string? data = Environment.GetEnvironmentVariable("PIPELINE_TEST_DATA");
+        Skip.If(string.IsNullOrEmpty(data), "PIPELINE_TEST_DATA names no folder of test data.");
+        string path = Path.Combine(data!, "tinyshakespeare", "input.txt");
+        Skip.IfNot(File.Exists(path), $"There is no {path}.");
+        string text = File.ReadAllText(path);
+        BpeTokenizer tokenizer = BpeTrainer.Train([text], 2048).Tokenizer;
+        tokenizer.Save(_folder.Path);
+        Assert.Equal(LoadWithOther().EncodeToIds(text, considerNormalization: false), tokenizer.Encode(text));
     }
 
     [Fact]
@@ -132,6 +140,13 @@ public sealed class TokenizerFilesTests : IDisposable
         File.AppendAllText(_folder.In("merges.txt"), "onlyone\n");
         Assert.Contains("merges.txt: two tokens", ErrorOfLoad(_folder.Path), StringComparison.Ordinal);
     }
+
+    private Microsoft.ML.Tokenizers.BpeTokenizer LoadWithOther() => Microsoft.ML.Tokenizers.BpeTokenizer.Create(
+        new BpeOptions(_folder.In("vocab.json"), _folder.In("merges.txt"))
+        {
+            ByteLevel = true,
+            PreTokenizer = new RegexPreTokenizer(new System.Text.RegularExpressions.Regex(PreTokenizer.Pattern), null),
+        });
 
     private static string ErrorOfLoad(string folder) => Assert.Throws<DataException>(() => TokenizerLoader.Load(folder)).Message;
 

@@ -1,0 +1,82 @@
+using System.Globalization;
+using Pipeline.Model;
+using Pipeline.Schedules;
+using Pipeline.Training;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>What a run will amount to, from its plan alone: printed before the first step.</summary>
+internal static class RunArithmetic
+{
+    private const double MiB = 1 << 20;
+
+    /// <summary>The lines, each beginning with what it is about.</summary>
+    public static IEnumerable<string> Lines(RunMaterials materials, TrainingPlan plan, RunLayout layout)
+    {
+        var (settings, data) = (materials.Settings, materials.Data);
+        var (model, step) = (settings.Model, settings.Step);
+        var parameterCount = DecoderTransformer.ParameterCount(plan.Units);
+        long tokensPerStep = (long)step.SampleCount * model.Context;
+        yield return Line("model", $"{settings.Preset}: {model.Layers} layers × {model.Width} × {model.Heads} heads, context {model.Context}, "
+            + $"vocabulary {model.Vocabulary:N0}, {(model.Tied ? "tied" : "untied")}; {parameterCount:N0} parameters");
+        yield return Line("data", $"{data.CorpusDescription}: {data.Training.TokenCount:N0} tokens to train on, "
+            + $"{data.Validation.TokenCount:N0} held out, {data.ValidationBytesPerToken:F2} bytes per token");
+        var epochs = (double)plan.Steps * step.SampleCount / new Data.SampleIndex(data.Training.TokenCount, model.Context).SamplesPerEpoch;
+        yield return Line("step", $"{step.MicroBatchCount} micro-batches × {step.MicroBatchSize} samples × {model.Context} tokens = {tokensPerStep:N0} tokens; "
+            + $"{plan.Steps:N0} steps = {tokensPerStep * plan.Steps:N0} tokens, {epochs:F2} epochs");
+        yield return Line("stages", $"{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
+            + $"{plan.ThreadsPerStage} thread{(plan.ThreadsPerStage == 1 ? "" : "s")} each");
+        foreach (var line in Stages(plan, layout)) yield return line;
+        yield return Memory(materials, plan, layout, parameterCount);
+        var checkpointBytes = 12.0 * parameterCount;
+        yield return Line("disk", $"about {checkpointBytes / MiB:N0} MiB a checkpoint, {settings.Checkpoint.KeepCount} kept: {checkpointBytes * settings.Checkpoint.KeepCount / MiB:N0} MiB");
+        yield return Line("bubble", $"{Bubble(plan, layout):P1} predicted, of which {EqualStagesBubble(layout):P1} would remain with equal stages");
+    }
+
+    private static IEnumerable<string> Stages(TrainingPlan plan, RunLayout layout)
+    {
+        var total = plan.Units.Sum(unit => unit.Cost);
+        var first = 0;
+        for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
+        {
+            var units = plan.Units.Skip(first).Take(layout.UnitCounts[stage]).ToArray();
+            var parameters = units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount);
+            var names = units.Length > 2 ? $"{units[0].Name} … {units[^1].Name}" : string.Join(", ", units.Select(unit => unit.Name));
+            yield return Line("", $"stage {stage}: {names} ({units.Length} units, {parameters:N0} parameters, {units.Sum(unit => unit.Cost) / total:P1} of the work)");
+            first += units.Length;
+        }
+    }
+
+    private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout, long parameterCount)
+    {
+        var bytesPerElement = plan.Precision == Precision.Bf16 ? 2 : 4;
+        var stateBytes = parameterCount * (16.0 + (plan.Precision == Precision.Bf16 ? 2 : 0));
+        var tokens = (double)materials.Settings.Step.MicroBatchSize * materials.Settings.Model.Context;
+        var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
+        double activations = 0;
+        var first = 0;
+        for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
+        {
+            var elements = plan.Units.Skip(first).Take(layout.UnitCounts[stage]).Sum(unit => unit.KeptElementsPerToken);
+            activations += elements * tokens * bytesPerElement * inFlight[layout.Schedule.RankOfStage[stage]];
+            first += layout.UnitCounts[stage];
+        }
+
+        return Line("memory", $"about {stateBytes / MiB:N0} MiB of weights, gradients and moments, {activations / MiB:N0} MiB of activations at the peak");
+    }
+
+    /// <summary>Backward taken as twice the forward, stages by their estimated cost.</summary>
+    private static double Bubble(TrainingPlan plan, RunLayout layout)
+    {
+        var ranges = Partitioner.FromCounts(plan.Units.Count, layout.UnitCounts);
+        var costs = Partitioner.StageCosts([.. plan.Units.Select(unit => unit.Cost)], ranges);
+        return ScheduleTiming.Predict(layout.Schedule, ActionCosts.PerStage([.. costs], [.. costs.Select(cost => 2 * cost)])).BubbleShare;
+    }
+
+    private static double EqualStagesBubble(RunLayout layout) =>
+        ScheduleTiming.Predict(layout.Schedule, ActionCosts.Uniform(layout.Schedule.StageCount)).BubbleShare;
+
+    private static string Line(string subject, FormattableString text) => $"{subject,-8} {text.ToString(CultureInfo.InvariantCulture)}";
+
+    private static string Line(string subject, string text) => $"{subject,-8} {text}";
+}

@@ -1,0 +1,153 @@
+using System.Globalization;
+using Pipeline.Checkpoints;
+using Pipeline.Cli.Configuration;
+using Pipeline.Data;
+using Pipeline.Model;
+using Pipeline.Model.Units;
+using Pipeline.Protocol;
+using Pipeline.Stages;
+using Pipeline.Training;
+using static TorchSharp.torch;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>What a configured run computes with: its corpus as tokens, its units, its micro-batches. Owns the token files.</summary>
+internal sealed class RunMaterials : IDisposable
+{
+    private const string CorpusProperty = "corpus";
+
+    private RunMaterials(RunSettings settings, PreparedData data)
+    {
+        Settings = settings;
+        Data = data;
+        Units = DecoderTransformer.Units(settings.Model);
+        var context = settings.Model.Context;
+        Batches = new SampleBatchSource(
+            new SampleSource(data.Training, context, (ulong)settings.Seed),
+            new ValidationWindows(data.Validation, context),
+            settings.Step.MicroBatchSize,
+            settings.Step.MicroBatchCount);
+    }
+
+    public RunSettings Settings { get; }
+
+    public PreparedData Data { get; }
+
+    public IReadOnlyList<Unit> Units { get; }
+
+    public SampleBatchSource Batches { get; }
+
+    /// <summary>Opens the corpus, preparing it if this is its first use.</summary>
+    /// <exception cref="DataException">The corpus, the tokenizer or the cache needs the user.</exception>
+    public static RunMaterials Prepare(RunSettings settings, CommandContext context, CancellationToken cancellation)
+    {
+        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, new LineProgress(context.Error), cancellation);
+        foreach (var notice in data.Notices) context.Error.WriteLine(notice);
+        try
+        {
+            return new RunMaterials(settings, data);
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The device of the stages.</summary>
+    /// <exception cref="MachineException">It is a GPU that this build or machine does not have.</exception>
+    public Device Device()
+    {
+        var wanted = device(Settings.Device);
+        if (wanted.type == TorchSharp.DeviceType.CUDA && !cuda.is_available())
+            throw new MachineException($"device = {Settings.Device}, but no CUDA device can be used: build with -p:Torch=cuda on a machine with a GPU, or set device = cpu.");
+        return wanted;
+    }
+
+    /// <summary>The plan of the run.</summary>
+    /// <param name="store">Where checkpoints go; null for none.</param>
+    /// <param name="configuration">The resolved configuration, stored with every checkpoint.</param>
+    /// <param name="resumeFrom">Step of the checkpoint to go on from; 0 for none.</param>
+    public TrainingPlan Plan(ICheckpointStore? store, string configuration, long resumeFrom)
+    {
+        var (run, step) = (Settings.Run, Settings.Step);
+        var firstTraced = Math.Min(resumeFrom + 2, run.StepCount);
+        return new TrainingPlan
+        {
+            Units = Units,
+            Batches = Batches,
+            Optimizer = Settings.Optimizer,
+            Steps = run.StepCount,
+            StageCount = step.StageCount,
+            Schedule = step.Schedule,
+            ScheduleText = ScheduleChoice.TextOfFile(step),
+            Precision = Settings.Arithmetic(),
+            Devices = [Device()],
+            Seed = (ulong)Settings.Seed,
+            ThreadsPerStage = Settings.ThreadsPerStage,
+            Links = Settings.Link == LinkKind.Frames ? TensorLinkKind.Frames : TensorLinkKind.Automatic,
+            // No interval means the end only, which every interval longer than the run gives.
+            EvaluateEvery = run.EvaluateEvery > 0 ? run.EvaluateEvery : long.MaxValue,
+            EvaluationMicroBatchCount = run.EvaluationBatchCount,
+            Checkpoints = store is null ? null : new CheckpointPlan(store, Describe)
+            {
+                SaveEvery = Settings.Checkpoint.Every,
+                KeepCount = Settings.Checkpoint.KeepCount,
+                Texts = new Dictionary<string, string>(StringComparer.Ordinal) { ["config.conf"] = configuration },
+            },
+            ResumeFromStep = resumeFrom,
+            Recording = run.TraceStepCount > 0
+                ? new RecordingDuties(run.DigestEvery, firstTraced, firstTraced + run.TraceStepCount - 1)
+                : new RecordingDuties(run.DigestEvery, 0, 0),
+        };
+    }
+
+    /// <summary>Refuses a checkpoint that another model, tokenizer or corpus has written.</summary>
+    /// <exception cref="CheckpointException">It does not belong to these settings; every difference is named.</exception>
+    public void RequireMatch(CheckpointReader checkpoint)
+    {
+        var (stored, own) = (checkpoint.Manifest.Description, Describe(checkpoint.Step));
+        List<string> faults = [.. own.Model.Where(pair => stored.Model.GetValueOrDefault(pair.Key) != pair.Value)
+            .Select(pair => $"{pair.Key} is {stored.Model.GetValueOrDefault(pair.Key, "absent")} there and {pair.Value} here")];
+        if (stored.TokenizerHash != own.TokenizerHash) faults.Add($"its tokenizer is {stored.TokenizerHash}, the run's is {own.TokenizerHash}");
+        if (stored.Properties.GetValueOrDefault(CorpusProperty) is { } corpus && corpus != own.Properties[CorpusProperty])
+            faults.Add("its corpus had another content");
+        if (faults.Count == 0) return;
+        throw new CheckpointException($"The checkpoint {checkpoint.Folder} does not belong to this run: {string.Join("; ", faults)}. "
+            + "Restore the run's configuration and corpus, or start a new run with --run.");
+    }
+
+    public void Dispose() => Data.Dispose();
+
+    private CheckpointDescription Describe(long step)
+    {
+        var samples = step * Settings.Step.SampleCount;
+        return new CheckpointDescription
+        {
+            Seed = Settings.Seed,
+            Model = Fingerprint(Settings.Model),
+            TokenizerHash = Data.Tokenizer.Hash,
+            Precision = Settings.Precision.ToString().ToLowerInvariant(),
+            DataPosition = new DataPosition(step, samples, samples * Settings.Model.Context),
+            Properties = new Dictionary<string, string>(StringComparer.Ordinal) { [CorpusProperty] = Data.CorpusHash },
+        };
+    }
+
+    private static Dictionary<string, string> Fingerprint(ModelSettings model) => new(StringComparer.Ordinal)
+    {
+        ["model.layers"] = Text(model.Layers),
+        ["model.width"] = Text(model.Width),
+        ["model.heads"] = Text(model.Heads),
+        ["model.kv-heads"] = Text(model.KeyValueHeads),
+        ["model.context"] = Text(model.Context),
+        ["model.vocabulary"] = Text(model.Vocabulary),
+        ["model.tied"] = Text(model.Tied),
+        ["model.norm"] = Text(model.Norm),
+        ["model.positions"] = Text(model.Positions),
+        ["model.activation"] = Text(model.Activation),
+        ["model.bias"] = Text(model.Bias),
+        ["model.mlp-ratio"] = Text(model.MlpRatio),
+    };
+
+    private static string Text<T>(T value) => string.Create(CultureInfo.InvariantCulture, $"{value}").ToLowerInvariant();
+}

@@ -1,0 +1,39 @@
+using Pipeline.Checkpoints;
+using Pipeline.Protocol;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>Which parts of which save attempts are on disk. An attempt is complete when every rank's part is, and is decided once.</summary>
+/// <param name="rankCount">Ranks.</param>
+internal sealed class CheckpointLedger(int rankCount)
+{
+    private readonly Dictionary<SaveAttempt, IReadOnlyList<WrittenFile>?[]> _open = [];
+    private int _lastAttempt = -1;
+
+    /// <summary>Attempts whose end is not known yet.</summary>
+    internal bool HasOpen => _open.Count > 0;
+
+    /// <summary>A new try to save a step.</summary>
+    internal SaveAttempt Begin(long step)
+    {
+        var attempt = new SaveAttempt(step, ++_lastAttempt);
+        _open.Add(attempt, new IReadOnlyList<WrittenFile>?[rankCount]);
+        return attempt;
+    }
+
+    /// <summary>Enters a part; all files in rank order once the attempt is complete, null before and after.</summary>
+    internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part)
+    {
+        var attempt = new SaveAttempt(part.Step, part.Attempt);
+        if (!_open.TryGetValue(attempt, out var parts) || (uint)part.Rank >= (uint)rankCount) return null;
+        parts[part.Rank] = part.Files;
+        return parts.All(files => files is not null) ? [.. parts.SelectMany(files => files ?? []).Select(Stored)] : null;
+    }
+
+    /// <summary>Closes an attempt, however it ended; false if it was closed before.</summary>
+    internal bool Close(SaveAttempt attempt) => _open.Remove(attempt);
+
+    private static StoredFile Stored(WrittenFile file) =>
+        new(file.Name, file.ByteCount, file.Hash, [.. file.Tensors.Select(tensor => new StoredTensor(tensor.Name, tensor.DataType, tensor.Shape, tensor.Hash))]);
+}

@@ -1,0 +1,34 @@
+namespace Pipeline.Coordinator;
+
+/// <summary>Which steps a run takes and what happens between them.</summary>
+public sealed record RunPlan
+{
+    /// <summary>Step whose state the run starts from: 0, or that of the checkpoint.</summary>
+    public required long StartStep { get; init; }
+
+    /// <summary>The step after which the run ends.</summary>
+    public required long EndStep { get; init; }
+
+    /// <summary>Steps between evaluations; 0 for none, also none at the end.</summary>
+    public long EvaluateEvery { get; init; }
+
+    /// <summary>At most so many held-out micro-batches an evaluation.</summary>
+    public int EvaluationMicroBatchCount { get; init; } = 1;
+
+    /// <summary>Whether the run keeps checkpoints; then there is one after its last step.</summary>
+    public bool Saves { get; init; }
+
+    /// <summary>Steps between checkpoints; 0 for the last one only.</summary>
+    public long SaveEvery { get; init; }
+
+    /// <summary>
+    /// Steps granted beyond the last committed one. Enough that no stage waits for the coordinator; each is a step more before a stop.
+    /// </summary>
+    public int StepsAhead { get; init; } = 4;
+
+    /// <summary>Whether an evaluation follows a step.</summary>
+    public bool EvaluatesAfter(long step) => EvaluateEvery > 0 && (step % EvaluateEvery == 0 || step == EndStep);
+
+    /// <summary>Whether a checkpoint follows a step.</summary>
+    public bool SavesAfter(long step) => Saves && (step == EndStep || (SaveEvery > 0 && step % SaveEvery == 0));
+}

@@ -1,0 +1,70 @@
+using Pipeline.Checkpoints;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>How long to wait after a failed save, and when to give the last one up. Pure.</summary>
+/// <param name="FirstDelay">Wait after the first failure; doubled after each further one.</param>
+/// <param name="LongestDelay">Never longer.</param>
+/// <param name="FinalTryCount">Tries of the save at the run's end before the run counts as failed.</param>
+public sealed record SaveRetry(TimeSpan FirstDelay, TimeSpan LongestDelay, int FinalTryCount)
+{
+    /// <summary>1 s, doubled up to 5 minutes; four tries at the end.</summary>
+    public static SaveRetry Default { get; } = new(TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(5), 4);
+
+    /// <summary>Wait after so many failures in a row.</summary>
+    public TimeSpan DelayAfter(int failureCount)
+    {
+        var doubled = FirstDelay * Math.Pow(2, Math.Min(failureCount - 1, 30));
+        return doubled < LongestDelay ? doubled : LongestDelay;
+    }
+}
+
+/// <summary>What follows a failed save.</summary>
+/// <param name="GivesUp">The state at the run's end could not be saved in all tries.</param>
+/// <param name="Delay">Otherwise the wait before the next try.</param>
+internal readonly record struct SaveDecision(bool GivesUp, TimeSpan Delay);
+
+/// <summary>Where the run's checkpoints stand: what was asked for, what exists, how often it failed. No actor, no file.</summary>
+internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retry)
+{
+    private readonly CheckpointLedger _ledger = new(rankCount);
+    private int _failuresInRow;
+    private int _finalFailures;
+    private long _lastFailed;
+
+    /// <summary>The newest step whose save was asked for; at first the step that the run starts from.</summary>
+    internal long LastIssued { get; private set; } = startStep;
+
+    /// <summary>The newest step of which a checkpoint exists.</summary>
+    internal long LastSaved { get; private set; } = startStep;
+
+    /// <summary>Whether the newest save failed and none has succeeded since.</summary>
+    internal bool NeedsRetry => LastSaved < _lastFailed;
+
+    internal SaveAttempt Begin(long step)
+    {
+        LastIssued = step;
+        return _ledger.Begin(step);
+    }
+
+    /// <inheritdoc cref="CheckpointLedger.Enter"/>
+    internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part) => _ledger.Enter(part);
+
+    internal void Succeeded(SaveAttempt attempt)
+    {
+        _ledger.Close(attempt);
+        _failuresInRow = 0;
+        LastSaved = Math.Max(LastSaved, attempt.Step);
+    }
+
+    /// <summary>What to do after a failure; null if the attempt had failed before, on another rank.</summary>
+    internal SaveDecision? Failed(SaveAttempt attempt, bool isFinal)
+    {
+        if (!_ledger.Close(attempt)) return null;
+        _failuresInRow++;
+        _lastFailed = Math.Max(_lastFailed, attempt.Step);
+        if (isFinal) _finalFailures++;
+        return new SaveDecision(isFinal && _finalFailures >= retry.FinalTryCount, retry.DelayAfter(_failuresInRow));
+    }
+}

@@ -1,0 +1,51 @@
+using Pipeline.Protocol;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>What one rank did in a step.</summary>
+/// <param name="Rank">Rank.</param>
+/// <param name="Timing">Where its time went.</param>
+/// <param name="LiveTensorCount">Tensors alive in its process after the step.</param>
+/// <param name="Spans">Its actions, when the step was traced.</param>
+public sealed record RankSummary(int Rank, StepTiming Timing, long LiveTensorCount, IReadOnlyList<ExecutedSpan> Spans);
+
+/// <summary>A committed step over all ranks. Pure.</summary>
+/// <param name="Step">Step.</param>
+/// <param name="Loss">Mean loss in nats per token.</param>
+/// <param name="GradientNorm">Global norm of the mean gradient, before clipping.</param>
+/// <param name="LearningRate">Learning rate applied.</param>
+/// <param name="TokenCount">Predicted tokens.</param>
+/// <param name="Seconds">Completion to completion, without evaluation and saving: the ranks' mean.</param>
+/// <param name="Bubble">Idle time ÷ (ranks × step time).</param>
+/// <param name="Ranks">By rank.</param>
+/// <param name="Digests">Hashes of the state in the model's order, when due.</param>
+public sealed record StepSummary(
+    long Step,
+    double Loss,
+    double GradientNorm,
+    double LearningRate,
+    long TokenCount,
+    double Seconds,
+    double Bubble,
+    IReadOnlyList<RankSummary> Ranks,
+    IReadOnlyList<ParameterDigest> Digests)
+{
+    /// <summary>Sums up the ranks' reports of one step.</summary>
+    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports)
+    {
+        var totals = reports[0].Totals;
+        var seconds = reports.Average(report => report.Timing.Seconds);
+        var busy = reports.Average(report => report.Timing.BusySeconds);
+        return new StepSummary(
+            reports[0].Step,
+            totals.Loss,
+            totals.GradientNorm,
+            reports[0].LearningRate,
+            totals.TokenCount,
+            seconds,
+            seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
+            [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans))],
+            [.. reports.SelectMany(report => report.Digests)]);
+    }
+}

@@ -1,0 +1,44 @@
+using Akka.Actor;
+using Akka.Event;
+using Pipeline.Runs;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>Passes a run's notices to its observer, off the coordinator's own thread, and says at the end that all have been passed.</summary>
+internal sealed class ObserverActor : ReceiveActor
+{
+    private readonly IRunObserver _observer;
+    private readonly TaskCompletionSource<RunOutcome> _ended;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+
+    public ObserverActor(IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
+    {
+        _observer = observer;
+        _ended = ended;
+        Receive<RunNotice>(OnNotice);
+    }
+
+    internal static Props Props(IRunObserver observer, TaskCompletionSource<RunOutcome> ended) =>
+        Akka.Actor.Props.Create(() => new ObserverActor(observer, ended));
+
+    private void OnNotice(RunNotice notice)
+    {
+        var outcome = (notice as RunNotice.Ended)?.Outcome;
+        try
+        {
+            _observer.OnNotice(notice);
+            if (outcome is not null) _ended.TrySetResult(outcome);
+        }
+        catch (Exception fault) when (fault is RunException or IOException or UnauthorizedAccessException)
+        {
+            // A full disk under the metrics must not end a run whose checkpoints may still be saved elsewhere.
+            _log.Error("A notice could not be recorded: {0}", fault.Message);
+            if (outcome is not null) _ended.TrySetResult(outcome);
+        }
+        catch (Exception fault)
+        {
+            _ended.TrySetException(fault);
+            throw;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>What a run tells those who watch it: the command line, the run directory, a user's program. Stays in the process.</summary>
+public abstract record RunNotice : INoSerializationVerificationNeeded
+{
+    private RunNotice()
+    {
+    }
+
+    /// <summary>Every stage has its units; steps begin.</summary>
+    /// <param name="ParameterCount">Parameters over all stages.</param>
+    public sealed record StagesReady(long ParameterCount) : RunNotice;
+
+    /// <summary>Every rank has completed a step. Comes once for each step, in order.</summary>
+    public sealed record StepCommitted(StepSummary Step) : RunNotice;
+
+    /// <summary>The loss of the held-out text is known.</summary>
+    /// <param name="AfterStep">The weights are those after this step.</param>
+    /// <param name="Loss">Mean loss in nats per token.</param>
+    /// <param name="TokenCount">Tokens evaluated.</param>
+    public sealed record Evaluated(long AfterStep, double Loss, long TokenCount) : RunNotice;
+
+    /// <summary>A checkpoint exists.</summary>
+    /// <param name="Step">The state is that after this step.</param>
+    /// <param name="ByteCount">Size of its files.</param>
+    /// <param name="Warning">Why older ones could not be removed; null if they could.</param>
+    public sealed record CheckpointSaved(long Step, long ByteCount, string? Warning) : RunNotice;
+
+    /// <summary>A checkpoint could not be saved; the run goes on.</summary>
+    /// <param name="Step">Step whose state it was.</param>
+    /// <param name="Message">Why, and what is done next.</param>
+    public sealed record SaveFailed(long Step, string Message) : RunNotice;
+
+    /// <summary>A stage cannot go on; the run ends.</summary>
+    public sealed record StageFailed(StageProtocol.StageFailed Failure) : RunNotice;
+
+    /// <summary>The run has been asked to stop after the steps that are granted.</summary>
+    /// <param name="EndStep">The step after which it stops.</param>
+    public sealed record Stopping(long EndStep) : RunNotice;
+
+    /// <summary>The run is over and its stages have stopped: the last notice.</summary>
+    public sealed record Ended(RunOutcome Outcome) : RunNotice;
+}
+
+/// <summary>
+/// Watches a run. Called by one actor of its own, one notice after the other, so it may write files without holding up the run.
+/// </summary>
+public interface IRunObserver
+{
+    /// <summary>Something happened.</summary>
+    void OnNotice(RunNotice notice);
+}

@@ -1,0 +1,114 @@
+using Pipeline.Protocol;
+using Pipeline.Runs;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>Writes what a run tells into the run directory: metrics, digests, events, TensorBoard. Owns the four files.</summary>
+/// <param name="metrics">One line a committed step or evaluation.</param>
+/// <param name="digests">Hashes of the state, a line a step that has them.</param>
+/// <param name="events">Faults, checkpoints, the end.</param>
+/// <param name="tensorBoard">The same curves for TensorBoard; null for none.</param>
+/// <param name="bitsPerByte">From a loss in nats per token to bits per byte of text; null where bytes are not known.</param>
+public sealed class RunRecorder(
+    MetricsWriter metrics,
+    DigestFile digests,
+    EventLog events,
+    TensorBoardWriter? tensorBoard = null,
+    Func<double, double>? bitsPerByte = null) : IRunObserver, IDisposable
+{
+    /// <inheritdoc/>
+    public void OnNotice(RunNotice notice)
+    {
+        switch (notice)
+        {
+            case RunNotice.StepCommitted { Step: var step }:
+                Write(step);
+                break;
+            case RunNotice.Evaluated evaluated:
+                Write(evaluated);
+                break;
+            case RunNotice.CheckpointSaved saved:
+                events.Write("checkpoint-saved", EventSeverity.Information, EventField.Of("step", saved.Step), EventField.Of("bytes", saved.ByteCount));
+                if (saved.Warning is { } warning) events.Write("prune-failed", EventSeverity.Warning, EventField.Of("message", warning));
+                break;
+            case RunNotice.SaveFailed failed:
+                events.Write("save-failed", EventSeverity.Warning, EventField.Of("step", failed.Step), EventField.Of("message", failed.Message));
+                break;
+            case RunNotice.StageFailed { Failure: var failure }:
+                Write(failure);
+                break;
+            case RunNotice.Stopping stopping:
+                events.Write("stop-requested", EventSeverity.Information, EventField.Of("step", stopping.EndStep));
+                break;
+            case RunNotice.Ended { Outcome: var outcome }:
+                Write(outcome);
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        metrics.Dispose();
+        digests.Dispose();
+        events.Dispose();
+        tensorBoard?.Dispose();
+    }
+
+    /// <summary>A step as a line of metrics.</summary>
+    public static StepMetrics MetricsOf(StepSummary step) => new(step.Step)
+    {
+        Loss = step.Loss,
+        GradientNorm = step.GradientNorm,
+        LearningRate = step.LearningRate,
+        Tokens = step.TokenCount,
+        Seconds = step.Seconds,
+        Bubble = step.Bubble,
+        Stages = [.. step.Ranks.Select(rank => new StageMetrics(rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble))],
+        Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
+    };
+
+    private void Write(StepSummary step)
+    {
+        var line = MetricsOf(step);
+        metrics.Write(line);
+        tensorBoard?.Write(line);
+        if (step.Digests.Count == 0) return;
+        digests.Write(new StepDigests(step.Step, [.. step.Digests.Select(digest =>
+            new TensorDigest(digest.Unit, digest.Parameter, digest.Weight, digest.FirstMoment, digest.SecondMoment))]));
+    }
+
+    private void Write(RunNotice.Evaluated evaluated)
+    {
+        var line = new EvaluationMetrics(evaluated.AfterStep, evaluated.Loss, bitsPerByte?.Invoke(evaluated.Loss));
+        metrics.Write(line);
+        tensorBoard?.Write(line);
+    }
+
+    private void Write(StageProtocol.StageFailed failure) => events.Write(
+        "stage-failed",
+        EventSeverity.Error,
+        EventField.Of("rank", failure.Rank),
+        EventField.Of("stage", failure.Stage),
+        EventField.Of("step", failure.Step),
+        EventField.Of("action", failure.Action),
+        EventField.Of("message", failure.Message),
+        EventField.Of("detail", failure.Detail));
+
+    private void Write(RunOutcome outcome) => events.Write(
+        outcome.End switch { RunEnd.Completed => "run-completed", RunEnd.Stopped => "run-stopped", _ => "run-failed" },
+        outcome.End == RunEnd.Failed ? EventSeverity.Error : EventSeverity.Information,
+        EventField.Of("step", outcome.Step),
+        EventField.Of("message", outcome.Error));
+}
+
+/// <summary>Passes notices to several observers, one after the other.</summary>
+/// <param name="observers">In the order in which they are told.</param>
+public sealed class ObserverChain(params IReadOnlyList<IRunObserver> observers) : IRunObserver
+{
+    /// <inheritdoc/>
+    public void OnNotice(RunNotice notice)
+    {
+        foreach (var observer in observers) observer.OnNotice(notice);
+    }
+}

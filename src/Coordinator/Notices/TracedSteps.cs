@@ -1,0 +1,79 @@
+using Pipeline.Protocol;
+using Pipeline.Runs;
+using Pipeline.Schedules;
+using Timeline = Pipeline.Runs.Timeline;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// Collects the executed actions of traced steps for the time line and the trace. Their clock is one machine's monotonic clock, so
+/// ranks of one machine share it.
+/// </summary>
+public sealed class TracedSteps : IRunObserver
+{
+    private const double TicksPerSecond = 10_000_000;
+    private readonly List<(long Step, int Rank, StageAction Action, ExecutedSpan Span)> _spans = [];
+
+    /// <summary>Whether any step was traced.</summary>
+    public bool IsEmpty => _spans.Count == 0;
+
+    /// <summary>The steps that were traced, rising.</summary>
+    public IReadOnlyList<long> Steps => [.. _spans.Select(span => span.Step).Distinct().Order()];
+
+    /// <summary>
+    /// For every action that waited for an input: seconds from the input's arrival in the process to the action's start.
+    /// </summary>
+    public IReadOnlyList<double> ReadyToStartSeconds =>
+        [.. _spans.Where(span => span.Span.ReadyTicks > 0).Select(span => (span.Span.StartTicks - span.Span.ReadyTicks) / TicksPerSecond)];
+
+    /// <inheritdoc/>
+    public void OnNotice(RunNotice notice)
+    {
+        if (notice is not RunNotice.StepCommitted { Step: var step }) return;
+        foreach (var rank in step.Ranks)
+            _spans.AddRange(rank.Spans.Select(span => (step.Step, rank.Rank, StageAction.Parse(span.Action), span)));
+    }
+
+    /// <summary>The time line of all traced steps, or of one.</summary>
+    /// <param name="title">Heads the plot.</param>
+    /// <param name="step">One of them; null for all.</param>
+    public Timeline ToTimeline(string title, long? step = null)
+    {
+        var chosen = _spans.Where(span => step is null || span.Step == step).ToArray();
+        if (chosen.Length == 0) return new Timeline(title, [], []);
+        var origin = chosen.Min(span => span.Span.StartTicks);
+        var lanes = Enumerable.Range(0, chosen.Max(span => span.Rank) + 1).Select(rank => new TimelineLane($"rank {rank}"));
+        return new Timeline(title, [.. lanes], [.. chosen.Select(span => Drawn(span, origin))], Flows(chosen));
+    }
+
+    private static TimelineSpan Drawn((long Step, int Rank, StageAction Action, ExecutedSpan Span) span, long origin) => new(
+        span.Rank,
+        span.Span.Action,
+        Word(span.Action.Kind),
+        span.Action.Kind.IsStepLevel() ? null : span.Action.MicroBatch,
+        (span.Span.StartTicks - origin) / TicksPerSecond,
+        (span.Span.EndTicks - origin) / TicksPerSecond,
+        span.Step);
+
+    private static string Word(ActionKind kind) => kind.IsStepLevel() ? kind.Term() : kind.Letter().ToString();
+
+    private static List<TimelineFlow> Flows((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
+    {
+        Dictionary<(long, StageAction), int> places = [];
+        for (var index = 0; index < spans.Length; index++) places.TryAdd((spans[index].Step, spans[index].Action), index);
+        List<TimelineFlow> flows = [];
+        for (var index = 0; index < spans.Length; index++)
+        {
+            var action = spans[index].Action;
+            var source = action.Kind switch
+            {
+                ActionKind.Forward => (action with { Stage = action.Stage - 1 }, "activation"),
+                ActionKind.Backward => (action with { Stage = action.Stage + 1 }, "gradient"),
+                _ => default,
+            };
+            if (source.Item2 is { } name && places.TryGetValue((spans[index].Step, source.Item1), out var from)) flows.Add(new TimelineFlow(name, from, index));
+        }
+
+        return flows;
+    }
+}

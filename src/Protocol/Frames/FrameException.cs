@@ -1,0 +1,15 @@
+namespace Pipeline.Protocol.Frames;
+
+/// <summary>Bytes that claim to be a tensor frame are not a valid one: too long, cut off, altered, or lying about what they hold.</summary>
+public sealed class FrameException : Exception
+{
+    /// <summary>A frame refused for a reason.</summary>
+    public FrameException(string message) : base(message)
+    {
+    }
+
+    /// <summary>A frame refused because its encoding is broken.</summary>
+    public FrameException(string message, Exception cause) : base(message, cause)
+    {
+    }
+}

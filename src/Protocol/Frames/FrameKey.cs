@@ -1,0 +1,30 @@
+namespace Pipeline.Protocol.Frames;
+
+/// <summary>What a tensor frame carries, and which way.</summary>
+public enum FrameKind
+{
+    /// <summary>Output of a stage in training, to the next one.</summary>
+    Activation = 0,
+
+    /// <summary>Gradient of a stage's input, to the former one.</summary>
+    Gradient = 1,
+
+    /// <summary>Gradient of a tied parameter, from its owner to the other use. The edge is the number of the tie.</summary>
+    TiedGradientFromOwner = 2,
+
+    /// <summary>Gradient of a tied parameter, from the other use to its owner. The edge is the number of the tie.</summary>
+    TiedGradientToOwner = 3,
+
+    /// <summary>Output of a stage in an evaluation, to the next one.</summary>
+    EvaluationActivation = 4,
+}
+
+/// <summary>
+/// Which tensor a frame is. Frames pair with the actions that need them by this key alone, so no order of arrival can mis-pair them.
+/// </summary>
+/// <param name="Step">Run, generation, attempt and step.</param>
+/// <param name="Edge">Edge e joins stage e with stage e + 1; for tied gradients the number of the tie.</param>
+/// <param name="MicroBatch">Micro-batch of the step, from 0; 0 for tied gradients.</param>
+/// <param name="Slice">Part of the micro-batch, from 0; 0 while micro-batches travel whole.</param>
+/// <param name="Kind">What it carries.</param>
+public readonly record struct FrameKey(StepKey Step, int Edge, int MicroBatch, int Slice, FrameKind Kind);

@@ -1,0 +1,59 @@
+using System.Globalization;
+using MessagePack;
+
+namespace Pipeline.Protocol;
+
+/// <summary>Names a run on the wire. A number, so that every frame can carry it.</summary>
+/// <param name="Value">Any 64 bits; a hash of the run's name and start.</param>
+[MessagePackObject]
+public readonly record struct RunId([property: Key(0)] ulong Value)
+{
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString("x16", CultureInfo.InvariantCulture);
+}
+
+/// <summary>
+/// The number of the current assignment of stages to processes. It rises at every recovery; what carries a lower one is refused by
+/// one comparison.
+/// </summary>
+/// <param name="Number">From 1.</param>
+[MessagePackObject]
+public readonly record struct Generation([property: Key(0)] int Number) : IComparable<Generation>
+{
+    /// <summary>The first assignment of a run.</summary>
+    public static Generation First => new(1);
+
+    /// <summary>The assignment after this one.</summary>
+    [IgnoreMember]
+    public Generation Next => new(Number + 1);
+
+    /// <inheritdoc/>
+    public int CompareTo(Generation other) => Number.CompareTo(other.Number);
+
+    /// <summary>Whether this assignment was replaced by the other.</summary>
+    public static bool operator <(Generation left, Generation right) => left.Number < right.Number;
+
+    /// <summary>Whether this assignment replaced the other.</summary>
+    public static bool operator >(Generation left, Generation right) => left.Number > right.Number;
+
+    /// <summary>Not replaced by.</summary>
+    public static bool operator >=(Generation left, Generation right) => left.Number >= right.Number;
+
+    /// <summary>Not replacing.</summary>
+    public static bool operator <=(Generation left, Generation right) => left.Number <= right.Number;
+
+    /// <inheritdoc/>
+    public override string ToString() => Number.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>One try at one step of one assignment: what every message between stages is keyed by.</summary>
+/// <param name="Run">Run.</param>
+/// <param name="Generation">Assignment.</param>
+/// <param name="Attempt">Tries of the same step inside an assignment, from 0.</param>
+/// <param name="Step">Step, counted from 1; for an evaluation the step after which it runs.</param>
+[MessagePackObject]
+public readonly record struct StepKey(
+    [property: Key(0)] RunId Run,
+    [property: Key(1)] Generation Generation,
+    [property: Key(2)] int Attempt,
+    [property: Key(3)] long Step);

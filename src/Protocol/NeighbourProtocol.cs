@@ -1,0 +1,40 @@
+using MessagePack;
+using Pipeline.Protocol.Wire;
+
+namespace Pipeline.Protocol;
+
+/// <summary>
+/// The conversation between stages at the end of a step, beside the tensor frames: each stage tells the one that holds stage 0 its
+/// squares, and that one tells all what the step amounts to. The coordinator takes no part in it.
+/// </summary>
+public static class NeighbourProtocol
+{
+    /// <summary>A small message between stages.</summary>
+    public interface INote : IWireMessage
+    {
+        /// <summary>Run, generation, attempt and step.</summary>
+        StepKey Step { get; }
+    }
+
+    /// <summary>What one stage contributes to the step's totals.</summary>
+    /// <param name="Step">Step.</param>
+    /// <param name="Stage">Who contributes.</param>
+    /// <param name="Squares">Sum of squares of each owned parameter's gradient, in model order.</param>
+    /// <param name="LossSum">Summed loss; 0 except on the last stage.</param>
+    /// <param name="TokenCount">Predicted tokens; 0 except on the last stage.</param>
+    /// <param name="NonFiniteMicroBatch">First micro-batch whose loss is not finite; -1 if none.</param>
+    [MessagePackObject]
+    public sealed record SquaredNorms(
+        [property: Key(0)] StepKey Step,
+        [property: Key(1)] int Stage,
+        [property: Key(2)] IReadOnlyList<double> Squares,
+        [property: Key(3)] double LossSum,
+        [property: Key(4)] long TokenCount,
+        [property: Key(5)] int NonFiniteMicroBatch) : INote;
+
+    /// <summary>What the step amounts to, for every stage to act on alike.</summary>
+    [MessagePackObject]
+    public sealed record StepTotals(
+        [property: Key(0)] StepKey Step,
+        [property: Key(1)] StepOutcome Outcome) : INote;
+}

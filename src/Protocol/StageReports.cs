@@ -1,0 +1,102 @@
+using MessagePack;
+
+namespace Pipeline.Protocol;
+
+/// <summary>Why a stage failed.</summary>
+public enum StageFailureKind
+{
+    /// <summary>The model, its data or its checkpoint could not be set up: something that the user can mend, before the first step.</summary>
+    Preparation = 0,
+
+    /// <summary>An action threw.</summary>
+    Action = 1,
+
+    /// <summary>A micro-batch's loss is infinite or not a number; the step was applied nowhere.</summary>
+    NonFiniteLoss = 2,
+
+    /// <summary>The gradient norm is infinite or not a number; the step was applied nowhere.</summary>
+    NonFiniteNorm = 3,
+}
+
+/// <summary>Whether a step may be applied.</summary>
+public enum StepVerdict
+{
+    /// <summary>Every stage applies the step.</summary>
+    Apply = 0,
+
+    /// <summary>A loss is not finite: no stage applies the step.</summary>
+    NonFiniteLoss = 1,
+
+    /// <summary>The norm is not finite: no stage applies the step.</summary>
+    NonFiniteNorm = 2,
+}
+
+/// <summary>What one step amounts to over all stages.</summary>
+/// <param name="LossSum">Loss in nats, summed over the step's tokens.</param>
+/// <param name="TokenCount">Predicted tokens.</param>
+/// <param name="GradientNorm">Global norm of the mean gradient, before clipping.</param>
+/// <param name="Verdict">Whether it is applied.</param>
+/// <param name="MicroBatch">The first micro-batch whose loss is not finite; -1 if none.</param>
+[MessagePackObject]
+public sealed record StepOutcome(
+    [property: Key(0)] double LossSum,
+    [property: Key(1)] long TokenCount,
+    [property: Key(2)] double GradientNorm,
+    [property: Key(3)] StepVerdict Verdict,
+    [property: Key(4)] int MicroBatch)
+{
+    /// <summary>Mean loss in nats per token.</summary>
+    [IgnoreMember]
+    public double Loss => LossSum / TokenCount;
+}
+
+/// <summary>Where a rank's time of one step went. Time that is neither busy nor waiting is the executor's own.</summary>
+/// <param name="Seconds">From the former step's end to this one's, without evaluation and saving between them.</param>
+/// <param name="BusySeconds">In actions.</param>
+/// <param name="WaitSeconds">Waiting for inputs.</param>
+[MessagePackObject]
+public sealed record StepTiming(
+    [property: Key(0)] double Seconds,
+    [property: Key(1)] double BusySeconds,
+    [property: Key(2)] double WaitSeconds)
+{
+    /// <summary>Share of the time in which no action ran.</summary>
+    [IgnoreMember]
+    public double Bubble => Seconds > 0 ? Math.Max(0, 1 - BusySeconds / Seconds) : 0;
+}
+
+/// <summary>One executed action on a rank's time line.</summary>
+/// <param name="Action">Text form, such as <c>1F3</c>.</param>
+/// <param name="ReadyTicks">When its last input arrived, if the thread waited for it; else 0.</param>
+/// <param name="StartTicks">Start, in 100 ns of the machine's monotonic clock.</param>
+/// <param name="EndTicks">End.</param>
+[MessagePackObject]
+public sealed record ExecutedSpan(
+    [property: Key(0)] string Action,
+    [property: Key(1)] long ReadyTicks,
+    [property: Key(2)] long StartTicks,
+    [property: Key(3)] long EndTicks);
+
+/// <summary>A file of a checkpoint as it lies on disk.</summary>
+/// <param name="Name">Name inside the checkpoint's folder.</param>
+/// <param name="ByteCount">Length.</param>
+/// <param name="Hash">Hash of its content, in hexadecimal.</param>
+/// <param name="Tensors">What it holds.</param>
+[MessagePackObject]
+public sealed record WrittenFile(
+    [property: Key(0)] string Name,
+    [property: Key(1)] long ByteCount,
+    [property: Key(2)] string Hash,
+    [property: Key(3)] IReadOnlyList<WrittenTensor> Tensors);
+
+/// <summary>A tensor in a file of a checkpoint.</summary>
+/// <param name="Name">Logical name.</param>
+/// <param name="DataType">Element type as safetensors spells it.</param>
+/// <param name="Shape">Dimensions.</param>
+/// <param name="Hash">Hash of its bytes, in hexadecimal.</param>
+[MessagePackObject]
+public sealed record WrittenTensor(
+    [property: Key(0)] string Name,
+    [property: Key(1)] string DataType,
+    [property: Key(2)] IReadOnlyList<long> Shape,
+    [property: Key(3)] string Hash);

@@ -1,0 +1,48 @@
+using System.Collections.Frozen;
+using MessagePack;
+using Pipeline.Protocol.Frames;
+using static Pipeline.Protocol.NeighbourProtocol;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Protocol.Wire;
+
+/// <summary>The one table of what may cross processes: short manifests, never reused, and how each is written and read.</summary>
+internal static class WireManifests
+{
+    private static readonly Entry[] Table =
+    [
+        Control<AssignStage>("as"),
+        Control<GrantSteps>("gs"),
+        Control<EvaluateHeldOut>("eh"),
+        Control<SaveCheckpoint>("sc"),
+        Control<StopStage>("st"),
+        Control<StageReady>("rd"),
+        Control<StepCompleted>("cs"),
+        Control<HeldOutEvaluated>("he"),
+        Control<CheckpointPartWritten>("cw"),
+        Control<CheckpointPartFailed>("cf"),
+        Control<StageFailed>("sf"),
+        Control<StageStopped>("ss"),
+        Control<SquaredNorms>("sn"),
+        Control<StepTotals>("tt"),
+        new(typeof(TensorFrame), "tf", message => TensorFrameCodec.Encode((TensorFrame)message), bytes => TensorFrameCodec.Decode(bytes, FrameLimits.Default)),
+    ];
+
+    private static readonly FrozenDictionary<Type, Entry> ByType = Table.ToFrozenDictionary(entry => entry.Type);
+    private static readonly FrozenDictionary<string, Entry> ByManifest = Table.ToFrozenDictionary(entry => entry.Manifest, StringComparer.Ordinal);
+
+    internal static IEnumerable<Type> Types => ByType.Keys;
+
+    internal static Entry? Of(Type type) => ByType.GetValueOrDefault(type);
+
+    internal static Entry? Of(string manifest) => ByManifest.GetValueOrDefault(manifest);
+
+    private static Entry Control<T>(string manifest) where T : class, IWireMessage => new(
+        typeof(T),
+        manifest,
+        message => MessagePackSerializer.Serialize((T)message, ClosedResolver.Options),
+        bytes => MessagePackSerializer.Deserialize<T>(bytes, ClosedResolver.Options));
+
+    /// <summary>A message type and its wire form.</summary>
+    internal sealed record Entry(Type Type, string Manifest, Func<object, byte[]> Write, Func<ReadOnlyMemory<byte>, object> Read);
+}

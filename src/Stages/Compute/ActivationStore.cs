@@ -1,0 +1,61 @@
+using Pipeline.Model.Training;
+using Pipeline.Model.Units;
+using TorchSharp;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// What lies between the forward and the backward of each micro-batch in flight: the samples, the stage's input, the graph.
+/// Owns all of it from the forward to <see cref="Held.Dispose"/> after the backward; empty at the end of every step.
+/// </summary>
+internal sealed class ActivationStore : IDisposable
+{
+    private readonly Dictionary<(int Stage, int MicroBatch), Held> _held = [];
+
+    internal int Count => _held.Count;
+
+    /// <summary>Takes over samples and input before the forward runs, so that nothing is lost if it throws.</summary>
+    internal Held Open(int stage, MicroBatch microBatch, torch.Tensor? input)
+    {
+        var held = new Held(microBatch, input);
+        if (_held.TryAdd((stage, microBatch.Index), held)) return held;
+        held.Dispose();
+        throw new InvalidOperationException($"Stage {stage} ran the forward of micro-batch {microBatch.Index} twice.");
+    }
+
+    /// <summary>Gives a micro-batch's activations to its backward, which disposes them.</summary>
+    internal Held Take(int stage, int microBatch) => _held.Remove((stage, microBatch), out var held)
+        ? held
+        : throw new InvalidOperationException($"Stage {stage} has no stored activation of micro-batch {microBatch}.");
+
+    /// <summary>Asserts that every forward had its backward.</summary>
+    internal void ThrowUnlessEmpty()
+    {
+        if (_held.Count > 0) throw new InvalidOperationException($"{_held.Count} activations are left at the end of the step.");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var held in _held.Values) held.Dispose();
+        _held.Clear();
+    }
+
+    /// <summary>One micro-batch in flight.</summary>
+    internal sealed class Held(MicroBatch microBatch, torch.Tensor? input) : IDisposable
+    {
+        internal MicroBatch MicroBatch { get; } = microBatch;
+
+        internal torch.Tensor? Input { get; } = input;
+
+        internal ForwardPass? Pass { get; set; }
+
+        /// <inheritdoc/>
+        public void Dispose()
+        {
+            Pass?.Dispose();
+            Input?.Dispose();
+            MicroBatch.Dispose();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+using Pipeline.Checkpoints;
+using Pipeline.Data;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>Turns what stopped a stage into one message for the coordinator: pure.</summary>
+internal static class StageFailure
+{
+    internal static StageFailed WhilePreparing(AssignStage assignment, Exception fault) => new(
+        assignment.Generation, assignment.Rank, -1, assignment.CheckpointStep, "preparation",
+        IsForUser(fault) ? fault.Message : $"Rank {assignment.Rank} could not be set up: {FirstLine(fault)}",
+        StageFailureKind.Preparation, fault.ToString());
+
+    internal static StageFailed InAction(AssignStage assignment, long step, StageAction? action, Exception fault)
+    {
+        var what = action is { } named ? $"stage {named.Stage}, step {step}, action {named}" : $"after step {step}";
+        return new StageFailed(
+            assignment.Generation, assignment.Rank, action?.Stage ?? -1, step, action?.ToString() ?? "between steps",
+            $"Rank {assignment.Rank}, {what}: {FirstLine(fault)}", StageFailureKind.Action, fault.ToString());
+    }
+
+    internal static StageFailed NonFinite(AssignStage assignment, long step, StepOutcome outcome, int stageCount)
+    {
+        var isLoss = outcome.Verdict == StepVerdict.NonFiniteLoss;
+        var last = stageCount - 1;
+        var message = isLoss
+            ? $"Step {step}: the loss of micro-batch {outcome.MicroBatch} is not finite; the step was not applied. "
+                + "Lower optimizer.learning-rate, or look at the samples of that micro-batch."
+            : $"Step {step}: the gradient norm is {outcome.GradientNorm}; the step was not applied. Lower optimizer.learning-rate.";
+        return new StageFailed(
+            assignment.Generation, assignment.Rank, isLoss ? last : 0, step, isLoss ? $"{last}F{outcome.MicroBatch}" : "0N",
+            message, isLoss ? StageFailureKind.NonFiniteLoss : StageFailureKind.NonFiniteNorm, message);
+    }
+
+    /// <summary>The sentence of an exception; native errors carry some twenty lines of stack below it.</summary>
+    internal static string FirstLine(Exception fault)
+    {
+        var message = fault is AggregateException { InnerException: { } inner } ? inner.Message : fault.Message;
+        var end = message.AsSpan().IndexOfAny('\r', '\n');
+        return end < 0 ? message : message[..end];
+    }
+
+    private static bool IsForUser(Exception fault) => fault is CheckpointException or DataException or ScheduleException or ArgumentException;
+}

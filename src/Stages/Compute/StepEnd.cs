@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using TorchSharp;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// What ends a step on one rank: tied gradients are exchanged and added, the stages' squares go to the rank of stage 0, which tells all
+/// what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as early as it is known.
+/// </summary>
+internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses)
+{
+    private readonly HashSet<int> _sent = [];
+    private StepKey _step;
+    private StepOutcome? _outcome;
+
+    /// <summary>What the step amounted to, once its optimizer actions have run.</summary>
+    internal StepOutcome Outcome => _outcome ?? throw new InvalidOperationException($"Step {_step.Step} ended without totals: its schedule has no optimizer action.");
+
+    internal void Begin(StepKey step)
+    {
+        _step = step;
+        _sent.Clear();
+        _outcome = null;
+    }
+
+    /// <summary>After a stage's last backward.</summary>
+    internal void GradientsComplete(int stage)
+    {
+        plan.Models[stage].SumLocalTies();
+        foreach (var tie in plan.TiesOf(stage))
+        {
+            var copy = Copy(tie.Tie.Parameter.Gradient);
+            links.Send(plan.Schedule.RankOfStage[tie.OtherStage], tie.Outgoing(_step), copy, AlreadyDone.Instance);
+        }
+
+        // A tied use does not count in the norm, so only an owner's squares have to wait for the tied sum.
+        if (plan.TiesOf(stage).All(tie => !tie.Tie.IsOwner)) SendSquares(stage);
+    }
+
+    /// <summary>Adds the other ends' gradients. Addition commutes, so both ends have the same bits afterwards.</summary>
+    internal void SumTies(StageAction action)
+    {
+        foreach (var tie in plan.TiesOf(action.Stage))
+        {
+            var asked = Stopwatch.GetTimestamp();
+            var arrived = inbox.TakeTensor(tie.Incoming(_step));
+            var started = Stopwatch.GetTimestamp();
+            using var other = arrived.Value.Take(plan.Workload.Options.Device);
+            using var guard = torch.no_grad();
+            tie.Tie.Parameter.Gradient.add_(other);
+            recorder.Record(action, asked, arrived.Timestamp, started);
+        }
+    }
+
+    /// <summary>Sends a stage's contribution to the totals, once a step.</summary>
+    internal void SendSquares(int stage)
+    {
+        if (!_sent.Add(stage)) return;
+        var started = Stopwatch.GetTimestamp();
+        var squares = plan.Models[stage].SquaredNorms();
+        var isLast = stage == plan.StageCount - 1;
+        var note = isLast
+            ? new SquaredNorms(_step, stage, squares, losses.LossSum, losses.TokenCount, losses.NonFiniteMicroBatch)
+            : new SquaredNorms(_step, stage, squares, 0, 0, -1);
+        links.Send(plan.TotalsRank, note);
+        recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
+    }
+
+    /// <summary>Applies the step to one stage, or forgets its gradients.</summary>
+    internal void Apply(StageAction action)
+    {
+        var asked = Stopwatch.GetTimestamp();
+        var ready = 0L;
+        if (_outcome is null) (_outcome, ready) = plan.MakesTotals ? MakeTotals() : TakeTotals();
+        var started = Stopwatch.GetTimestamp();
+        var model = plan.Models[action.Stage];
+        var optimizer = plan.Workload.Optimizer;
+        if (_outcome.Verdict == StepVerdict.Apply)
+            model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(_outcome.GradientNorm, _outcome.TokenCount));
+        else
+            model.ClearGradients();
+        recorder.Record(action, asked, ready, started);
+    }
+
+    private static torch.Tensor Copy(torch.Tensor gradient)
+    {
+        using var guard = torch.no_grad();
+        return gradient.clone().DetachFromDisposeScope();
+    }
+
+    private (StepOutcome Outcome, long Ready) MakeTotals()
+    {
+        var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(_step, stage)).ToArray();
+        var outcome = StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]);
+        for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
+        {
+            if (rank != plan.Rank) links.Send(rank, new StepTotals(_step, outcome));
+        }
+
+        return (outcome, contributions.Max(contribution => contribution.Timestamp));
+    }
+
+    private (StepOutcome Outcome, long Ready) TakeTotals()
+    {
+        var arrived = inbox.TakeTotals(_step);
+        return (arrived.Value.Outcome, arrived.Timestamp);
+    }
+}

@@ -1,0 +1,60 @@
+using System.Diagnostics;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Measures a rank's steps: the time from one step's end to the next without evaluation and saving, how much of it was spent in
+/// actions and in waiting for inputs, and, when wanted, every action's span.
+/// </summary>
+internal sealed class StepRecorder
+{
+    private readonly List<ExecutedSpan> _spans = [];
+    private long _mark = Stopwatch.GetTimestamp();
+    private long _busyTicks;
+    private long _waitTicks;
+    private bool _wantsSpans;
+
+    internal static double Seconds(long ticks) => (double)ticks / Stopwatch.Frequency;
+
+    internal void BeginStep(bool wantsSpans)
+    {
+        _wantsSpans = wantsSpans;
+        _busyTicks = 0;
+        _waitTicks = 0;
+        _spans.Clear();
+    }
+
+    /// <summary>Records one action.</summary>
+    /// <param name="action">Action.</param>
+    /// <param name="asked">When the thread was free to run it.</param>
+    /// <param name="ready">When its last input came; 0 if it needs none.</param>
+    /// <param name="started">When it started.</param>
+    internal void Record(StageAction action, long asked, long ready, long started)
+    {
+        var ended = Stopwatch.GetTimestamp();
+        _busyTicks += ended - started;
+        _waitTicks += started - asked;
+        // An input that came while the thread was busy was not waited for.
+        if (_wantsSpans) _spans.Add(new ExecutedSpan(action.ToString(), ready > asked ? Wire(ready) : 0, Wire(started), Wire(ended)));
+    }
+
+    /// <summary>Leaves the time from a timestamp to now out of the step's time.</summary>
+    internal void Exclude(long since) => _mark += Stopwatch.GetTimestamp() - since;
+
+    /// <summary>Starts the clock anew: before the first step.</summary>
+    internal void Restart() => _mark = Stopwatch.GetTimestamp();
+
+    internal StepTiming EndStep()
+    {
+        var now = Stopwatch.GetTimestamp();
+        var timing = new StepTiming(Seconds(now - _mark), Seconds(_busyTicks), Seconds(_waitTicks));
+        _mark = now;
+        return timing;
+    }
+
+    internal IReadOnlyList<ExecutedSpan> Spans() => _wantsSpans ? [.. _spans] : [];
+
+    private static long Wire(long ticks) => (long)(ticks * (10_000_000.0 / Stopwatch.Frequency));
+}

@@ -1,0 +1,170 @@
+using System.Diagnostics;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Everything that other threads leave for one compute thread: tensors, notes of other stages, commands. Filled by the stage's actor,
+/// emptied by the compute thread, which waits here and nowhere else. Inputs are found by key, so any order of arrival works; commands
+/// keep their order. Owns the tensors that lie in it; what repeats an input or belongs to a finished phase is freed unread.
+/// </summary>
+internal sealed class StageInbox
+{
+    private readonly object _gate = new();
+    private readonly Dictionary<FrameKey, Arrived<TensorArrival>> _tensors = [];
+    private readonly Dictionary<(StepKey Step, int Stage), Arrived<SquaredNorms>> _squares = [];
+    private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
+    private readonly Queue<StageProtocol.ICommand> _commands = [];
+    private readonly HashSet<FrameKey> _taken = [];
+    private long _finishedPhase = -1;
+    private bool _isClosed;
+
+    /// <summary>Tensors that wait to be taken.</summary>
+    internal int TensorCount
+    {
+        get
+        {
+            lock (_gate) return _tensors.Count;
+        }
+    }
+
+    internal void Post(TensorArrival arrival)
+    {
+        lock (_gate)
+        {
+            var isWanted = !_isClosed && PhaseOf(arrival.Key) > _finishedPhase && !_taken.Contains(arrival.Key);
+            if (!isWanted || !_tensors.TryAdd(arrival.Key, Now(arrival))) arrival.Refuse();
+            else Monitor.Pulse(_gate);
+        }
+    }
+
+    internal void Post(INote note)
+    {
+        lock (_gate)
+        {
+            var isNew = note switch
+            {
+                SquaredNorms squares => _squares.TryAdd((squares.Step, squares.Stage), Now(squares)),
+                StepTotals totals => _totals.TryAdd(totals.Step, Now(totals)),
+                _ => throw new UnreachableException($"note {note.GetType().Name}"),
+            };
+            if (isNew) Monitor.Pulse(_gate);
+        }
+    }
+
+    internal void Post(StageProtocol.ICommand command)
+    {
+        lock (_gate)
+        {
+            _commands.Enqueue(command);
+            Monitor.Pulse(_gate);
+        }
+    }
+
+    /// <summary>Wakes the compute thread for good: every wait ends with <see cref="StageClosedException"/>.</summary>
+    internal void Close()
+    {
+        lock (_gate)
+        {
+            _isClosed = true;
+            Monitor.Pulse(_gate);
+        }
+    }
+
+    /// <summary>Frees what was never taken. After <see cref="Close"/>.</summary>
+    internal void Clear()
+    {
+        lock (_gate)
+        {
+            foreach (var tensor in _tensors.Values) tensor.Value.Refuse();
+            _tensors.Clear();
+        }
+    }
+
+    internal StageProtocol.ICommand TakeCommand()
+    {
+        lock (_gate)
+        {
+            while (true)
+            {
+                ThrowIfClosed();
+                if (_commands.TryDequeue(out var command)) return command;
+                Monitor.Wait(_gate);
+            }
+        }
+    }
+
+    internal Arrived<TensorArrival> TakeTensor(FrameKey key)
+    {
+        lock (_gate)
+        {
+            var arrived = TakeFrom(_tensors, key);
+            _taken.Add(key);
+            return arrived;
+        }
+    }
+
+    internal Arrived<SquaredNorms> TakeSquares(StepKey step, int stage)
+    {
+        lock (_gate) return TakeFrom(_squares, (step, stage));
+    }
+
+    internal Arrived<StepTotals> TakeTotals(StepKey step)
+    {
+        lock (_gate) return TakeFrom(_totals, step);
+    }
+
+    /// <summary>Throws unless a wait may go on: lets a long action end early.</summary>
+    internal void ThrowIfClosed()
+    {
+        lock (_gate)
+        {
+            if (_isClosed) throw new StageClosedException();
+        }
+    }
+
+    /// <summary>Ends a step or an evaluation: nothing of it may be left, and what still comes of it is freed unread.</summary>
+    /// <exception cref="InvalidOperationException">A tensor of the phase was never taken.</exception>
+    internal void FinishPhase(long phase)
+    {
+        lock (_gate)
+        {
+            _finishedPhase = phase;
+            _taken.RemoveWhere(key => PhaseOf(key) <= phase);
+            foreach (var late in _squares.Keys.Where(key => 2 * key.Step.Step <= phase).ToArray()) _squares.Remove(late);
+            foreach (var late in _totals.Keys.Where(key => 2 * key.Step <= phase).ToArray()) _totals.Remove(late);
+            var left = _tensors.Keys.Where(key => PhaseOf(key) <= phase).ToArray();
+            if (left.Length > 0) throw new InvalidOperationException($"{left.Length} inputs were never taken, among them {left[0]}.");
+        }
+    }
+
+    /// <summary>Phases in their order: each step, and the evaluation after it.</summary>
+    internal static long StepPhase(long step) => 2 * step;
+
+    /// <inheritdoc cref="StepPhase"/>
+    internal static long EvaluationPhase(long afterStep) => 2 * afterStep + 1;
+
+    private static long PhaseOf(FrameKey key) => key.Kind == FrameKind.EvaluationActivation
+        ? EvaluationPhase(key.Step.Step)
+        : StepPhase(key.Step.Step);
+
+    private static Arrived<T> Now<T>(T value) => new(value, Stopwatch.GetTimestamp());
+
+    private Arrived<T> TakeFrom<TKey, T>(Dictionary<TKey, Arrived<T>> box, TKey key) where TKey : notnull
+    {
+        while (true)
+        {
+            ThrowIfClosed();
+            if (box.Remove(key, out var arrived)) return arrived;
+            Monitor.Wait(_gate);
+        }
+    }
+
+    /// <summary>An input and when it came, in ticks of the monotonic clock.</summary>
+    internal readonly record struct Arrived<T>(T Value, long Timestamp);
+}
+
+/// <summary>The stage was told to stop while its compute thread waited or was between two actions: not a failure.</summary>
+internal sealed class StageClosedException() : Exception("The stage was told to stop.");

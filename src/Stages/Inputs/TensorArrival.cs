@@ -1,0 +1,38 @@
+using Pipeline.Protocol.Frames;
+using TorchSharp;
+
+namespace Pipeline.Stages;
+
+/// <summary>A tensor that has arrived, in whatever form its link brings it. Owned by the inbox until an action takes it.</summary>
+internal abstract class TensorArrival(FrameKey key)
+{
+    internal FrameKey Key { get; } = key;
+
+    /// <summary>Turns it into a tensor of the device, which the caller owns from then on. On the compute thread, once.</summary>
+    internal abstract torch.Tensor Take(torch.Device device);
+
+    /// <summary>Frees it unread.</summary>
+    internal abstract void Refuse();
+}
+
+/// <summary>A tensor handed over inside the process.</summary>
+internal sealed class HandedOver(TensorHandover handover) : TensorArrival(handover.Key)
+{
+    internal override torch.Tensor Take(torch.Device device)
+    {
+        handover.Completion.Wait();
+        return handover.Tensor;
+    }
+
+    internal override void Refuse() => handover.Tensor.Dispose();
+}
+
+/// <summary>A tensor that came as bytes; it becomes a tensor only on the compute thread.</summary>
+internal sealed class FrameArrival(TensorFrame frame) : TensorArrival(frame.Key)
+{
+    internal override torch.Tensor Take(torch.Device device) => TensorBytes.ToTensor(frame, 0, device);
+
+    internal override void Refuse()
+    {
+    }
+}

@@ -1,0 +1,50 @@
+using Pipeline.Protocol.Frames;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Pipeline.Stages;
+
+/// <summary>Tensors to frames and back. Copies; owns nothing.</summary>
+internal static class TensorBytes
+{
+    /// <summary>The bytes of a tensor as a frame; the tensor stays the caller's.</summary>
+    internal static TensorFrame ToFrame(FrameKey key, Tensor tensor)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var onHost = tensor.device_type == DeviceType.CPU ? tensor : tensor.cpu();
+        var rowMajor = onHost.is_contiguous() ? onHost : onHost.contiguous();
+        var bytes = GC.AllocateUninitializedArray<byte>(checked((int)(rowMajor.numel() * rowMajor.element_size())));
+        rowMajor.bytes.CopyTo(bytes);
+        return new TensorFrame(key, [new FrameTensor(WireType(tensor.dtype), rowMajor.shape, bytes.Length)], bytes);
+    }
+
+    /// <summary>One tensor of a frame on a device, aligned as every tensor of the library; owned by the caller.</summary>
+    internal static Tensor ToTensor(TensorFrame frame, int index, Device device)
+    {
+        using var guard = no_grad();
+        var header = frame.Tensors[index];
+        var onHost = empty([.. header.Shape], TorchType(header.DataType), CPU).DetachFromDisposeScope();
+        frame.BytesOf(index).Span.CopyTo(onHost.bytes);
+        if (device.type == DeviceType.CPU) return onHost;
+        using (onHost) return onHost.to(device).DetachFromDisposeScope();
+    }
+
+    private static FrameDataType WireType(ScalarType type) => type switch
+    {
+        ScalarType.Float32 => FrameDataType.Float32,
+        ScalarType.BFloat16 => FrameDataType.BFloat16,
+        ScalarType.Float64 => FrameDataType.Float64,
+        ScalarType.Int64 => FrameDataType.Int64,
+        _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
+    };
+
+    private static ScalarType TorchType(FrameDataType type) => type switch
+    {
+        FrameDataType.Float32 => ScalarType.Float32,
+        FrameDataType.BFloat16 => ScalarType.BFloat16,
+        FrameDataType.Float64 => ScalarType.Float64,
+        FrameDataType.Int64 => ScalarType.Int64,
+        _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
+    };
+}

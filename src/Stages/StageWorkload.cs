@@ -1,0 +1,38 @@
+using Pipeline.Checkpoints;
+using Pipeline.Model.Training;
+using Pipeline.Model.Units;
+using Pipeline.Protocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>Everything that a stage needs beside its assignment: what to compute, on what, and where to keep it.</summary>
+public sealed record StageWorkload
+{
+    /// <summary>All units of the model, in order; the stage holds some of them.</summary>
+    public required IReadOnlyList<Unit> Units { get; init; }
+
+    /// <summary>Arithmetic, device, seed.</summary>
+    public required StageOptions Options { get; init; }
+
+    /// <summary>Optimizer.</summary>
+    public required OptimizerSettings Optimizer { get; init; }
+
+    /// <summary>Micro-batches by position. Each stage asks for those that it works on.</summary>
+    public required IBatchSource Batches { get; init; }
+
+    /// <summary>Where checkpoints lie; null where none are kept.</summary>
+    public ICheckpointStore? Checkpoints { get; init; }
+
+    /// <summary>Intra-operation threads of the compute thread.</summary>
+    public int ThreadCount { get; init; } = 1;
+}
+
+/// <summary>
+/// Makes the workload of an assignment, on the stage's compute thread. The composition root supplies it: from the run's configuration,
+/// or, in a program of the user's own, from units that it closes over.
+/// </summary>
+public interface IStageWorkloadFactory
+{
+    /// <summary>The workload of one rank.</summary>
+    StageWorkload Create(StageProtocol.AssignStage assignment);
+}

@@ -1,0 +1,65 @@
+using Pipeline.Checkpoints;
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// A rank's part in checkpoints: copies its stages' state on the compute thread and writes it on a task of its own. One part at a time:
+/// a second one waits for the first. Owns one snapshot a stage.
+/// </summary>
+/// <param name="store">Where checkpoints lie.</param>
+/// <param name="stageCount">Stages of the model; each writes its own files.</param>
+internal sealed class CheckpointPart(ICheckpointStore store, int stageCount) : IDisposable
+{
+    private readonly Dictionary<int, StateSnapshot> _snapshots = [];
+    private Task _writing = Task.CompletedTask;
+
+    /// <summary>Copies now, writes meanwhile, and says how it went.</summary>
+    /// <param name="attempt">Step and number of the try.</param>
+    /// <param name="stages">The rank's stages.</param>
+    /// <param name="written">Told the files.</param>
+    /// <param name="failed">Told why not.</param>
+    internal void Save(SaveAttempt attempt, IReadOnlyDictionary<int, StageModel> stages, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
+    {
+        _writing.Wait();
+        foreach (var (stage, model) in stages)
+        {
+            if (!_snapshots.TryGetValue(stage, out var snapshot)) _snapshots.Add(stage, snapshot = new StateSnapshot());
+            snapshot.Copy(model);
+        }
+
+        _writing = Task.Run(() => Write(attempt, written, failed));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _writing.Wait();
+        foreach (var snapshot in _snapshots.Values) snapshot.Dispose();
+    }
+
+    private void Write(SaveAttempt attempt, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
+    {
+        try
+        {
+            written([.. _snapshots.SelectMany(pair => WriteStage(attempt, pair.Key, pair.Value))]);
+        }
+        catch (Exception fault) when (fault is not OutOfMemoryException)
+        {
+            failed(fault);
+        }
+    }
+
+    private IEnumerable<WrittenFile> WriteStage(SaveAttempt attempt, int stage, StateSnapshot snapshot)
+    {
+        // A stage may own nothing but tied uses; an empty file would say nothing.
+        if (snapshot.Weights.Count > 0)
+            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Model(stage, stageCount), snapshot.Weights));
+        if (snapshot.Moments.Count > 0)
+            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Optimizer(stage, stageCount), snapshot.Moments));
+    }
+
+    private static WrittenFile OnWire(StoredFile file) =>
+        new(file.Name, file.ByteCount, file.Hash, [.. file.Tensors.Select(tensor => new WrittenTensor(tensor.Name, tensor.DType, tensor.Shape, tensor.Hash))]);
+}

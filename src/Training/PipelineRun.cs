@@ -1,0 +1,103 @@
+using System.IO.Hashing;
+using System.Text;
+using Akka.Actor;
+using Akka.Configuration;
+using Pipeline.Coordinator;
+using Pipeline.Model.Numerics;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Wire;
+using Pipeline.Schedules;
+using Pipeline.Stages;
+
+namespace Pipeline.Training;
+
+/// <summary>
+/// Trains a plan in this process: the composition root of coordinator and stages, which do not know each other.
+/// </summary>
+public static class PipelineRun
+{
+    private static readonly Config Quiet = ConfigurationFactory.ParseString("""
+        akka {
+          loglevel = WARNING
+          stdout-loglevel = WARNING
+          log-dead-letters = off
+          log-dead-letters-during-shutdown = off
+          coordinated-shutdown.run-by-clr-shutdown-hook = off
+        }
+        """);
+
+    /// <summary>Trains in an actor system of its own, which has ended when the task completes.</summary>
+    /// <param name="plan">What to train.</param>
+    /// <param name="observer">Told everything that happens; null for nobody.</param>
+    /// <param name="stop">Asks the run to end after the granted steps, saving first.</param>
+    /// <returns>How the run ended; failures are outcomes, not exceptions.</returns>
+    /// <exception cref="ScheduleException">The plan cannot be spread as asked.</exception>
+    public static async Task<RunOutcome> TrainAsync(TrainingPlan plan, IRunObserver? observer = null, CancellationToken stop = default)
+    {
+        var layout = RunLayout.For(plan);
+        var system = ActorSystem.Create("pipeline", WireSetup.For(Quiet));
+        try
+        {
+            return await TrainAsync(plan, layout, system, observer, stages: null, stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            await system.Terminate().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Trains inside the caller's actor system, which goes on living.</summary>
+    /// <param name="plan">What to train.</param>
+    /// <param name="layout">How it is spread.</param>
+    /// <param name="system">Made with <see cref="WireSetup.For"/>.</param>
+    /// <param name="observer">Told everything that happens; null for nobody.</param>
+    /// <param name="stages">Where the actors of the ranks are; null to make them here.</param>
+    /// <param name="stop">Asks the run to end after the granted steps, saving first.</param>
+    public static async Task<RunOutcome> TrainAsync(
+        TrainingPlan plan,
+        RunLayout layout,
+        ActorSystem system,
+        IRunObserver? observer = null,
+        StageLocator? stages = null,
+        CancellationToken stop = default)
+    {
+        TorchRuntime.Initialize();
+        var stray = system.ActorOf(StrayTensors.Props());
+        TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var run = Coordinated(plan, layout, stages ?? ((context, rank) => context.ActorOf(StageActor.Props(new PlanWorkload(plan)), $"stage-{rank}")));
+        var coordinator = system.ActorOf(CoordinatorActor.Props(run, observer ?? new ObserverChain(), ended));
+        await using (stop.Register(() => coordinator.Tell(StopRun.Instance)).ConfigureAwait(false))
+        {
+            var outcome = await ended.Task.ConfigureAwait(false);
+            system.Stop(coordinator);
+            system.Stop(stray);
+            return outcome;
+        }
+    }
+
+    /// <summary>The stage workload that <see cref="TrainAsync(TrainingPlan, IRunObserver?, CancellationToken)"/> gives its stages.</summary>
+    internal static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
+
+    private static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator stages) => new()
+    {
+        Run = new RunId(XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(plan.Name))),
+        Plan = new RunPlan
+        {
+            StartStep = plan.ResumeFromStep,
+            EndStep = plan.Steps,
+            EvaluateEvery = plan.EvaluateEvery,
+            EvaluationMicroBatchCount = plan.EvaluationMicroBatchCount,
+            Saves = plan.Checkpoints is not null,
+            SaveEvery = plan.Checkpoints?.SaveEvery ?? 0,
+            StepsAhead = plan.StepsAhead,
+        },
+        UnitCounts = layout.UnitCounts,
+        Schedule = ScheduleText.Format(layout.Schedule),
+        RankCount = layout.Schedule.RankCount,
+        Links = plan.Links,
+        Recording = plan.Recording,
+        Stages = stages,
+        Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
+        Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
+    };
+}

@@ -1,0 +1,94 @@
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model;
+using Pipeline.Model.Training;
+using Pipeline.Model.Units;
+using Pipeline.Protocol;
+using TorchSharp;
+
+namespace Pipeline.Training;
+
+/// <summary>
+/// A run: which units, which batches, how they are spread, how long. All that is not required has a value that trains in one process on
+/// the CPU. A value, not an action: <see cref="PipelineRun"/> carries it out.
+/// </summary>
+public sealed record TrainingPlan
+{
+    /// <summary>The units of the model, in order: those of the library, or the user's own.</summary>
+    public required IReadOnlyList<Unit> Units { get; init; }
+
+    /// <summary>Micro-batches by position; their count a step is the schedule's.</summary>
+    public required IBatchSource Batches { get; init; }
+
+    /// <summary>Optimizer.</summary>
+    public required OptimizerSettings Optimizer { get; init; }
+
+    /// <summary>The step after which the run ends.</summary>
+    public required long Steps { get; init; }
+
+    /// <summary>Stages, one a rank. At most as many as there are units.</summary>
+    public int StageCount { get; init; } = 1;
+
+    /// <summary>Name of a schedule, such as <c>1f1b</c> or <c>gpipe</c>.</summary>
+    public string Schedule { get; init; } = "1f1b";
+
+    /// <summary>A schedule in text form, which replaces the named one; null for none.</summary>
+    public string? ScheduleText { get; init; }
+
+    /// <summary>Units of each stage; null to balance their estimated cost.</summary>
+    public IReadOnlyList<int>? UnitCounts { get; init; }
+
+    /// <summary>Arithmetic.</summary>
+    public Precision Precision { get; init; } = Precision.Fp32;
+
+    /// <summary>Device of each rank; fewer than ranks are taken in turn. Empty for the CPU.</summary>
+    public IReadOnlyList<torch.Device> Devices { get; init; } = [];
+
+    /// <summary>Seed of initial weights and dropout.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Intra-operation threads of each stage.</summary>
+    public int ThreadsPerStage { get; init; } = 1;
+
+    /// <summary>How tensors travel between stages.</summary>
+    public TensorLinkKind Links { get; init; } = TensorLinkKind.Automatic;
+
+    /// <summary>Steps between evaluations of the held-out text; 0 for none.</summary>
+    public long EvaluateEvery { get; init; }
+
+    /// <summary>At most so many held-out micro-batches an evaluation.</summary>
+    public int EvaluationMicroBatchCount { get; init; } = 8;
+
+    /// <summary>Where checkpoints go; null to keep none.</summary>
+    public CheckpointPlan? Checkpoints { get; init; }
+
+    /// <summary>Step of the checkpoint to go on from; 0 for a new run. Resolved and verified by the caller.</summary>
+    public long ResumeFromStep { get; init; }
+
+    /// <summary>What the stages record.</summary>
+    public RecordingDuties Recording { get; init; } = RecordingDuties.None;
+
+    /// <summary>Steps granted beyond the last committed one: a stop takes so many steps at most.</summary>
+    public int StepsAhead { get; init; } = 4;
+
+    /// <summary>Name of the run; keys its messages.</summary>
+    public string Name { get; init; } = "run";
+}
+
+/// <summary>Where and how often a run is saved.</summary>
+/// <param name="Store">Where.</param>
+/// <param name="Describe">What the run says of its state after a step.</param>
+public sealed record CheckpointPlan(ICheckpointStore Store, Func<long, CheckpointDescription> Describe)
+{
+    /// <summary>Steps between checkpoints; 0 for one at the end only.</summary>
+    public long SaveEvery { get; init; }
+
+    /// <summary>Newest checkpoints kept.</summary>
+    public int KeepCount { get; init; } = 3;
+
+    /// <summary>Small files that go into every checkpoint, by name.</summary>
+    public IReadOnlyDictionary<string, string>? Texts { get; init; }
+
+    /// <summary>Waits between failed saves.</summary>
+    public SaveRetry Retry { get; init; } = SaveRetry.Default;
+}
