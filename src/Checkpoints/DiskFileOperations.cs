@@ -7,14 +7,25 @@ internal sealed partial class DiskFileOperations : IFileOperations
 {
     public void CreateFolder(string path) => Directory.CreateDirectory(path);
 
-    public Stream CreateFile(string path, long byteCount) => new FileStream(path, new FileStreamOptions
+    public Stream CreateFile(string path, long byteCount)
     {
-        Mode = FileMode.Create,
-        Access = FileAccess.Write,
-        Share = FileShare.None,
-        BufferSize = 0, // chunks are large already
-        PreallocationSize = byteCount,
-    });
+        try
+        {
+            return new FileStream(path, new FileStreamOptions
+            {
+                Mode = FileMode.Create,
+                Access = FileAccess.Write,
+                Share = FileShare.None,
+                BufferSize = 0, // chunks are large already
+                PreallocationSize = byteCount,
+            });
+        }
+        catch (IOException exception) when (exception.GetType() == typeof(IOException) && FreeByteCount(path) < byteCount)
+        {
+            // The runtime says that no room could be reserved, but not by the system's code.
+            throw new IOException($"{byteCount} bytes are needed, {FreeByteCount(path)} are free", NoSpaceLeft);
+        }
+    }
 
     public void FlushFile(Stream file) => ((FileStream)file).Flush(flushToDisk: true);
 
@@ -51,6 +62,9 @@ internal sealed partial class DiskFileOperations : IFileOperations
 
     // Some network file systems refuse fsync on a folder with EINVAL; they write such changes through.
     private const int InvalidArgument = 22;
+    private const int NoSpaceLeft = 28;
+
+    private static long FreeByteCount(string path) => new DriveInfo(Path.GetDirectoryName(path)!).AvailableFreeSpace;
 
     private static IOException Fault(string path)
     {

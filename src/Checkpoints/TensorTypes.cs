@@ -53,18 +53,18 @@ public static class TensorTypes
     internal static bool TryByteCount(int elementByteCount, IReadOnlyList<long> shape, out long byteCount)
     {
         byteCount = 0;
-        var isEmpty = false;
+        if (shape.Any(size => size < 0))
+            return false;
+        if (shape.Contains(0))
+            return true; // however large the other dimensions claim to be
         Int128 product = elementByteCount;
         foreach (var size in shape)
         {
-            if (size < 0)
-                return false;
-            isEmpty |= size == 0;
-            if (!isEmpty && (product *= size) > long.MaxValue)
+            if ((product *= size) > long.MaxValue)
                 return false;
         }
 
-        byteCount = isEmpty ? 0 : (long)product;
+        byteCount = (long)product;
         return true;
     }
 }

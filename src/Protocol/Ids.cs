@@ -24,8 +24,7 @@ public readonly record struct Generation([property: Key(0)] int Number) : ICompa
     public static Generation First => new(1);
 
     /// <summary>The assignment after this one.</summary>
-    [IgnoreMember]
-    public Generation Next => new(Number + 1);
+    public Generation Next() => new(Number + 1);
 
     /// <inheritdoc/>
     public int CompareTo(Generation other) => Number.CompareTo(other.Number);

@@ -3,25 +3,38 @@ namespace Pipeline.Runs;
 /// <summary>What is done to a curve before it is drawn.</summary>
 internal static class LossCurve
 {
-    private const int WindowsPerRun = 40;
+    private const int ReachesPerRun = 40;
+    private const int MaxReach = 200;
 
     /// <summary>
-    /// Exponential mean over about a fortieth of the run, corrected for its start (as Adam corrects its moments), so that the first value
-    /// is the first loss. Values that are not finite are passed over and leave a gap.
+    /// Mean over a window around each value of a twentieth of the run, at most 401 steps. At the start the window shrinks evenly, so that the curve
+    /// begins at the first loss and does not lag where it falls fast. Values that are not finite are passed over and leave a gap.
     /// </summary>
     internal static double[] Smooth(double[] values)
     {
-        var decay = 1 - 2 / (1 + Math.Max(1.0, (double)values.Length / WindowsPerRun));
+        var reach = Math.Min(values.Length / ReachesPerRun, MaxReach);
         var smoothed = new double[values.Length];
-        var (sum, weight) = (0.0, 0.0);
         for (var index = 0; index < values.Length; index++)
         {
-            if (double.IsFinite(values[index]))
-                (sum, weight) = (decay * sum + (1 - decay) * values[index], decay * weight + (1 - decay));
-            smoothed[index] = double.IsFinite(values[index]) ? sum / weight : double.NaN;
+            var side = Math.Min(reach, index);
+            var end = Math.Min(index + side + 1, values.Length);
+            smoothed[index] = double.IsFinite(values[index]) ? FiniteMean(values.AsSpan(index - side, end - (index - side))) : double.NaN;
         }
 
         return smoothed;
+    }
+
+    /// <summary>Summed anew for each window: a running sum would remember a loss of 1e30 for ever.</summary>
+    private static double FiniteMean(ReadOnlySpan<double> values)
+    {
+        var (sum, count) = (0.0, 0);
+        foreach (var value in values)
+        {
+            if (double.IsFinite(value))
+                (sum, count) = (sum + value, count + 1);
+        }
+
+        return sum / count;
     }
 
     /// <summary>Keeps at most the first, lowest, highest and last point of each pixel column: the picture stays, the text stays small.</summary>

@@ -39,7 +39,8 @@ public static class LossPlot
         var y = LossScale(steps, smoothed, evaluations);
         DrawHead(canvas, title, steps, smoothed, evaluations);
         DrawGrid(canvas, x, y);
-        canvas.Clipped("losses", Left, Top - 6, Right - Left, Bottom - Top + 12, () =>
+        // Above the upper edge there may be a spike; points at the side edges are to be seen whole.
+        canvas.Clipped("losses", Left - 6, Top - 6, Right - Left + 12, Bottom - Top + 12, () =>
         {
             DrawTraining(canvas, steps, smoothed, x, y);
             DrawValidation(canvas, evaluations, x, y);

@@ -18,8 +18,8 @@ public static class PipelineRun
 {
     private static readonly Config Quiet = ConfigurationFactory.ParseString("""
         akka {
-          loglevel = WARNING
-          stdout-loglevel = WARNING
+          loglevel = ERROR
+          stdout-loglevel = ERROR
           log-dead-letters = off
           log-dead-letters-during-shutdown = off
           coordinated-shutdown.run-by-clr-shutdown-hook = off
@@ -69,8 +69,8 @@ public static class PipelineRun
         await using (stop.Register(() => coordinator.Tell(StopRun.Instance)).ConfigureAwait(false))
         {
             var outcome = await ended.Task.ConfigureAwait(false);
-            system.Stop(coordinator);
-            system.Stop(stray);
+            coordinator.Tell(PoisonPill.Instance);
+            stray.Tell(PoisonPill.Instance);
             return outcome;
         }
     }

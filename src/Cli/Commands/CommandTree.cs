@@ -14,6 +14,9 @@ public static class CommandTree
     public static RootCommand Create(CommandContext context) => Create(
     [
         TrainCommand.Create(context, new TrainRunner(context).RunAsync),
+        GenerateCommand.Create(context),
+        VerifyCommand.Create(context),
+        BisectCommand.Create(context),
         DataCommand.Create(context),
         ScheduleCommand.Create(context),
         CheckpointCommand.Create(context),

@@ -5,6 +5,7 @@ using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 using Pipeline.Stages;
 using Pipeline.Training;
 using static TorchSharp.torch;
@@ -41,7 +42,7 @@ internal sealed class RunMaterials : IDisposable
     /// <exception cref="DataException">The corpus, the tokenizer or the cache needs the user.</exception>
     public static RunMaterials Prepare(RunSettings settings, CommandContext context, CancellationToken cancellation)
     {
-        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, new LineProgress(context.Error), cancellation);
+        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, new Notices(context.Error), cancellation);
         foreach (var notice in data.Notices) context.Error.WriteLine(notice);
         try
         {
@@ -79,8 +80,7 @@ internal sealed class RunMaterials : IDisposable
             Optimizer = Settings.Optimizer,
             Steps = run.StepCount,
             StageCount = step.StageCount,
-            Schedule = step.Schedule,
-            ScheduleText = ScheduleChoice.TextOfFile(step),
+            ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,
@@ -150,4 +150,9 @@ internal sealed class RunMaterials : IDisposable
     };
 
     private static string Text<T>(T value) => string.Create(CultureInfo.InvariantCulture, $"{value}").ToLowerInvariant();
+
+    private sealed class Notices(TextWriter writer) : IProgress<string>
+    {
+        public void Report(string value) => writer.WriteLine(value);
+    }
 }

@@ -103,7 +103,8 @@ internal sealed class TrainRunner(CommandContext context)
         foreach (var line in RunArithmetic.Lines(materials, plan, RunLayout.For(plan))) context.Output.WriteLine(line);
     }
 
-    private static bool IsBf16Fast(RunSettings settings) => PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;
+    private bool IsBf16Fast(RunSettings settings) =>
+        PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;
 
     private static void AtomicText(string path, string text)
     {

@@ -1,37 +1,33 @@
-using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Actor.Setup;
 using Akka.Configuration;
-using Akka.Serialization;
 
 namespace Pipeline.Protocol.Wire;
 
 /// <summary>What every actor system of ours starts with: our serializer bound, Akka's JSON replaced by one that refuses.</summary>
 public static class WireSetup
 {
-    private const string Bindings = """
+    // Replacing "json" by name, rather than adding a second serializer with its identifier, keeps Akka from warning of a clash.
+    private const string Required = """
         akka {
           actor {
+            serializers.json = "Pipeline.Protocol.Wire.RefusingSerializer, Pipeline.Protocol"
             serializers.pipeline = "Pipeline.Protocol.Wire.WireSerializer, Pipeline.Protocol"
             serialization-bindings { "Pipeline.Protocol.Wire.IWireMessage, Pipeline.Protocol" = pipeline }
+            # An actor that failed has lost its state: it stops and is reported, it does not begin anew under its old name.
+            guardian-supervisor-strategy = "Akka.Actor.StoppingSupervisorStrategy"
           }
         }
         """;
 
-    /// <summary>HOCON that binds the protocol's messages to <see cref="WireSerializer"/>.</summary>
-    public static Config Hocon { get; } = ConfigurationFactory.ParseString(Bindings);
+    /// <summary>HOCON that binds the protocol's messages and lets no other serializer write or read arbitrary types.</summary>
+    public static Config Hocon { get; } = ConfigurationFactory.ParseString(Required);
 
     /// <summary>
     /// For tests: every message between actors goes through its serializer, so that what is not ready to cross processes fails at once.
     /// </summary>
-    public static Config SerializeEverything { get; } = ConfigurationFactory.ParseString("akka.actor.serialize-messages = on").WithFallback(Hocon);
+    public static Config SerializeEverything { get; } = ConfigurationFactory.ParseString("akka.actor.serialize-messages = on");
 
-    /// <summary>Replaces the serializer with identifier 1; to be combined with a <see cref="BootstrapSetup"/>.</summary>
-    public static SerializationSetup Serializers() => SerializationSetup.Create(system =>
-        ImmutableHashSet.Create(SerializerDetails.Create("json", new RefusingSerializer(system), ImmutableHashSet<Type>.Empty)));
-
-    /// <summary>A complete setup from the caller's own configuration.</summary>
-    /// <param name="config">Stronger than <see cref="Hocon"/>.</param>
-    public static ActorSystemSetup For(Config config) =>
-        ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(config.WithFallback(Hocon)), Serializers());
+    /// <summary>A complete setup from the caller's own configuration, which cannot weaken <see cref="Hocon"/>.</summary>
+    public static ActorSystemSetup For(Config config) => ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Hocon.WithFallback(config)));
 }

@@ -10,7 +10,7 @@ namespace Pipeline.Tests.Protocol;
 
 public sealed class WireSerializerTests : IDisposable
 {
-    private readonly ActorSystem _system = ActorSystem.Create("wire", WireSetup.For(Akka.Configuration.Config.Empty));
+    private readonly ActorSystem _system = ActorSystem.Create("wire", WireSetup.For("akka { loglevel = ERROR, stdout-loglevel = ERROR }"));
 
     private static IEnumerable<Type> MessageTypes => typeof(IWireMessage).Assembly.GetTypes()
         .Where(type => typeof(IWireMessage).IsAssignableFrom(type) && !type.IsInterface);
@@ -97,8 +97,8 @@ public sealed class WireSerializerTests : IDisposable
     [Fact]
     public void Generations_are_ordered()
     {
-        Assert.True(Generation.First < Generation.First.Next);
-        Assert.True(Generation.First.Next > Generation.First);
+        Assert.True(Generation.First < Generation.First.Next());
+        Assert.True(Generation.First.Next() > Generation.First);
     }
 
     private static readonly IComparer<Type> ByName = Comparer<Type>.Create((a, b) => string.CompareOrdinal(a.Name, b.Name));

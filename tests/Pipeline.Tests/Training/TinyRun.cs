@@ -3,7 +3,6 @@ using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
-using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Stages;
 using Pipeline.Training;

@@ -1,0 +1,35 @@
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Stages;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>Recomputes a stored run with the unsplit trainer, from one of its checkpoints on. Owns the model.</summary>
+internal sealed class Replay : IDisposable
+{
+    private readonly StageModel _model;
+    private readonly ReferenceTrainer _trainer;
+
+    public Replay(StoredRun run, long fromStep)
+    {
+        _model = run.Model(fromStep, trains: true);
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, run.Materials.Settings.Optimizer);
+        Step = fromStep;
+    }
+
+    /// <summary>The model is in the state after this step.</summary>
+    public long Step { get; private set; }
+
+    /// <summary>Takes the next step.</summary>
+    public StepResult Advance()
+    {
+        var result = _trainer.Step(Step + 1);
+        Step++;
+        return result;
+    }
+
+    /// <summary>Hashes of the state as it is.</summary>
+    public IReadOnlyList<ParameterDigest> Digests() => StateDigest.Of(_model);
+
+    public void Dispose() => _model.Dispose();
+}

@@ -1,0 +1,60 @@
+using Pipeline.Checkpoints;
+using Pipeline.Model.Units;
+using TorchSharp;
+
+namespace Pipeline.Tests.Training;
+
+/// <summary>A unit that throws in one step, in the forward of micro-batch 1.</summary>
+internal sealed class FaultyUnit(Unit inner, long failingStep, bool native = false) : Unit(inner.Name)
+{
+    public override IReadOnlyList<ParameterSpec> Parameters => inner.Parameters;
+
+    public override double Cost => inner.Cost;
+
+    public override torch.Tensor Forward(torch.Tensor input, UnitPass pass)
+    {
+        if (pass.MicroBatch.Step != failingStep || pass.MicroBatch.Index != 1) return inner.Forward(input, pass);
+        if (native) return torch.zeros(2, 3).matmul(torch.zeros(4, 5));
+        throw new InvalidOperationException("deliberate fault");
+    }
+}
+
+/// <summary>A last unit whose loss is infinite on one micro-batch.</summary>
+internal sealed class InfiniteUnit(Unit inner, long step, int microBatch) : Unit(inner.Name)
+{
+    public override IReadOnlyList<ParameterSpec> Parameters => inner.Parameters;
+
+    public override double Cost => inner.Cost;
+
+    public override torch.Tensor Forward(torch.Tensor input, UnitPass pass)
+    {
+        var loss = inner.Forward(input, pass);
+        return pass.MicroBatch.Step == step && pass.MicroBatch.Index == microBatch ? loss.div(0) : loss;
+    }
+}
+
+/// <summary>A store whose disk is full for a number of writes.</summary>
+internal sealed class FailingStore(ICheckpointStore inner, int failures, long fromStep = 0) : ICheckpointStore
+{
+    private int _left = failures;
+
+    public StoredFile WriteTensors(SaveAttempt attempt, string fileName, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        if (attempt.Step >= fromStep && Interlocked.Decrement(ref _left) >= 0) throw new CheckpointException("The disk is full.");
+        return inner.WriteTensors(attempt, fileName, tensors, metadata);
+    }
+
+    public StoredFile WriteText(SaveAttempt attempt, string fileName, string text) => inner.WriteText(attempt, fileName, text);
+
+    public CheckpointManifest Commit(SaveAttempt attempt, CheckpointDescription description, IReadOnlyList<StoredFile> files) => inner.Commit(attempt, description, files);
+
+    public void Abandon(SaveAttempt attempt) => inner.Abandon(attempt);
+
+    public IReadOnlyList<CheckpointSummary> List(bool verify = false) => inner.List(verify);
+
+    public CheckpointReader Open(long step, bool verify = true) => inner.Open(step, verify);
+
+    public CheckpointSelection OpenLatest(bool verify = true) => inner.OpenLatest(verify);
+
+    public PruneReport Prune(int keepCount) => inner.Prune(keepCount);
+}
