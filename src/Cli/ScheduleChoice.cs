@@ -23,10 +23,6 @@ public static class ScheduleChoice
         return schedule;
     }
 
-    /// <summary>The text form of a schedule that comes from a file; null where the settings name a generated one.</summary>
-    /// <exception cref="ScheduleException">As for <see cref="For"/>.</exception>
-    public static string? TextOfFile(StepSettings step) => ScheduleCatalog.Find(step.Schedule) is null ? ScheduleText.Format(For(step)) : null;
-
     private static Schedule Read(string path)
     {
         try
