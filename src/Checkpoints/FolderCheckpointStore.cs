@@ -147,6 +147,7 @@ public sealed class FolderCheckpointStore : ICheckpointStore
         StoredFile? stored = null;
         Guarded(path, () =>
         {
+            CreateRoot();
             _files.CreateFolder(folder);
             using (var stream = _files.CreateFile(path + TemporarySuffix, byteCount))
             {
@@ -158,6 +159,15 @@ public sealed class FolderCheckpointStore : ICheckpointStore
             _files.FlushFolder(folder);
         });
         return stored!;
+    }
+
+    /// <summary>The folder's own entry must outlive a loss of power too, or the first checkpoint would vanish with it.</summary>
+    private void CreateRoot()
+    {
+        if (Directory.Exists(_root))
+            return;
+        _files.CreateFolder(_root);
+        _files.FlushFolder(Path.GetDirectoryName(_root)!);
     }
 
     private static void RequireWritten(string path, long byteCount)

@@ -67,7 +67,7 @@ public static class LossPlot
 
     private static void DrawHead(SvgCanvas canvas, string title, IReadOnlyList<StepMetrics> steps, double[] smoothed, IReadOnlyList<EvaluationMetrics> evaluations)
     {
-        canvas.Text(Left, 34, title, Ink, size: 18, isBold: true);
+        canvas.Heading(Left, 34, Right - Left, title, Ink);
         var x = Left;
         if (steps.Count > 0)
         {

@@ -72,6 +72,15 @@ internal sealed class SvgCanvas
         _text.Append(CultureInfo.InvariantCulture, $">{Escape(text)}</text>\n");
     }
 
+    /// <summary>A bold heading that is made smaller, and at last shortened, to fit a width.</summary>
+    internal void Heading(double x, double y, double width, string text, string fill)
+    {
+        const double largest = 18, smallest = 12, widthPerSize = 0.62;
+        var size = Math.Clamp(width / (Math.Max(1, text.Length) * widthPerSize), smallest, largest);
+        var room = (int)(width / (smallest * widthPerSize));
+        Text(x, y, text.Length <= room ? text : text[..(room - 1)] + "…", fill, size: size, isBold: true);
+    }
+
     /// <summary>What is drawn inside is cut at the rectangle.</summary>
     internal void Clipped(string id, double x, double y, double width, double height, Action draw)
     {

@@ -43,7 +43,7 @@ public static class TimelinePlot
 
     private static void DrawHead(SvgCanvas canvas, Timeline timeline, SpanPalette palette)
     {
-        canvas.Text(LabelLeft, 34, timeline.Title, Ink, size: 18, isBold: true);
+        canvas.Heading(LabelLeft, 34, Width - 2 * LabelLeft, timeline.Title, Ink);
         var x = LabelLeft;
         foreach (var (name, color) in palette.Legend)
         {

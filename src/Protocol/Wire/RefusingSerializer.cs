@@ -1,5 +1,6 @@
 using System.Runtime.Serialization;
 using Akka.Actor;
+using Akka.Configuration;
 using Akka.Serialization;
 
 namespace Pipeline.Protocol.Wire;
@@ -7,9 +8,19 @@ namespace Pipeline.Protocol.Wire;
 /// <summary>
 /// Takes the place of Akka's JSON serializer (identifier 1), which would build any type that a peer names: it writes and reads nothing.
 /// </summary>
-/// <param name="system">The actor system that owns it.</param>
-public sealed class RefusingSerializer(ExtendedActorSystem system) : Serializer(system)
+public sealed class RefusingSerializer : Serializer
 {
+    /// <summary>Called by Akka, by name.</summary>
+    /// <param name="system">The actor system that owns it.</param>
+    public RefusingSerializer(ExtendedActorSystem system) : base(system)
+    {
+    }
+
+    /// <summary>Called by Akka, by name, because its configuration has settings for the serializer called json.</summary>
+    /// <param name="system">The actor system that owns it.</param>
+    /// <param name="settings">Those of Akka's own JSON serializer; refusing needs none.</param>
+    public RefusingSerializer(ExtendedActorSystem system, Config settings) : this(system) => _ = settings;
+
     /// <inheritdoc/>
     public override int Identifier => 1;
 

@@ -32,9 +32,8 @@ internal sealed class FaultyFiles(int failAt, Func<Exception> fault) : IFileOper
         if (File.Exists(to))
             File.Copy(to, replaced = $"{to}.before-{_replacedCount++}");
         _disk.Rename(from, to);
+        Rebase(from, to);
         _renames.Add((from, to, replaced));
-        if (_unflushed.Remove(from))
-            _unflushed.Add(to);
     });
 
     public void FlushFolder(string path) => Run(() =>
@@ -62,15 +61,30 @@ internal sealed class FaultyFiles(int failAt, Func<Exception> fault) : IFileOper
             stream.SetLength(stream.Length / 2);
         }
 
-        foreach (var (from, to, replaced) in Enumerable.Reverse(_renames).Take(lostRenameCount))
+        for (; lostRenameCount > 0 && _renames.Count > 0; lostRenameCount--)
         {
+            var (from, to, replaced) = _renames[^1];
+            _renames.RemoveAt(_renames.Count - 1);
             if (Directory.Exists(to))
                 Directory.Move(to, from);
             else if (File.Exists(to))
                 File.Move(to, from, overwrite: true);
             if (replaced is not null && File.Exists(replaced))
                 File.Move(replaced, to);
+            Rebase(to, from);
         }
+    }
+
+    /// <summary>What lies in a folder that moves is known by its new path from then on.</summary>
+    private void Rebase(string from, string to)
+    {
+        string Moved(string path) => path == from || path.StartsWith(from + Path.DirectorySeparatorChar, StringComparison.Ordinal) ? to + path[from.Length..] : path;
+
+        var unflushed = _unflushed.Select(Moved).ToList();
+        _unflushed.Clear();
+        _unflushed.UnionWith(unflushed);
+        for (var index = 0; index < _renames.Count; index++)
+            _renames[index] = (Moved(_renames[index].From), Moved(_renames[index].To), _renames[index].Replaced is { } copy ? Moved(copy) : null);
     }
 
     private void Run(Action action)
