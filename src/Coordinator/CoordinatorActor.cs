@@ -19,15 +19,16 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly StepLedger _ledger;
     private readonly Generation _generation = Generation.First;
     private readonly HashSet<int> _stopped = [];
+    private readonly HashSet<long> _openEvaluations = [];
     private readonly Dictionary<int, long> _parameterCounts = [];
     private readonly SaveProgress _saves;
     private IActorRef[] _stages = [];
     private IActorRef _observer = ActorRefs.Nobody;
     private RunPlan _plan;
     private long _granted;
-    private int _openEvaluations;
     private int _openCommits;
     private bool _isStopWanted;
+    private bool _isLastStepCommitted;
     private bool _isObserverLost;
     private RunOutcome? _outcome;
 
@@ -133,14 +134,20 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     private void OnStepCompleted(StepCompleted report)
     {
         var committed = _ledger.Enter(report);
-        foreach (var reports in committed) _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports)));
+        foreach (var reports in committed)
+        {
+            _isLastStepCommitted |= reports[0].Totals.IsLast;
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports)));
+        }
+
         if (committed.Count > 0) Advance();
     }
 
     private void OnEvaluated(HeldOutEvaluated evaluated)
     {
-        _openEvaluations--;
-        _observer.Tell(new RunNotice.Evaluated(evaluated.AfterStep, evaluated.LossSum / evaluated.TokenCount, evaluated.TokenCount));
+        _openEvaluations.Remove(evaluated.AfterStep);
+        if (evaluated.TokenCount > 0)
+            _observer.Tell(new RunNotice.Evaluated(evaluated.AfterStep, evaluated.LossSum / evaluated.TokenCount, evaluated.TokenCount));
         Advance();
     }
 
@@ -198,9 +205,8 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     {
         if (_isStopWanted) return;
         _isStopWanted = true;
-        _plan = _plan with { EndStep = _granted, EvaluateEvery = 0 };
         _observer.Tell(new RunNotice.Stopping(_granted));
-        if (_plan.Saves && _saves.LastIssued != _granted) Issue(new StageDirective.Save(_granted));
+        TellAll(new EndAfterStep(_generation));
         Advance();
     }
 
@@ -218,9 +224,24 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void Advance()
     {
-        foreach (var directive in WindowPlan.Next(_plan, _granted, _ledger.Committed)) Issue(directive);
-        var isDone = _ledger.Committed == _plan.EndStep && _openEvaluations == 0 && (!_plan.Saves || _saves.LastSaved == _plan.EndStep);
+        if (_isStopWanted) SettleEnd();
+        else foreach (var directive in WindowPlan.Next(_plan, _granted, _ledger.Committed)) Issue(directive);
+        var isDone = _ledger.Committed == _plan.EndStep && _openEvaluations.Count == 0 && (!_plan.Saves || _saves.LastSaved == _plan.EndStep);
         if (isDone) End(new RunOutcome(_isStopWanted && _plan.EndStep < _run.Plan.EndStep ? RunEnd.Stopped : RunEnd.Completed, _plan.EndStep));
+    }
+
+    /// <summary>
+    /// After a request to stop: the run ends with the step that the stages made the last, or, if they were through with all that was
+    /// granted, with that. What was handed out beyond it they pass over.
+    /// </summary>
+    private void SettleEnd()
+    {
+        var isSettled = _isLastStepCommitted || _ledger.Committed == _granted;
+        if (!isSettled || _plan.EndStep == _ledger.Committed) return;
+        _granted = _ledger.Committed;
+        _plan = _plan with { EndStep = _granted };
+        _openEvaluations.RemoveWhere(step => step > _granted);
+        if (_plan.Saves && _saves.LastIssued != _granted) Issue(new StageDirective.Save(_granted));
     }
 
     private void Issue(StageDirective directive)
@@ -232,7 +253,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
                 TellAll(new GrantSteps(_generation, grant.FromStep, grant.ThroughStep));
                 break;
             case StageDirective.Evaluate evaluate:
-                _openEvaluations++;
+                _openEvaluations.Add(evaluate.AfterStep);
                 TellAll(new EvaluateHeldOut(_generation, evaluate.AfterStep, _plan.EvaluationMicroBatchCount));
                 break;
             case StageDirective.Save save:

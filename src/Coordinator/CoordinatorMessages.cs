@@ -3,7 +3,7 @@ using Pipeline.Checkpoints;
 
 namespace Pipeline.Coordinator;
 
-/// <summary>Asks a coordinator to end its run after the steps that are granted, saving first. Stays in the process.</summary>
+/// <summary>Asks a coordinator to end its run after the step under way, saving first. Stays in the process.</summary>
 public sealed record StopRun : INoSerializationVerificationNeeded
 {
     /// <summary>The only instance.</summary>

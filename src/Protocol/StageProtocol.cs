@@ -47,6 +47,13 @@ public static class StageProtocol
         [property: Key(1)] long FromStep,
         [property: Key(2)] long ThroughStep) : ICommand;
 
+    /// <summary>
+    /// Let the step under way be the last: said to the rank that makes the steps' totals, which tells the others with them, so that all
+    /// end with the same step. Takes no turn among the other commands; without a step under way it says nothing.
+    /// </summary>
+    [MessagePackObject]
+    public sealed record EndAfterStep([property: Key(0)] Generation Generation) : ICommand;
+
     /// <summary>Pass the first micro-batches of the held-out text forward.</summary>
     [MessagePackObject]
     public sealed record EvaluateHeldOut(

@@ -37,13 +37,15 @@ public enum StepVerdict
 /// <param name="GradientNorm">Global norm of the mean gradient, before clipping.</param>
 /// <param name="Verdict">Whether it is applied.</param>
 /// <param name="MicroBatch">The first micro-batch whose loss is not finite; -1 if none.</param>
+/// <param name="IsLast">Whether the run ends with it by request: what is granted beyond it is void.</param>
 [MessagePackObject]
 public sealed record StepOutcome(
     [property: Key(0)] double LossSum,
     [property: Key(1)] long TokenCount,
     [property: Key(2)] double GradientNorm,
     [property: Key(3)] StepVerdict Verdict,
-    [property: Key(4)] int MicroBatch)
+    [property: Key(4)] int MicroBatch,
+    [property: Key(5)] bool IsLast = false)
 {
     /// <summary>Mean loss in nats per token.</summary>
     [IgnoreMember]

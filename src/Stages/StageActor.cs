@@ -48,6 +48,7 @@ public sealed class StageActor : ReceiveActor
         Receive<NeighbourProtocol.INote>(note => IsCurrent(note.Step), note => _inbox.Post(note));
         Receive<AssignStage>(IsNewer, OnNewerAssignment);
         Receive<StopStage>(IsCurrent, _ => Stop());
+        Receive<EndAfterStep>(IsCurrent, _ => _inbox.WantEnd());
         Receive<ICommand>(IsCurrent, command => _inbox.Post(command));
         Receive<ComputeEnded>(_ => OnComputeEnded());
         RefuseTheRest();

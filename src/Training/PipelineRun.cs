@@ -29,7 +29,7 @@ public static class PipelineRun
     /// <summary>Trains in an actor system of its own, which has ended when the task completes.</summary>
     /// <param name="plan">What to train.</param>
     /// <param name="observer">Told everything that happens; null for nobody.</param>
-    /// <param name="stop">Asks the run to end after the granted steps, saving first.</param>
+    /// <param name="stop">Asks the run to end after the step under way, saving first.</param>
     /// <returns>How the run ended; failures are outcomes, not exceptions.</returns>
     /// <exception cref="ScheduleException">The plan cannot be spread as asked.</exception>
     public static async Task<RunOutcome> TrainAsync(TrainingPlan plan, IRunObserver? observer = null, CancellationToken stop = default)
@@ -52,7 +52,7 @@ public static class PipelineRun
     /// <param name="system">Made with <see cref="WireSetup.For"/>.</param>
     /// <param name="observer">Told everything that happens; null for nobody.</param>
     /// <param name="stages">Where the actors of the ranks are; null to make them here.</param>
-    /// <param name="stop">Asks the run to end after the granted steps, saving first.</param>
+    /// <param name="stop">Asks the run to end after the step under way, saving first.</param>
     public static async Task<RunOutcome> TrainAsync(
         TrainingPlan plan,
         RunLayout layout,

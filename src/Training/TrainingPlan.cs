@@ -68,7 +68,7 @@ public sealed record TrainingPlan
     /// <summary>What the stages record.</summary>
     public RecordingDuties Recording { get; init; } = RecordingDuties.None;
 
-    /// <summary>Steps granted beyond the last committed one: a stop takes so many steps at most.</summary>
+    /// <summary>Steps granted beyond the last committed one, so that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 
     /// <summary>Name of the run; keys its messages.</summary>

@@ -21,9 +21,7 @@ public sealed record RunPlan
     /// <summary>Steps between checkpoints; 0 for the last one only.</summary>
     public long SaveEvery { get; init; }
 
-    /// <summary>
-    /// Steps granted beyond the last committed one. Enough that no stage waits for the coordinator; each is a step more before a stop.
-    /// </summary>
+    /// <summary>Steps granted beyond the last committed one: enough that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 
     /// <summary>Whether an evaluation follows a step.</summary>

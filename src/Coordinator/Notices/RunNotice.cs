@@ -37,8 +37,8 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <summary>A stage cannot go on; the run ends.</summary>
     public sealed record StageFailed(StageProtocol.StageFailed Failure) : RunNotice;
 
-    /// <summary>The run has been asked to stop after the steps that are granted.</summary>
-    /// <param name="EndStep">The step after which it stops.</param>
+    /// <summary>The run has been asked to stop after the step that is under way.</summary>
+    /// <param name="EndStep">The step after which it stops at the latest.</param>
     public sealed record Stopping(long EndStep) : RunNotice;
 
     /// <summary>The run is over and its stages have stopped: the last notice.</summary>

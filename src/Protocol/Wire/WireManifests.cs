@@ -13,6 +13,7 @@ internal static class WireManifests
     [
         Control<AssignStage>("as"),
         Control<GrantSteps>("gs"),
+        Control<EndAfterStep>("ea"),
         Control<EvaluateHeldOut>("eh"),
         Control<SaveCheckpoint>("sc"),
         Control<StopStage>("st"),

@@ -21,6 +21,7 @@ internal sealed class StageExecutor
     private readonly StepRecorder _recorder = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _step;
+    private bool _isEnded;
 
     internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox)
     {
@@ -108,7 +109,11 @@ internal sealed class StageExecutor
         switch (command)
         {
             case GrantSteps grant:
-                return RunSteps(grant, plan, steps);
+                return _isEnded || RunSteps(grant, plan, steps);
+            case EvaluateHeldOut wanted when wanted.AfterStep > _step:
+            case SaveCheckpoint save when save.Step > _step:
+                // What was to come after the step that became the last by request.
+                break;
             case EvaluateHeldOut wanted:
                 if (evaluation.Run(wanted.AfterStep, wanted.MicroBatchCount) is var (lossSum, tokenCount))
                     _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, wanted.AfterStep, lossSum, tokenCount));
@@ -128,7 +133,7 @@ internal sealed class StageExecutor
     {
         if (grant.FromStep != _step + 1) throw new InvalidOperationException($"Steps {grant.FromStep} to {grant.ThroughStep} were granted after step {_step}.");
         if (_step == _assignment.CheckpointStep) _recorder.Restart();
-        while (_step < grant.ThroughStep)
+        while (_step < grant.ThroughStep && !_isEnded)
         {
             _step++;
             _recorder.BeginStep(_assignment.Recording.WantsSpans(_step));
@@ -140,6 +145,7 @@ internal sealed class StageExecutor
                 return false;
             }
 
+            _isEnded = outcome.IsLast;
             _links.Report(Completed(plan, outcome));
         }
 

@@ -94,7 +94,7 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
     private (StepOutcome Outcome, long Ready) MakeTotals()
     {
         var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(_step, stage)).ToArray();
-        var outcome = StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]);
+        var outcome = StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
         for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
         {
             if (rank != plan.Rank) links.Send(rank, new StepTotals(_step, outcome));

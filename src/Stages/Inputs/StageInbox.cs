@@ -20,6 +20,7 @@ internal sealed class StageInbox
     private readonly HashSet<FrameKey> _taken = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
+    private bool _isEndWanted;
 
     /// <summary>Tensors that wait to be taken.</summary>
     internal int TensorCount
@@ -61,6 +62,20 @@ internal sealed class StageInbox
             _commands.Enqueue(command);
             Monitor.Pulse(_gate);
         }
+    }
+
+    /// <summary>Whether the step under way is to be the last.</summary>
+    internal bool IsEndWanted
+    {
+        get
+        {
+            lock (_gate) return _isEndWanted;
+        }
+    }
+
+    internal void WantEnd()
+    {
+        lock (_gate) _isEndWanted = true;
     }
 
     /// <summary>Wakes the compute thread for good: every wait ends with <see cref="StageClosedException"/>.</summary>

@@ -18,8 +18,8 @@ internal static class WireMessageGenerators
     private static readonly Gen<StepKey> Steps = Gen.Select(Gen.ULong, Generations, Gen.Int[0, 9], Gen.Long[0, long.MaxValue])
         .Select((run, generation, attempt, step) => new StepKey(new RunId(run), generation, attempt, step));
 
-    private static readonly Gen<StepOutcome> Outcomes = Gen.Select(Real, Long, Real, Gen.Enum<StepVerdict>(), Number)
-        .Select((loss, tokens, norm, verdict, microBatch) => new StepOutcome(loss, tokens, norm, verdict, microBatch));
+    private static readonly Gen<StepOutcome> Outcomes = Gen.Select(Real, Long, Real, Gen.Enum<StepVerdict>(), Number, Gen.Bool)
+        .Select((loss, tokens, norm, verdict, microBatch, isLast) => new StepOutcome(loss, tokens, norm, verdict, microBatch, isLast));
 
     private static readonly Gen<RecordingDuties> Duties = Gen.Select(Number, Long, Long).Select((every, from, through) => new RecordingDuties(every, from, through));
 
@@ -50,6 +50,7 @@ internal static class WireMessageGenerators
         [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long).Select((generation, from, through) => (IWireMessage)new GrantSteps(generation, from, through)),
         [typeof(EvaluateHeldOut)] = Gen.Select(Generations, Long, Number).Select((generation, step, count) => (IWireMessage)new EvaluateHeldOut(generation, step, count)),
         [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number).Select((generation, step, attempt) => (IWireMessage)new SaveCheckpoint(generation, step, attempt)),
+        [typeof(EndAfterStep)] = Generations.Select(generation => (IWireMessage)new EndAfterStep(generation)),
         [typeof(StopStage)] = Generations.Select(generation => (IWireMessage)new StopStage(generation)),
         [typeof(StageReady)] = Gen.Select(Generations, Number, Long).Select((generation, rank, count) => (IWireMessage)new StageReady(generation, rank, count)),
         [typeof(StepCompleted)] = Gen.Select(Generations, Number, Long, Outcomes, Real, Records, Long).Select((generation, rank, step, totals, rate, records, live) =>

@@ -72,16 +72,20 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
         Assert.Equal(4, latest.Step);
     }
 
-    [Fact]
-    public async Task A_stop_finishes_the_granted_steps_saves_and_says_where_it_stopped()
+    [Theory]
+    [InlineData(1, 4)]
+    [InlineData(2, 4)]
+    [InlineData(3, 64)]
+    public async Task A_stop_finishes_the_step_under_way_saves_and_says_where_it_stopped(int stageCount, int stepsAhead)
     {
         var store = new FolderCheckpointStore(_folder);
         using CancellationTokenSource stop = new();
         NoticeList notices = new() { Then = notice => { if (notice is RunNotice.StepCommitted { Step.Step: 5 }) stop.Cancel(); } };
-        var plan = TinyRun.Plan(2, 2, steps: 100_000) with { Checkpoints = Saving(store) };
+        var plan = TinyRun.Plan(stageCount, 2, steps: 100_000) with { Checkpoints = Saving(store) with { SaveEvery = 7 }, EvaluateEvery = 3, StepsAhead = stepsAhead };
         var (outcome, _) = await PipelineFixture.RunAsync(fixture.Plain, plan, notices, stop: stop.Token);
         Assert.Equal(RunEnd.Stopped, outcome.End);
         Assert.Equal(outcome.Step, notices.Steps[^1].Step);
+        TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, 5)], notices.Steps.Take(5));
         using var latest = store.OpenLatest().Require();
         Assert.Equal(outcome.Step, latest.Step);
     }
