@@ -21,9 +21,12 @@ internal sealed class TrainRunner(CommandContext context)
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
         var text = ConfigurationPrinter.Hocon(bound.Configuration);
+        // Before a directory is made: what cannot be laid out is refused and leaves nothing.
+        var draft = materials.Plan(null, text, 0);
+        var layout = RunLayout.For(draft);
         if (request.Options.IsDryRun)
         {
-            PrintArithmetic(materials, materials.Plan(null, text, 0));
+            PrintArithmetic(materials, draft, layout);
             return ExitCode.Done;
         }
 
@@ -33,7 +36,7 @@ internal sealed class TrainRunner(CommandContext context)
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
         var plan = materials.Plan(store, text, resumeFrom);
-        PrintArithmetic(materials, plan);
+        PrintArithmetic(materials, plan, layout);
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
         return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
@@ -98,9 +101,9 @@ internal sealed class TrainRunner(CommandContext context)
             materials.Data.BitsPerByte);
     }
 
-    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan)
+    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout)
     {
-        foreach (var line in RunArithmetic.Lines(materials, plan, RunLayout.For(plan))) context.Output.WriteLine(line);
+        foreach (var line in RunArithmetic.Lines(materials, plan, layout)) context.Output.WriteLine(line);
     }
 
     private bool IsBf16Fast(RunSettings settings) =>
