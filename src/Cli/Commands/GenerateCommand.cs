@@ -57,7 +57,7 @@ internal sealed class GenerateCommand
         using var model = stored.Model(step, trains: false);
         var tokenizer = stored.Materials.Data.Tokenizer;
         int[] begin = parsed.GetValue(prompt) is { Length: > 0 } text ? tokenizer.Encode(text) : [tokenizer.EndOfText];
-        var generator = new TextGenerator(model, stored.Materials.Settings.Model.Context);
+        var generator = new TextGenerator(model, stored.Materials.Settings.Model.Context, tokenizer.VocabularySize);
         var written = generator.Continue(begin, settings, count, tokenizer.EndOfText).ToArray();
         var whole = tokenizer.Decode([.. begin.Where(token => token != tokenizer.EndOfText), .. written]);
         context.Output.WriteLine(parsed.GetValue(json)

@@ -35,7 +35,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         var tokenizer = materials.Data.Tokenizer;
         var prompt = new int[(int)Math.Min(PromptTokenCount, materials.Data.Validation.TokenCount)];
         materials.Data.Validation.Read(0, prompt);
-        var generator = new TextGenerator(model, materials.Settings.Model.Context);
+        var generator = new TextGenerator(model, materials.Settings.Model.Context, tokenizer.VocabularySize);
         var settings = new SamplingSettings { Temperature = 0.8, TopK = 50, Seed = (ulong)materials.Settings.Seed };
         int[] text = [.. prompt, .. generator.Continue(prompt, settings, materials.Settings.Run.SampleTokenCount, null)];
         var written = tokenizer.Decode(text);

@@ -42,8 +42,9 @@ internal sealed class RunMaterials : IDisposable
     /// <exception cref="DataException">The corpus, the tokenizer or the cache needs the user.</exception>
     public static RunMaterials Prepare(RunSettings settings, CommandContext context, CancellationToken cancellation)
     {
-        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, new Notices(context.Error), cancellation);
-        foreach (var notice in data.Notices) context.Error.WriteLine(notice);
+        var progress = new Notices(context.Error);
+        var data = DataPreparation.Prepare(settings.Data, settings.Model.Vocabulary, progress, cancellation);
+        foreach (var notice in data.Notices) progress.Report(notice);
         try
         {
             return new RunMaterials(settings, data);
@@ -151,8 +152,14 @@ internal sealed class RunMaterials : IDisposable
 
     private static string Text<T>(T value) => string.Create(CultureInfo.InvariantCulture, $"{value}").ToLowerInvariant();
 
+    /// <summary>A notice comes while the corpus is prepared and stands in the prepared corpus: said once.</summary>
     private sealed class Notices(TextWriter writer) : IProgress<string>
     {
-        public void Report(string value) => writer.WriteLine(value);
+        private readonly HashSet<string> _said = new(StringComparer.Ordinal);
+
+        public void Report(string value)
+        {
+            if (_said.Add(value)) writer.WriteLine(value);
+        }
     }
 }

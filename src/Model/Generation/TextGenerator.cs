@@ -11,7 +11,8 @@ namespace Pipeline.Model.Generation;
 /// </summary>
 /// <param name="model">All units; the caller owns it.</param>
 /// <param name="context">Longest sequence that the model has positions for.</param>
-public sealed class TextGenerator(StageModel model, int context)
+/// <param name="tokenCount">Tokens that the tokenizer knows; a model may have rows for more, which are never drawn.</param>
+public sealed class TextGenerator(StageModel model, int context, int tokenCount)
 {
     /// <summary>The continuation of a prompt, without it.</summary>
     /// <param name="prompt">At least one token, each inside the vocabulary.</param>
@@ -55,6 +56,6 @@ public sealed class TextGenerator(StageModel model, int context)
         using var pass = model.Forward(batch, null, decodes ? PassMode.Decode : PassMode.Prefill, session);
         session.Advance(count);
         using var logits = pass.Output.cpu();
-        return MemoryMarshal.Cast<byte, float>(logits.bytes).ToArray();
+        return MemoryMarshal.Cast<byte, float>(logits.bytes)[..tokenCount].ToArray();
     }
 }

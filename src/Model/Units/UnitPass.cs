@@ -37,6 +37,9 @@ public sealed class UnitPass
     /// <summary>Place of the unit in the whole model.</summary>
     public int UnitIndex => _state.Index;
 
+    /// <summary>Where functions leave what their backward threw.</summary>
+    internal BackwardFaults Faults => _context.Faults;
+
     /// <summary>A parameter as an autograd leaf: any TorchSharp operation may use it.</summary>
     public Tensor Parameter(string name) => _state[name].Leaf;
 

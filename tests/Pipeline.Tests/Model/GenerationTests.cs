@@ -30,10 +30,11 @@ public sealed class GenerationTests
     public void The_same_seed_writes_the_same_text_past_the_context()
     {
         using var model = TinyModels.Whole(TinyModels.Settings(), trains: false);
-        var generator = new TextGenerator(model, 8);
+        var generator = new TextGenerator(model, 8, 60);
         var settings = new SamplingSettings { Temperature = 1, TopK = 20, TopP = 0.9, Seed = 5 };
         var first = generator.Continue([1, 2], settings, 30, null).ToArray();
         Assert.Equal(30, first.Length);
+        Assert.All(first, token => Assert.InRange(token, 0, 59));
         Assert.Equal(first, generator.Continue([1, 2], settings, 30, null).ToArray());
         Assert.NotEqual(first, generator.Continue([1, 2], settings with { Seed = 6 }, 30, null).ToArray());
     }

@@ -91,7 +91,7 @@ public sealed class KernelTests
     {
         using var scope = NewDisposeScope();
         var (query, key, value) = (randn(1, 2, 5, 4), randn(1, 2, 5, 4), randn(1, 2, 5, 4));
-        var mixed = history ? CausalAttention.ToHistory(query, key, value) : CausalAttention.Causal(query, key, value);
+        var mixed = history ? CausalAttention.ToHistory(query, key, value) : CausalAttention.Causal(query, key, value, new BackwardFaults());
         for (var head = 0; head < 2; head++)
         {
             for (var time = 0; time < 5; time++)
@@ -105,6 +105,24 @@ public sealed class KernelTests
                 }
             }
         }
+    }
+
+    [Fact]
+    public void Blocked_attention_and_its_gradients_equal_the_library_in_fp64()
+    {
+        using var scope = NewDisposeScope();
+        // More than one block of rows, and a last block that is not full.
+        var inputs = Enumerable.Range(0, 3).Select(_ => randn(1, 2, 150, 8)).ToArray();
+        var weight = randn(1, 2, 150, 8);
+        var leaves = inputs.Select(input => input.detach().requires_grad_(true)).ToArray();
+        var wide = inputs.Select(input => input.to_type(ScalarType.Float64).detach().requires_grad_(true)).ToArray();
+        var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], new BackwardFaults());
+        var expected = nn.functional.scaled_dot_product_attention(wide[0], wide[1], wide[2], is_casual: true);
+        mixed.mul(weight).sum().backward();
+        expected.mul(weight).sum().backward();
+        Assert.True(mixed.sub(expected).abs().max().item<double>() < 2e-6);
+        for (var index = 0; index < 3; index++)
+            Assert.True(leaves[index].grad!.sub(wide[index].grad!).abs().max().item<double>() < 2e-5);
     }
 
     [Fact]

@@ -1,0 +1,174 @@
+using System.Text.Json;
+using Pipeline.Checkpoints;
+using Pipeline.Cli;
+using Pipeline.Cli.Commands;
+using Pipeline.Runs;
+using Xunit;
+
+namespace Pipeline.Tests.Cli;
+
+/// <summary>The executable's words against a small corpus, as a user would type them, in this process.</summary>
+public sealed class TrainEndToEndTests : IDisposable
+{
+    private static readonly string[] Words = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "home", "quickly", "again"];
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-train-").FullName;
+
+    public TrainEndToEndTests() => File.WriteAllText(In("corpus.txt"), Text());
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void A_pipeline_leaves_the_bits_of_the_unsplit_trainer_and_everything_that_a_run_directory_holds()
+    {
+        var piped = Train("piped", "--stages", "3");
+        Assert.Equal(ExitCode.Done, piped.Code);
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        Assert.Equal(Numbers("unsplit"), Numbers("piped"));
+        foreach (var line in new[] { "model ", "data ", "step ", "stages ", "memory ", "disk ", "bubble ", "validation loss" }) Assert.Contains(line, piped.Output, StringComparison.Ordinal);
+        var files = new RunFiles(In("piped"));
+        foreach (var file in new[] { files.Configuration, files.Metrics, files.Digests, files.Events, files.LossPlot, files.TimelinePlot, files.Trace, files.Sample })
+            Assert.True(new FileInfo(file).Length > 0, file);
+        Assert.NotEmpty(Directory.GetFiles(files.Folder, "events.out.tfevents.*"));
+        Assert.True(File.Exists(Path.Combine(files.Checkpoints, "step-8", "model.safetensors.index.json")));
+        using var trace = JsonDocument.Parse(File.ReadAllText(files.Trace));
+        Assert.True(trace.RootElement.GetProperty("traceEvents").GetArrayLength() > 10);
+        Assert.Equal(ExitCode.Done, Run("bisect", In("piped"), In("unsplit")).Code);
+    }
+
+    [Fact]
+    public void A_run_resumed_with_other_stages_is_the_uninterrupted_one_and_verifies()
+    {
+        Assert.Equal(ExitCode.Done, Train("whole").Code);
+        Assert.Equal(ExitCode.Done, Train("halved", "--stages", "4", "--steps", "4", "--set", "optimizer.horizon=8").Code);
+        Assert.Equal(ExitCode.Done, Run("train", "--resume", In("halved"), "--steps", "8", "--stages", "1").Code);
+        Assert.Equal(Numbers("whole"), Numbers("halved"));
+        Assert.Contains("Verified: steps 5 to 8", Run("verify", In("halved"), "--from", "4").Output, StringComparison.Ordinal);
+        var text = Run("generate", "--run", In("halved"), "--prompt", "the cat", "--max-tokens", "5", "--json");
+        Assert.Equal(ExitCode.Done, text.Code);
+        Assert.Equal(text.Output, Run("generate", "--run", In("halved"), "--prompt", "the cat", "--max-tokens", "5", "--json").Output);
+    }
+
+    [Fact]
+    public void Bisect_names_step_unit_and_tensor_between_two_digests()
+    {
+        Assert.Equal(ExitCode.Done, Train("left", "--set", "run.digest-every=4").Code);
+        // Another rate changes the weights of the first step, but digests are four steps apart.
+        Assert.Equal(ExitCode.Done, Train("right", "--set", "run.digest-every=4", "--set", "optimizer.learning-rate=0.004").Code);
+        var found = Run("bisect", In("left"), In("right"));
+        Assert.Equal(ExitCode.Failed, found.Code);
+        Assert.Contains("part at step 1, first in unit embedding, tensor embedding.tokens.weight", found.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Verify_names_a_run_that_did_not_follow_its_settings()
+    {
+        Assert.Equal(ExitCode.Done, Train("altered").Code);
+        var path = new RunFiles(In("altered")).Metrics;
+        var lines = File.ReadAllLines(path);
+        var step = Array.FindIndex(lines, line => line.StartsWith("{\"step\":6,", StringComparison.Ordinal));
+        lines[step] = lines[step].Replace("\"grad_norm\":", "\"grad_norm\":1", StringComparison.Ordinal);
+        File.WriteAllLines(path, lines);
+        var result = Run("verify", In("altered"));
+        Assert.Equal(ExitCode.Failed, result.Code);
+        Assert.Contains("step 6: the gradient norm", result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_damaged_checkpoint_is_named_and_the_one_before_is_used()
+    {
+        Assert.Equal(ExitCode.Done, Train("damaged").Code);
+        var shard = Directory.GetFiles(Path.Combine(In("damaged"), "checkpoints", "step-8"), "optimizer-*")[0];
+        var bytes = File.ReadAllBytes(shard);
+        bytes[^5] ^= 1;
+        File.WriteAllBytes(shard, bytes);
+        var resumed = Run("train", "--resume", In("damaged"), "--steps", "10");
+        Assert.Equal(ExitCode.Done, resumed.Code);
+        Assert.Contains(Path.GetFileName(shard), resumed.Error, StringComparison.Ordinal);
+        Assert.Contains("from step 4", resumed.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Bad_input_is_refused_with_a_sentence_before_the_first_step_and_nothing_is_lost()
+    {
+        Assert.Equal(ExitCode.Done, Train("kept").Code);
+        var metrics = File.ReadAllText(new RunFiles(In("kept")).Metrics);
+        File.WriteAllText(In("empty.txt"), "");
+        File.WriteAllBytes(In("binary.txt"), [.. "text"u8, 0, 1, 2, 0]);
+        File.WriteAllText(In("short.txt"), "the cat sat");
+        File.WriteAllText(In("cut.conf"), "pipeline { model {");
+        AssertRefused(Train("kept"), "already holds a run");
+        AssertRefused(Train("new", "--set", "model.layer=2"), "model.layers");
+        AssertRefused(Train("new", "--set", "model.layers=two"), "model.layers");
+        AssertRefused(Train("new", "--set", "model.dropout=1.5"), "model.dropout");
+        AssertRefused(Train("new", "-c", In("cut.conf")), "cut.conf");
+        AssertRefused(Train("new", "--stages", "50"), "50 stages");
+        AssertRefused(Train("new", "--data", In("absent.txt")), "absent.txt");
+        AssertRefused(Train("new", "--data", In("empty.txt")), "empty");
+        AssertRefused(Train("new", "--data", In("binary.txt")), "binary.txt");
+        AssertRefused(Train("new", "--data", In("short.txt")), "short");
+        AssertRefused(Run("train", "--resume", In("kept"), "--steps", "9", "--set", "model.layers=2"), "model.layers");
+        AssertRefused(Run("train", "--resume", In("kept"), "--steps", "8"), "nothing to do");
+        AssertRefused(Run("train", "--resume", In("nowhere")), "nowhere");
+        Assert.False(Directory.Exists(In("new")), "a refused run leaves no directory");
+        Assert.Equal(metrics, File.ReadAllText(new RunFiles(In("kept")).Metrics));
+    }
+
+    [Fact]
+    public void A_checkpoint_of_another_model_is_refused()
+    {
+        Assert.Equal(ExitCode.Done, Train("one").Code);
+        Assert.Equal(ExitCode.Done, Train("two", "--set", "model.width=64").Code);
+        Directory.Delete(Path.Combine(In("one"), "checkpoints"), recursive: true);
+        Directory.Move(Path.Combine(In("two"), "checkpoints"), Path.Combine(In("one"), "checkpoints"));
+        AssertRefused(Run("train", "--resume", In("one"), "--steps", "9"), "model.width is 64 there and 32 here");
+    }
+
+    [Fact]
+    public void A_run_in_use_is_refused_and_stays_as_it_was()
+    {
+        Assert.Equal(ExitCode.Done, Train("busy").Code);
+        using (RunDirectory.OpenForResume(In("busy"))) AssertRefused(Run("train", "--resume", In("busy"), "--steps", "9"), "in use");
+        Assert.NotNull(new FolderCheckpointStore(new RunFiles(In("busy")).Checkpoints).OpenLatest().Reader);
+    }
+
+    [Fact]
+    public void A_dry_run_prints_the_arithmetic_and_leaves_nothing()
+    {
+        var dry = Train("dry", "--dry-run");
+        Assert.Equal(ExitCode.Done, dry.Code);
+        Assert.Contains("bubble", dry.Output, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(In("dry")));
+    }
+
+    private static void AssertRefused(CommandLineRun run, string expected)
+    {
+        Assert.True(run.Code == ExitCode.Refused, $"exit {run.Code}: {run.Error}");
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
+    }
+
+    private CommandLineRun Train(string name, params string[] more) => Run(
+    [
+        "train", "--preset", "gpt-nano", "--run", In(name), .. Unless(more, "--data", In("corpus.txt")), .. Unless(more, "--steps", "8"), "--micro-batches", "3", "--micro-batch-size", "2",
+        "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=16", "--set", "model.vocabulary=300",
+        "--set", "run.eval-every=4", "--set", "run.digest-every=2", "--set", "checkpoint.every=4", "--set", "run.sample-tokens=8", "--set", "model.dropout=0.1", .. more,
+    ]);
+
+    private static string[] Unless(string[] given, string option, string value) => given.Contains(option) ? [] : [option, value];
+
+    private CommandLineRun Run(params string[] arguments) =>
+        CommandLineRun.Of(new Dictionary<string, string>(StringComparer.Ordinal) { ["PIPELINE__DATA__CACHE"] = In("cache") }, CommandTree.Create, arguments);
+
+    // Losses, norms, validation losses and digests: everything of a run but its times.
+    private string[] Numbers(string name) => [.. MetricsReader.Read(new RunFiles(In(name)).Metrics).Select(line => line switch
+    {
+        StepMetrics step => $"{step.Step} {step.Loss:R} {step.GradientNorm:R} {step.LearningRate:R} {string.Join(',', step.Digest?.Values ?? [])}",
+        EvaluationMetrics evaluation => $"{evaluation.Step} {evaluation.ValidationLoss:R}",
+        _ => "",
+    })];
+
+    private string In(string name) => Path.Combine(_folder, name);
+
+    private static string Text() => string.Join("\n\n", Enumerable.Range(0, 60).Select(document =>
+        string.Join(' ', Enumerable.Range(0, 50).Select(word => Words[(document * 7 + word * word * 3 + word * document) % Words.Length])) + "."));
+}
