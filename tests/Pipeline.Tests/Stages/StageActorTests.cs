@@ -1,0 +1,102 @@
+using Akka.Actor;
+using Akka.Configuration;
+using Akka.TestKit.Xunit2;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Wire;
+using Pipeline.Schedules;
+using Pipeline.Stages;
+using Pipeline.Tests.Training;
+using Pipeline.Training;
+using Xunit;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Tests.Stages;
+
+[Collection(PipelineCollection.Name)]
+public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
+{
+    private static readonly Config Quiet = ConfigurationFactory.ParseString("akka { loglevel = ERROR, stdout-loglevel = ERROR }").WithFallback(DefaultConfig);
+    private static readonly TrainingPlan Plan = TinyRun.Plan(1, 2);
+
+    [Fact]
+    public void A_stage_reports_ready_runs_what_is_granted_and_stops_when_told()
+    {
+        var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
+        stage.Tell(Assignment(stage, Generation.First), TestActor);
+        var ready = ExpectMsg<StageReady>();
+        Assert.Equal(Plan.Units.SelectMany(unit => unit.Parameters).Where(spec => spec.TiedTo is null).Sum(spec => spec.ElementCount), ready.ParameterCount);
+        stage.Tell(new GrantSteps(Generation.First, 1, 2), TestActor);
+        Assert.Equal(1, ExpectMsg<StepCompleted>().Step);
+        Assert.Equal(2, ExpectMsg<StepCompleted>().Step);
+        stage.Tell(new StopStage(Generation.First), TestActor);
+        ExpectMsg<StageStopped>();
+    }
+
+    [Fact]
+    public void Commands_of_an_older_generation_are_refused()
+    {
+        var second = Generation.First.Next();
+        var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
+        stage.Tell(Assignment(stage, second), TestActor);
+        ExpectMsg<StageReady>();
+        stage.Tell(new GrantSteps(Generation.First, 1, 2), TestActor);
+        stage.Tell(new StopStage(Generation.First), TestActor);
+        stage.Tell(Assignment(stage, Generation.First), TestActor);
+        stage.Tell(new GrantSteps(second, 1, 1), TestActor);
+        Assert.Equal(second, ExpectMsg<StepCompleted>().Generation);
+        stage.Tell(new StopStage(second), TestActor);
+        ExpectMsg<StageStopped>();
+    }
+
+    [Fact]
+    public void A_newer_assignment_takes_the_place_of_the_current_one()
+    {
+        var second = Generation.First.Next();
+        var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
+        stage.Tell(Assignment(stage, Generation.First), TestActor);
+        ExpectMsg<StageReady>();
+        stage.Tell(new GrantSteps(Generation.First, 1, 1), TestActor);
+        var first = ExpectMsg<StepCompleted>();
+        stage.Tell(Assignment(stage, second), TestActor);
+        Assert.Equal(second, ExpectMsg<StageReady>().Generation);
+        stage.Tell(new GrantSteps(second, 1, 1), TestActor);
+        Assert.Equal(first.Digests, ExpectMsg<StepCompleted>().Digests);
+        stage.Tell(new StopStage(second), TestActor);
+        ExpectMsg<StageStopped>();
+    }
+
+    [Fact]
+    public void Units_that_cannot_be_built_are_reported_as_a_failure_of_the_preparation()
+    {
+        var stage = Sys.ActorOf(StageActor.Props(new Unbuildable()));
+        stage.Tell(Assignment(stage, Generation.First), TestActor);
+        var failure = ExpectMsg<StageFailed>();
+        Assert.Equal((StageFailureKind.Preparation, "No units here."), (failure.Kind, failure.Message));
+        stage.Tell(new StopStage(Generation.First), TestActor);
+        ExpectMsg<StageStopped>();
+    }
+
+    [Fact]
+    public void A_schedule_that_adds_gradients_out_of_order_is_refused()
+    {
+        var text = ScheduleText.Format(RunLayout.For(Plan).Schedule).Replace("0B0", "0Bx", StringComparison.Ordinal)
+            .Replace("0B1", "0B0", StringComparison.Ordinal).Replace("0Bx", "0B1", StringComparison.Ordinal);
+        var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
+        var assignment = Assignment(stage, Generation.First);
+        stage.Tell(assignment with { Layout = assignment.Layout with { Schedule = text } }, TestActor);
+        Assert.Contains("out of index order", ExpectMsg<StageFailed>().Message, StringComparison.Ordinal);
+    }
+
+    private static AssignStage Assignment(IActorRef stage, Generation generation)
+    {
+        var layout = RunLayout.For(Plan);
+        var pipeline = new PipelineLayout(new RunId(1), generation, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
+            [stage.Path.ToSerializationFormat()], TensorLinkKind.Automatic, "");
+        return new AssignStage(generation, 0, pipeline, 0, new RecordingDuties(1, 0, 0));
+    }
+
+    private sealed class Unbuildable : IStageWorkloadFactory
+    {
+        public StageWorkload Create(AssignStage assignment) => throw new ArgumentException("No units here.");
+    }
+}

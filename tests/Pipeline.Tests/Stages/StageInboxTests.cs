@@ -1,0 +1,84 @@
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Stages;
+using Pipeline.Tests.Training;
+using TorchSharp;
+using Xunit;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Tests.Stages;
+
+[Collection(PipelineCollection.Name)]
+public sealed class StageInboxTests
+{
+    private static readonly StepKey Step = new(new RunId(1), Generation.First, 0, 3);
+
+    [Fact]
+    public void A_tensor_is_found_by_its_key_whatever_came_before_it()
+    {
+        StageInbox inbox = new();
+        var keys = Enumerable.Range(0, 4).Select(Key).ToArray();
+        foreach (var key in keys.Reverse()) inbox.Post(Arrival(key, key.MicroBatch));
+        foreach (var key in keys)
+        {
+            using var tensor = inbox.TakeTensor(key).Value.Take(torch.CPU);
+            Assert.Equal(key.MicroBatch, tensor.item<float>());
+        }
+
+        inbox.FinishPhase(StageInbox.StepPhase(3));
+    }
+
+    [Fact]
+    public void What_repeats_an_input_or_comes_after_its_step_is_freed_unread()
+    {
+        StageInbox inbox = new();
+        var before = torch.Tensor.TotalCount;
+        inbox.Post(Arrival(Key(0), 1));
+        inbox.Post(Arrival(Key(0), 2));
+        using (var taken = inbox.TakeTensor(Key(0)).Value.Take(torch.CPU)) Assert.Equal(1, taken.item<float>());
+        inbox.Post(Arrival(Key(0), 3));
+        inbox.FinishPhase(StageInbox.StepPhase(3));
+        inbox.Post(Arrival(Key(1), 4));
+        Assert.Equal(0, inbox.TensorCount);
+        Assert.Equal(before, torch.Tensor.TotalCount);
+    }
+
+    [Fact]
+    public void A_step_that_leaves_an_input_untaken_is_a_broken_invariant()
+    {
+        StageInbox inbox = new();
+        inbox.Post(Arrival(Key(2), 1));
+        var fault = Assert.Throws<InvalidOperationException>(() => inbox.FinishPhase(StageInbox.StepPhase(3)));
+        Assert.Contains("MicroBatch = 2", fault.Message, StringComparison.Ordinal);
+        inbox.Close();
+        inbox.Clear();
+    }
+
+    [Fact]
+    public async Task A_waiting_thread_wakes_when_its_input_comes_and_when_the_inbox_closes()
+    {
+        StageInbox inbox = new();
+        var waiting = Task.Run(() => inbox.TakeTotals(Step));
+        inbox.Post(new SquaredNorms(Step, 0, [1], 0, 0, -1));
+        inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
+        Assert.Equal(2, (await waiting).Value.Outcome.LossSum);
+        var stuck = Task.Run(() => inbox.TakeCommand());
+        inbox.Close();
+        await Assert.ThrowsAsync<StageClosedException>(() => stuck);
+    }
+
+    [Fact]
+    public void An_evaluation_after_a_step_outlives_the_step()
+    {
+        StageInbox inbox = new();
+        var key = Key(0) with { Kind = FrameKind.EvaluationActivation };
+        inbox.Post(Arrival(key, 5));
+        inbox.FinishPhase(StageInbox.StepPhase(3));
+        using (inbox.TakeTensor(key).Value.Take(torch.CPU)) inbox.FinishPhase(StageInbox.EvaluationPhase(3));
+    }
+
+    private static FrameKey Key(int microBatch) => new(Step, 0, microBatch, 0, FrameKind.Activation);
+
+    private static HandedOver Arrival(FrameKey key, float value) =>
+        new(new TensorHandover(key, torch.full([1], value).DetachFromDisposeScope(), AlreadyDone.Instance));
+}

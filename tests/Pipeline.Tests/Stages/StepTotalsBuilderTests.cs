@@ -1,0 +1,49 @@
+using CsCheck;
+using Pipeline.Protocol;
+using Pipeline.Stages;
+using Xunit;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Tests.Stages;
+
+public sealed class StepTotalsBuilderTests
+{
+    private static readonly StepKey Step = new(new RunId(1), Generation.First, 0, 1);
+
+    [Fact]
+    public void The_order_in_which_contributions_come_does_not_change_a_bit()
+    {
+        Gen.Double[0, 1e6].Array[1, 4].Array[1, 6].SelectMany(stages => Gen.Shuffle(Contributions(stages)).Select(shuffled => (stages, shuffled))).Sample(run =>
+        {
+            var outcome = StepTotalsBuilder.Of(run.shuffled);
+            var sum = run.stages.SelectMany(squares => squares).Aggregate(0.0, (total, square) => total + square);
+            Assert.Equal(BitConverter.DoubleToInt64Bits(Math.Sqrt(sum) / 8), BitConverter.DoubleToInt64Bits(outcome.GradientNorm));
+            Assert.Equal((12.5, 8L, StepVerdict.Apply), (outcome.LossSum, outcome.TokenCount, outcome.Verdict));
+        });
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_outweighs_a_norm_that_is_not()
+    {
+        var contributions = Contributions([[double.NaN], [1.0]]);
+        Assert.Equal(StepVerdict.NonFiniteNorm, StepTotalsBuilder.Of(contributions).Verdict);
+        contributions[^1] = contributions[^1] with { NonFiniteMicroBatch = 2 };
+        Assert.Equal((StepVerdict.NonFiniteLoss, 2), (StepTotalsBuilder.Of(contributions).Verdict, StepTotalsBuilder.Of(contributions).MicroBatch));
+    }
+
+    [Fact]
+    public void Losses_are_added_in_index_order_and_the_first_bad_one_is_named()
+    {
+        var losses = new StepLosses(3);
+        losses.Begin();
+        foreach (var index in new[] { 2, 0, 1 }) losses.Add(index, index == 0 ? 1e16 : 1, 4);
+        Assert.Equal(1e16 + 1 + 1, losses.LossSum);
+        Assert.Equal((12L, -1), (losses.TokenCount, losses.NonFiniteMicroBatch));
+        losses.Add(2, double.NaN, 4);
+        losses.Add(1, double.PositiveInfinity, 4);
+        Assert.Equal(1, losses.NonFiniteMicroBatch);
+    }
+
+    private static SquaredNorms[] Contributions(double[][] stages) =>
+        [.. stages.Select((squares, stage) => new SquaredNorms(Step, stage, squares, stage == stages.Length - 1 ? 12.5 : 0, stage == stages.Length - 1 ? 8 : 0, -1))];
+}
