@@ -26,7 +26,9 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     private RunPlan _plan;
     private long _granted;
     private int _openEvaluations;
+    private int _openCommits;
     private bool _isStopWanted;
+    private bool _isObserverLost;
     private RunOutcome? _outcome;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
@@ -84,7 +86,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<CheckpointPartWritten>(IsCurrent, OnPartWritten);
         Receive<CheckpointPartFailed>(IsCurrent, part => OnSaveFailed(new SaveAttempt(part.Step, part.Attempt), part.Message));
         Receive<CheckpointCommitted>(OnCommitted);
-        Receive<CommitFailed>(failed => OnSaveFailed(failed.Attempt, failed.Message));
+        Receive<CommitFailed>(OnCommitFailed);
         Receive<RetrySaveTick>(_ => OnRetrySave());
         Receive<StopRun>(_ => OnStopWanted());
         ReceiveFailures();
@@ -95,7 +97,17 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<StageStopped>(IsCurrent, stopped => OnStopped(stopped.Rank));
         Receive<StageLost>(lost => OnStopped(lost.Rank));
         Receive<StopPatienceTick>(_ => Finish());
-        Receive<CheckpointCommitted>(saved => _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning)));
+        Receive<CheckpointPartWritten>(IsCurrent, OnPartWritten);
+        Receive<CheckpointCommitted>(OnCommitted);
+        Receive<CommitFailed>(_ => OnCommitEnded());
+        Receive<ObserverLost>(_ => _isObserverLost = true);
+        ReceiveAny(_ => { });
+    }
+
+    /// <summary>All is said and done; the observer's end ends the coordinator.</summary>
+    private void Finished()
+    {
+        Receive<ObserverLost>(_ => Context.Stop(Self));
         ReceiveAny(_ => { });
     }
 
@@ -103,7 +115,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     {
         Receive<StageFailed>(IsCurrent, OnStageFailed);
         Receive<StageLost>(lost => End(Failed($"The actor of rank {lost.Rank} is gone.")));
-        Receive<ObserverLost>(_ => End(Failed("The observer of the run failed.")));
+        Receive<ObserverLost>(_ => OnObserverLost());
         Receive<IEvent>(_ => { });
     }
 
@@ -136,6 +148,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     {
         if (_saves.Enter(part) is not { } files || _run.Keeper is not { } keeper) return;
         var attempt = new SaveAttempt(part.Step, part.Attempt);
+        _openCommits++;
         _ = Task.Run(() => keeper.Commit(attempt, files)).PipeTo(
             Self,
             success: saved => new CheckpointCommitted(attempt, saved.ByteCount, saved.Warning),
@@ -146,7 +159,20 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     {
         _saves.Succeeded(saved.Attempt);
         _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
-        Advance();
+        OnCommitEnded();
+    }
+
+    private void OnCommitEnded()
+    {
+        _openCommits--;
+        if (_outcome is null) Advance();
+        else FinishWhenQuiet();
+    }
+
+    private void OnCommitFailed(CommitFailed failed)
+    {
+        _openCommits--;
+        OnSaveFailed(failed.Attempt, failed.Message);
     }
 
     private void OnSaveFailed(SaveAttempt attempt, string message)
@@ -182,6 +208,12 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     {
         _observer.Tell(new RunNotice.StageFailed(failure));
         End(new RunOutcome(RunEnd.Failed, _ledger.Committed, failure.Message, failure));
+    }
+
+    private void OnObserverLost()
+    {
+        _isObserverLost = true;
+        End(Failed("The observer of the run failed."));
     }
 
     private void Advance()
@@ -220,15 +252,23 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void OnStopped(int rank)
     {
-        if (_stopped.Add(rank) && _stopped.Count == _run.RankCount) Finish();
+        _stopped.Add(rank);
+        FinishWhenQuiet();
+    }
+
+    /// <summary>A checkpoint whose files are written is still made one, however the run ends.</summary>
+    private void FinishWhenQuiet()
+    {
+        if (_stopped.Count == _run.RankCount && _openCommits == 0) Finish();
     }
 
     private void Finish()
     {
         if (_outcome is not { } outcome) return;
         Timers.CancelAll();
-        _observer.Tell(new RunNotice.Ended(outcome));
-        Become(() => ReceiveAny(_ => { }));
+        if (_isObserverLost) Context.Stop(Self);
+        else _observer.Tell(new RunNotice.Ended(outcome));
+        Become(Finished);
     }
 
     private RunOutcome Failed(string error) => new(RunEnd.Failed, _ledger.Committed, error);

@@ -68,10 +68,15 @@ public static class PipelineRun
         var coordinator = system.ActorOf(CoordinatorActor.Props(run, observer ?? new ObserverChain(), ended));
         await using (stop.Register(() => coordinator.Tell(StopRun.Instance)).ConfigureAwait(false))
         {
-            var outcome = await ended.Task.ConfigureAwait(false);
-            coordinator.Tell(PoisonPill.Instance);
-            stray.Tell(PoisonPill.Instance);
-            return outcome;
+            try
+            {
+                return await ended.Task.ConfigureAwait(false);
+            }
+            finally
+            {
+                await coordinator.WatchAsync(CancellationToken.None).ConfigureAwait(false);
+                stray.Tell(new StrayTensors.Retire());
+            }
         }
     }
 

@@ -20,12 +20,11 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         var lines = MetricsReader.Read(files.Metrics).ToArray();
         var steps = lines.OfType<StepMetrics>().ToArray();
         if (steps.Length > 0)
-            File.WriteAllText(files.LossPlot, LossPlot.Draw($"{materials.Settings.Preset}, {materials.Data.CorpusDescription}", steps, [.. lines.OfType<EvaluationMetrics>()]));
+            AtomicFile.WriteText(files.LossPlot, LossPlot.Draw($"{materials.Settings.Preset}, {materials.Data.CorpusDescription}", steps, [.. lines.OfType<EvaluationMetrics>()]));
         if (traced.IsEmpty) return;
         var first = traced.Steps[0];
-        File.WriteAllText(files.TimelinePlot, TimelinePlot.Draw(traced.ToTimeline($"{materials.Settings.Preset}, {materials.Settings.Step.Schedule}, step {first}", first)));
-        using var trace = File.Create(files.Trace);
-        ChromeTrace.Write(trace, traced.ToTimeline(materials.Settings.Preset));
+        AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(traced.ToTimeline($"{materials.Settings.Preset}, {materials.Settings.Step.Schedule}, step {first}", first)));
+        AtomicFile.Write(files.Trace, stream => ChromeTrace.Write(stream, traced.ToTimeline(materials.Settings.Preset)));
     }
 
     /// <summary>Continues a held-out beginning with the newest checkpoint's weights.</summary>
@@ -40,7 +39,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         var settings = new SamplingSettings { Temperature = 0.8, TopK = 50, Seed = (ulong)materials.Settings.Seed };
         int[] text = [.. prompt, .. generator.Continue(prompt, settings, materials.Settings.Run.SampleTokenCount, null)];
         var written = tokenizer.Decode(text);
-        File.WriteAllText(files.Sample, written + Environment.NewLine);
+        AtomicFile.WriteText(files.Sample, written + Environment.NewLine);
         context.Output.WriteLine($"{Environment.NewLine}A sample (the first {prompt.Length} tokens are the prompt, from held-out text):");
         context.Output.WriteLine(written);
     }

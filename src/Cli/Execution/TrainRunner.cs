@@ -34,7 +34,7 @@ internal sealed class TrainRunner(CommandContext context)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
         var plan = materials.Plan(store, text, resumeFrom);
         PrintArithmetic(materials, plan);
-        AtomicText(directory.Files.Configuration, text);
+        AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
         return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
     }
@@ -105,11 +105,4 @@ internal sealed class TrainRunner(CommandContext context)
 
     private bool IsBf16Fast(RunSettings settings) =>
         PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;
-
-    private static void AtomicText(string path, string text)
-    {
-        var aside = path + ".new";
-        File.WriteAllText(aside, text);
-        File.Move(aside, path, overwrite: true);
-    }
 }

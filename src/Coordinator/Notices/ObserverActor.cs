@@ -27,18 +27,20 @@ internal sealed class ObserverActor : ReceiveActor
         try
         {
             _observer.OnNotice(notice);
-            if (outcome is not null) _ended.TrySetResult(outcome);
         }
         catch (Exception fault) when (fault is RunException or IOException or UnauthorizedAccessException)
         {
             // A full disk under the metrics must not end a run whose checkpoints may still be saved elsewhere.
             _log.Error("A notice could not be recorded: {0}", fault.Message);
-            if (outcome is not null) _ended.TrySetResult(outcome);
         }
         catch (Exception fault)
         {
             _ended.TrySetException(fault);
             throw;
         }
+
+        if (outcome is null) return;
+        _ended.TrySetResult(outcome);
+        Context.Stop(Self);
     }
 }

@@ -10,6 +10,7 @@ public sealed class StrayTensors : ReceiveActor
     public StrayTensors()
     {
         Receive<AllDeadLetters>(letter => (letter.Message as TensorHandover)?.Tensor.Dispose());
+        Receive<Retire>(_ => Context.Stop(Self));
     }
 
     /// <summary>How to make one; one is enough for an actor system.</summary>
@@ -20,4 +21,7 @@ public sealed class StrayTensors : ReceiveActor
 
     /// <inheritdoc/>
     protected override void PostStop() => Context.System.EventStream.Unsubscribe(Self);
+
+    /// <summary>Asks it to stop once it has freed what has come so far.</summary>
+    public sealed record Retire : INoSerializationVerificationNeeded;
 }

@@ -17,7 +17,9 @@ public sealed class DependencyTests
         ["Protocol"] = ["Schedules"],
         ["Stages"] = ["Model", "Data", "Schedules", "Protocol", "Checkpoints"],
         ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
-        ["Cli"] = ["Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        // The composition of a run within one process: the one library that sees both sides.
+        ["Training"] = ["Model", "Schedules", "Protocol", "Checkpoints", "Stages", "Coordinator"],
+        ["Cli"] = ["Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
     };
 
     private static readonly string Root = FindRoot();

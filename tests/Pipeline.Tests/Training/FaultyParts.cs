@@ -14,7 +14,7 @@ internal sealed class FaultyUnit(Unit inner, long failingStep, bool native = fal
     public override torch.Tensor Forward(torch.Tensor input, UnitPass pass)
     {
         if (pass.MicroBatch.Step != failingStep || pass.MicroBatch.Index != 1) return inner.Forward(input, pass);
-        if (native) return torch.zeros(2, 3).matmul(torch.zeros(4, 5));
+        if (native) return torch.zeros(2, 3).mm(torch.zeros(4, 5));
         throw new InvalidOperationException("deliberate fault");
     }
 }

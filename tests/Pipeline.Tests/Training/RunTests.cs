@@ -145,6 +145,14 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
     }
 
     [Fact]
+    public async Task An_observer_that_throws_ends_the_run_and_its_exception_comes_out()
+    {
+        NoticeList notices = new() { Then = notice => { if (notice is RunNotice.StepCommitted { Step.Step: 2 }) throw new InvalidOperationException("watched too closely"); } };
+        var fault = await Assert.ThrowsAsync<InvalidOperationException>(() => PipelineFixture.RunAsync(fixture.Plain, TinyRun.Plan(2, 2, steps: 100_000), notices));
+        Assert.Equal("watched too closely", fault.Message);
+    }
+
+    [Fact]
     public async Task Live_tensors_are_as_many_after_every_step()
     {
         var plan = TinyRun.Plan(1, 3, steps: 30) with { Recording = RecordingDuties.None };
