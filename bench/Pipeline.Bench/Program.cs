@@ -1,1 +1,23 @@
-Console.WriteLine("bench");
+using Pipeline.Bench;
+using Pipeline.Bench.Measures;
+using Pipeline.Bench.Reports;
+using Pipeline.Model.Numerics;
+
+BenchOptions options;
+try
+{
+    options = BenchOptions.Parse(args);
+}
+catch (ArgumentException fault)
+{
+    Console.Error.WriteLine(fault.Message);
+    return 2;
+}
+
+TorchRuntime.Initialize();
+var writer = new ReportWriter(options, TimeProvider.System);
+if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
+if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
+if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
+if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
+return 0;

@@ -184,8 +184,14 @@ public sealed class ForwardPass : IDisposable
         return Output.detach().DetachFromDisposeScope();
     }
 
-    /// <summary>On the last stage: the loss summed over the micro-batch's tokens.</summary>
-    public double LossSum() => Output.item<double>();
+    /// <summary>On the last stage: the loss summed over the micro-batch's tokens, whatever floating-point type the last unit gave it.</summary>
+    public double LossSum()
+    {
+        if (Output.dtype == ScalarType.Float64) return Output.item<double>();
+        using var guard = no_grad();
+        using var wide = Output.to_type(ScalarType.Float64);
+        return wide.item<double>();
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -45,7 +45,8 @@ public abstract class Unit(string name)
     /// <param name="input">The former unit's output, [B, T, D] in the model's own units; ignored by a first unit, which reads
     /// <see cref="MicroBatch.Tokens"/>.</param>
     /// <param name="pass">Parameters, mode, micro-batch, random state and session of this pass.</param>
-    /// <returns>The input of the next unit; from the last unit the summed loss (a scalar), or logits [B, V] in prefill and decode.</returns>
+    /// <returns>The input of the next unit; from the last unit the loss summed over the micro-batch's
+    /// tokens (a scalar of any floating-point type), or logits [B, V] in prefill and decode.</returns>
     public abstract torch.Tensor Forward(torch.Tensor input, UnitPass pass);
 
     /// <summary>Full name of one of its parameters.</summary>
