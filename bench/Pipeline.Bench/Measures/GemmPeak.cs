@@ -1,6 +1,5 @@
 using Pipeline.Model;
 using Pipeline.Model.Numerics;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Pipeline.Bench.Measures;
