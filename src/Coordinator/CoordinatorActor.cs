@@ -27,6 +27,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     private RunPlan _plan;
     private long _granted;
     private int _openCommits;
+    private Task _lastCommit = Task.CompletedTask;
     private bool _isStopWanted;
     private bool _isLastStepCommitted;
     private bool _isObserverLost;
@@ -156,7 +157,10 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         if (_saves.Enter(part) is not { } files || _run.Keeper is not { } keeper) return;
         var attempt = new SaveAttempt(part.Step, part.Attempt);
         _openCommits++;
-        _ = Task.Run(() => keeper.Commit(attempt, files)).PipeTo(
+        // One after the other: a commit prunes, and must not take an attempt that is being committed for a leftover.
+        var commit = _lastCommit.ContinueWith(_ => keeper.Commit(attempt, files), TaskScheduler.Default);
+        _lastCommit = commit;
+        _ = commit.PipeTo(
             Self,
             success: saved => new CheckpointCommitted(attempt, saved.ByteCount, saved.Warning),
             failure: fault => new CommitFailed(attempt, fault.Message));
@@ -198,7 +202,10 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void OnRetrySave()
     {
-        if (_saves.NeedsRetry) Issue(new StageDirective.Save(_granted));
+        if (!_saves.NeedsRetry) return;
+        // A save under way may mend the failure, and two of one step would be in each other's way.
+        if (_saves.IsSaving) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
+        else Issue(new StageDirective.Save(_granted));
     }
 
     private void OnStopWanted()

@@ -42,6 +42,9 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     /// <summary>Whether the newest save failed and none has succeeded since.</summary>
     internal bool NeedsRetry => LastSaved < _lastFailed;
 
+    /// <summary>Whether the end of a save is not known yet.</summary>
+    internal bool IsSaving => _ledger.HasOpen;
+
     internal SaveAttempt Begin(long step)
     {
         LastIssued = step;

@@ -96,6 +96,8 @@ public static class TensorFrameCodec
         var key = ReadKey(ref reader);
         var tensors = ReadTensors(ref reader, limits);
         var headerLength = (int)reader.Consumed;
+        // The checksum does not cover itself, so its one spelling is required: no byte of a frame may change unnoticed.
+        if (reader.NextCode != MessagePackCode.UInt64) throw new FrameException("Tensor frame: the checksum must be 64 bits wide.");
         var checksum = reader.ReadUInt64();
         var block = ReadBlock(ref reader, bytes, TensorFrame.BlockLength(tensors), limits);
         if (Checksum(bytes.Span[..headerLength], block.Span) != checksum)
