@@ -81,11 +81,19 @@ public static class PipelineRun
     }
 
     /// <summary>The stage workload that <see cref="TrainAsync(TrainingPlan, IRunObserver?, CancellationToken)"/> gives its stages.</summary>
-    internal static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
+    public static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
 
-    private static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator stages) => new()
+    /// <summary>Names a run on the wire.</summary>
+    /// <param name="name">What tells it from others, such as its directory.</param>
+    public static RunId IdOf(string name) => new(XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(name)));
+
+    /// <summary>What a coordinator must know of a plan.</summary>
+    /// <param name="plan">What is trained.</param>
+    /// <param name="layout">How it is spread.</param>
+    /// <param name="stages">Where the actors of the ranks are; null for a run whose ranks are placed on nodes as they join.</param>
+    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator? stages) => new()
     {
-        Run = new RunId(XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(plan.Name))),
+        Run = IdOf(plan.Name),
         Plan = new RunPlan
         {
             StartStep = plan.ResumeFromStep,
@@ -102,6 +110,8 @@ public static class PipelineRun
         Links = plan.Links,
         Recording = plan.Recording,
         Stages = stages,
+        Protection = plan.Protection,
+        Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };
