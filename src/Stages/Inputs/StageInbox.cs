@@ -45,9 +45,9 @@ internal sealed class StageInbox
     }
 
     /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
-    internal void StartAfter(long step)
+    internal void StartAfter(long step, bool evaluates)
     {
-        lock (_gate) _finishedPhase = Math.Max(_finishedPhase, StepPhase(step));
+        lock (_gate) _finishedPhase = evaluates ? StepPhase(step) : EvaluationPhase(step);
     }
 
     internal void Post(TensorArrival arrival)

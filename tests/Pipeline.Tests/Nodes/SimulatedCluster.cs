@@ -63,7 +63,7 @@ internal sealed class SimulatedCluster : IDisposable
     {
         var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "", "");
         _nodes.Add(name, info);
-        _actors.Add(_system.ActorOf(NodeActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
+        _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
     }
 
@@ -88,6 +88,13 @@ internal sealed class SimulatedCluster : IDisposable
         _actors.Add(Coordinator);
         foreach (var node in alive ?? _nodes.Keys) Coordinator.Tell(new NodeJoined(_nodes[node]));
         return Coordinator;
+    }
+
+    /// <summary>The coordinator's process is no more.</summary>
+    internal async Task StopCoordinatorAsync()
+    {
+        _system.Stop(Coordinator);
+        await Coordinator.WatchAsync(CancellationToken.None);
     }
 
     /// <summary>A node's process dies; its connections are reset, which the coordinator hears.</summary>
