@@ -78,6 +78,7 @@ public sealed class RunDirectory : IDisposable
     public void Dispose()
     {
         EndpointFile.Remove(Files.Endpoint);
+        EndpointFile.Remove(Files.EndpointToken);
         _lock.Dispose();
     }
 

@@ -34,6 +34,9 @@ public sealed record RunFiles(string Folder)
     /// <summary>Where the running program listens; there only while it runs.</summary>
     public string Endpoint => In("endpoint.json");
 
+    /// <summary>What a command to the running program must show; there only while it runs.</summary>
+    public string EndpointToken => In("endpoint.token");
+
     /// <summary>The file whose lock keeps a second program out.</summary>
     internal string Lock => In("run.lock");
 

@@ -27,7 +27,7 @@ public sealed record TrainRequest(BoundConfiguration Bound, TrainOptions Options
 /// <summary><c>pipeline train</c>: from the command line to a <see cref="TrainRequest"/>; what happens with it is given by the caller.</summary>
 internal sealed class TrainCommand
 {
-    private readonly Option<string> resume = new("--resume") { HelpName = "DIR", Description = "Go on with the run in this directory. Only stages, schedule, steps, device, links and cadences may change." };
+    private readonly Option<string> resume = new("--resume") { HelpName = "DIR", Description = "Go on with the run in this directory. Only stages, schedule, steps, processes, device, links and cadences may change." };
     private readonly Option<bool> reference = new("--reference") { Description = "Train the unsplit model in one thread: the same losses, to the last bit." };
     private readonly Option<bool> dryRun = new("--dry-run") { Description = "Print the arithmetic of the run, and stop before the first step." };
     private readonly CommandContext context;
@@ -39,6 +39,7 @@ internal sealed class TrainCommand
             ("pipeline train", "the default model on the SDK's own documentation: about two minutes"),
             ("pipeline train --data speeches/ --preset gpt-small --stages 4", "your own text, a folder with one document a file"),
             ("pipeline train --resume runs/2026-05-01-gpt-micro-001 --steps 400", "go on to step 400"),
+            ("pipeline train --stages 3 --processes 4", "three stages over four processes; the run survives the death of any of them"),
             ("pipeline train --set optimizer.learning-rate=1e-3 --dry-run", "see what a run would do"),
         ],
     };
@@ -56,6 +57,7 @@ internal sealed class TrainCommand
         options.AddFlag(command, "--schedule", "NAME|FILE.csv", SettingsSchema.Schedule, "Order of forwards and backwards.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
         options.AddFlag(command, "--steps", "N", RunKeys.Steps, "Where the run stops.");
+        options.AddFlag(command, "--processes", "N", ClusterKeys.Processes, "Processes on this machine to spread the stages over.");
         options.AddFlag(command, "--seed", "N", SettingsSchema.Seed, "Seed of everything random.");
         options.AddFlag(command, "--cache", "DIR", DataKeys.Cache, "Cache of tokenizers and token files.");
         options.AddFlag(command, "--run", "DIR", RunKeys.Directory, "The run directory.");

@@ -95,11 +95,15 @@ public sealed class RunRecorder(
         EventField.Of("message", failure.Message),
         EventField.Of("detail", failure.Detail));
 
-    private void Write(RunOutcome outcome) => events.Write(
+    private void Write(RunOutcome outcome) => WriteEnd(events, outcome);
+
+    /// <summary>Writes the end of a run, which tells whoever reads along that nothing more will come.</summary>
+    public static void WriteEnd(EventLog events, RunOutcome outcome) => events.Write(
         outcome.End switch { RunEnd.Completed => "run-completed", RunEnd.Stopped => "run-stopped", _ => "run-failed" },
         outcome.End == RunEnd.Failed ? EventSeverity.Error : EventSeverity.Information,
         EventField.Of("step", outcome.Step),
-        EventField.Of("message", outcome.Error));
+        EventField.Of("message", outcome.Error),
+        EventField.Of("preparation", outcome.IsPreparationFailure));
 }
 
 /// <summary>Passes notices to several observers, one after the other.</summary>

@@ -26,6 +26,18 @@ internal static class WireManifests
         Control<StageStopped>("ss"),
         Control<SquaredNorms>("sn"),
         Control<StepTotals>("tt"),
+        Control<OperatorProtocol.SubmitRun>("osu"),
+        Control<OperatorProtocol.EndRun>("oen"),
+        Control<OperatorProtocol.RebalanceRun>("orb"),
+        Control<OperatorProtocol.ReportDead>("ord"),
+        Control<OperatorProtocol.AskStatus>("oas"),
+        Control<OperatorProtocol.Answer>("oan"),
+        Control<OperatorProtocol.ClusterStatus>("ocs"),
+        Control<MembershipProtocol.DescribeNode>("mdn"),
+        Control<MembershipProtocol.NodeDescribed>("mnd"),
+        Control<HostingProtocol.HostStage>("hhs"),
+        Control<HostingProtocol.StageHosted>("hsh"),
+        Control<HostingProtocol.ReleaseRun>("hrr"),
         new(typeof(TensorFrame), "tf", message => TensorFrameCodec.Encode((TensorFrame)message), bytes => TensorFrameCodec.Decode(bytes, FrameLimits.Default)),
     ];
 
