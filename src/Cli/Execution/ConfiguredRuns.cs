@@ -24,7 +24,7 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         var configuration = assignment.Layout.Configuration;
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
-        var plan = materials.Plan(new FolderCheckpointStore(new RunFiles(directory).Checkpoints), configuration, assignment.CheckpointStep);
+        var plan = materials.Plan(new FolderCheckpointStore(new RunFiles(directory).Checkpoints), configuration, assignment.Start.Step);
         return PipelineRun.WorkloadOf(plan).Create(assignment);
     }
 
