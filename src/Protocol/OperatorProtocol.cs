@@ -17,12 +17,16 @@ public static class OperatorProtocol
     /// <param name="Directory">The run directory, full path; every node that may lead the run reaches it.</param>
     /// <param name="ResumeFrom">Step of the checkpoint to start from; 0 for the initial weights.</param>
     /// <param name="NodeCount">Nodes to wait for before the run is placed.</param>
+    /// <param name="Start">Tells this start of the run from former ones in the same directory.</param>
+    /// <param name="IsLocked">Whether the submitter keeps the directory's lock; else its leader takes it.</param>
     [MessagePackObject]
     public sealed record SubmitRun(
         [property: Key(0)] string Configuration,
         [property: Key(1)] string Directory,
         [property: Key(2)] long ResumeFrom,
-        [property: Key(3)] int NodeCount) : IRequest;
+        [property: Key(3)] int NodeCount,
+        [property: Key(4)] string Start,
+        [property: Key(5)] bool IsLocked) : IRequest;
 
     /// <summary>End the run after the step under way, saving first.</summary>
     [MessagePackObject]

@@ -12,6 +12,9 @@ public sealed record TrainOptions
     /// <summary>Whether the unsplit trainer runs instead of the pipeline.</summary>
     public bool IsReference { get; init; }
 
+    /// <summary>Whether a cluster that runs already trains, rather than this process or its children.</summary>
+    public bool IsCluster { get; init; }
+
     /// <summary>Whether to stop after the arithmetic.</summary>
     public bool IsDryRun { get; init; }
 
@@ -29,6 +32,7 @@ internal sealed class TrainCommand
 {
     private readonly Option<string> resume = new("--resume") { HelpName = "DIR", Description = "Go on with the run in this directory. Only stages, schedule, steps, processes, device, links and cadences may change." };
     private readonly Option<bool> reference = new("--reference") { Description = "Train the unsplit model in one thread: the same losses, to the last bit." };
+    private readonly Option<bool> cluster = new("--cluster") { Description = "Submit the run to the cluster that the settings name (cluster.seed-nodes, cluster.control-port), and follow it." };
     private readonly Option<bool> dryRun = new("--dry-run") { Description = "Print the arithmetic of the run, and stop before the first step." };
     private readonly CommandContext context;
     private readonly TaughtCommand command = new("train", "Trains a model on a pipeline of stages, and leaves a run directory with metrics, checkpoints and a sample.")
@@ -63,6 +67,7 @@ internal sealed class TrainCommand
         options.AddFlag(command, "--run", "DIR", RunKeys.Directory, "The run directory.");
         command.Add(resume);
         command.Add(reference);
+        command.Add(cluster);
         command.Add(dryRun);
     }
 
@@ -80,9 +85,11 @@ internal sealed class TrainCommand
         {
             ResumeDirectory = parsed.GetValue(resume),
             IsReference = parsed.GetValue(reference),
+            IsCluster = parsed.GetValue(cluster),
             IsDryRun = parsed.GetValue(dryRun),
             IsVerbose = parsed.GetValue(CommandTree.Verbose),
         };
+        if (rest is { IsCluster: true, IsReference: true }) throw new UsageException("Expected either --cluster or --reference, found both: the unsplit trainer runs in this process.");
         var sources = options.Collect(parsed, context);
         if (rest.ResumeDirectory is not { } directory) return new(RunSettingsBinder.Resolve(sources), rest);
         if (sources.Flags.Entries.Any(entry => entry.FullPath == RunKeys.Directory.FullPath))

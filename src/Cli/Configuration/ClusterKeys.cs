@@ -47,11 +47,14 @@ public static partial class ClusterKeys
         ChangesOnResume = true,
     };
 
+    /// <summary>What a command must show.</summary>
+    public static readonly OptionalSetting<string, string?> TokenFile = new(new TextSetting("cluster.token-file", "the path of a file")) { ChangesOnResume = true };
+
     /// <summary>How long a node tries to join.</summary>
     public static readonly RealNumberSetting JoinTimeout = new("cluster.join-timeout", new(1, 3600), "seconds") { ChangesOnResume = true };
 
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, JoinTimeout];
+    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout];
 
     private static WholeNumberSetting PortKey(string path) => new(path, 0, 65_535, "port; 0 lets the system choose") { ChangesOnResume = true };
 

@@ -1,3 +1,4 @@
+using Pipeline.Data;
 using Pipeline.Nodes;
 
 namespace Pipeline.Cli.Configuration;
@@ -10,6 +11,9 @@ public sealed record ClusterSettings
 
     /// <summary>This process as a node.</summary>
     public required NodeSettings Node { get; init; }
+
+    /// <summary>Where the cluster takes commands: the control ports of the seed nodes' machines.</summary>
+    public IReadOnlyList<string> Contacts => [.. Node.SeedNodes.Select(seed => FormattableString.Invariant($"{seed[..seed.LastIndexOf(':')]}:{Node.ControlPort}")).Distinct()];
 
     internal static ClusterSettings From(ResolvedConfiguration from)
     {
@@ -26,6 +30,7 @@ public sealed record ClusterSettings
                 ControlPort = from.Count(ClusterKeys.ControlPort),
                 SeedNodes = from.Get(ClusterKeys.SeedNodes),
                 Roles = from.Get(ClusterKeys.Roles),
+                TokenPath = from.Get(ClusterKeys.TokenFile) ?? Path.Combine(DataSettings.DefaultCacheFolder(), "cluster-" + from.Get(ClusterKeys.Name) + ".token"),
                 JoinPatience = TimeSpan.FromSeconds(from.Get(ClusterKeys.JoinTimeout)),
             },
         };

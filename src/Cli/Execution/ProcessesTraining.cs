@@ -10,24 +10,22 @@ namespace Pipeline.Cli.Execution;
 /// </summary>
 internal sealed class ProcessesTraining(CommandContext context, RunFiles files, IRunObserver progress)
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+    private readonly RunFollower _follower = new(files, progress);
+    private bool _isStopSent;
 
     /// <summary>Runs to the end.</summary>
-    /// <param name="count">Processes.</param>
-    /// <param name="submission">The run.</param>
+    /// <param name="submission">The run; as many processes as it waits for are started.</param>
     /// <param name="stop">Asks for its end after the step under way.</param>
     /// <exception cref="RunException">The processes did not find each other.</exception>
-    public async Task<RunOutcome> RunAsync(int count, RunSubmission submission, CancellationToken stop)
+    public async Task<RunOutcome> RunAsync(RunSubmission submission, CancellationToken stop)
     {
-        // Before anything is written: what was there of an earlier start is not news.
-        RunFeed feed = new(files);
-        var cluster = LocalCluster.Start(ThisProgram.Words, count, Path.Combine(files.Folder, "logs"));
+        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, Path.Combine(files.Folder, "logs"));
         await using (cluster.ConfigureAwait(false))
         {
             await cluster.JoinedAsync(stop).ConfigureAwait(false);
             context.Output.WriteLine($"nodes    {string.Join(", ", cluster.Nodes.Select(node => $"{node.Name} (pid {node.ProcessId})"))}");
             if (await SubmitAsync(cluster, submission).ConfigureAwait(false) is { } refusal) return new RunOutcome(RunEnd.Failed, submission.ResumeFrom, refusal) { IsPreparationFailure = true };
-            return await FollowAsync(cluster, feed, submission, stop).ConfigureAwait(false);
+            return await _follower.FollowAsync(() => WatchAsync(cluster, submission, stop)).ConfigureAwait(false);
         }
     }
 
@@ -37,21 +35,13 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
         return reply is null ? "None of the nodes answers; their logs say why." : reply.Done ? null : reply.Message;
     }
 
-    private async Task<RunOutcome> FollowAsync(LocalCluster cluster, RunFeed feed, RunSubmission submission, CancellationToken stop)
+    private async Task<RunOutcome?> WatchAsync(LocalCluster cluster, RunSubmission submission, CancellationToken stop)
     {
-        var isStopSent = false;
-        while (true)
-        {
-            foreach (var notice in feed.Next()) progress.OnNotice(notice);
-            if (feed.Outcome is { } outcome) return outcome;
-            foreach (var ended in cluster.NewlyEnded()) context.Output.WriteLine($"{ended.Name} (pid {ended.ProcessId}) is gone, exit code {ended.ExitCode}");
-            if (!cluster.Living.Any()) return new RunOutcome(RunEnd.Failed, LastStep(submission), "All processes of the run are gone. Go on with: pipeline train --resume " + files.Folder);
-            if (stop.IsCancellationRequested && !isStopSent)
-                isStopSent = await cluster.AskAsync(token => new ControlRequest(token, ControlCommand.Stop)).ConfigureAwait(false) is { Done: true };
-            await Task.Delay(Pause, CancellationToken.None).ConfigureAwait(false);
-        }
+        foreach (var ended in cluster.NewlyEnded()) context.Output.WriteLine($"{ended.Name} (pid {ended.ProcessId}) is gone, exit code {ended.ExitCode}");
+        if (!cluster.Living.Any())
+            return new RunOutcome(RunEnd.Failed, _follower.LastStep(submission.ResumeFrom), $"All processes of the run are gone. Go on with: pipeline train --resume {files.Folder}");
+        if (stop.IsCancellationRequested && !_isStopSent)
+            _isStopSent = await cluster.AskAsync(token => new ControlRequest(token, ControlCommand.Stop)).ConfigureAwait(false) is { Done: true };
+        return null;
     }
-
-    private long LastStep(RunSubmission submission) =>
-        File.Exists(files.Metrics) ? MetricsReader.Read(files.Metrics).OfType<StepMetrics>().LastOrDefault()?.Step ?? submission.ResumeFrom : submission.ResumeFrom;
 }

@@ -43,10 +43,10 @@ internal sealed class TrainRunner(CommandContext context)
         var progress = new ProgressPrinter(
             context.Output, context.IsTerminal, context.Time, plan.Steps, bound.Settings.Run.ProgressEvery, materials.Data.BitsPerByte);
         var artifacts = new RunArtifacts(context, materials, directory.Files);
-        var outcome = bound.Settings.Cluster.ProcessCount > 1 && !request.Options.IsReference
-            ? await TrainInProcessesAsync(bound, directory.Files, resumeFrom, progress, signals.Token).ConfigureAwait(false)
-            : await TrainHereAsync(request.Options, materials, plan, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false);
-        return await ConcludeAsync(outcome, directory, artifacts, signals).ConfigureAwait(false);
+        var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
+            ? await TrainHereAsync(request.Options, materials, plan, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
+            : await SubmitAsync(request.Options.IsCluster, bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+        return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
     }
 
     private async Task<RunOutcome> TrainHereAsync(
@@ -68,16 +68,31 @@ internal sealed class TrainRunner(CommandContext context)
         return outcome;
     }
 
-    private Task<RunOutcome> TrainInProcessesAsync(BoundConfiguration bound, RunFiles files, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
+    /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
+    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
     {
-        var count = bound.Settings.Cluster.ProcessCount;
+        var cluster = bound.Settings.Cluster;
+        var files = directory.Files;
+        // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
+        if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
+        File.Delete(files.Journal);
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory"));
-        var submission = new RunSubmission(ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, count);
-        return new ProcessesTraining(context, files, progress).RunAsync(count, submission, stop);
+        RunSubmission submission = new(
+            ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        // The run outlives this process, so that its lock is for its leader.
+        directory.Dispose();
+        return await new ClusterTraining(context, cluster, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
     }
 
-    private async Task<int> ConcludeAsync(RunOutcome outcome, RunDirectory directory, RunArtifacts artifacts, StopSignals signals)
+    private async Task<int> ConcludeAsync(RunOutcome? outcome, RunFiles files, RunArtifacts artifacts, StopSignals signals)
     {
+        if (outcome is null)
+        {
+            context.Output.WriteLine($"detached; the run goes on. Stop it with: pipeline ctl stop --run {files.Folder}");
+            return ExitCode.Interrupted;
+        }
+
         if (outcome.End == RunEnd.Failed)
         {
             await context.Error.WriteLineAsync(outcome.Error).ConfigureAwait(false);
@@ -86,7 +101,7 @@ internal sealed class TrainRunner(CommandContext context)
 
         if (outcome.End == RunEnd.Stopped)
         {
-            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {directory.Folder}");
+            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {files.Folder}");
             return signals.Token.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Done;
         }
 

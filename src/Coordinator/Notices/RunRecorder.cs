@@ -70,12 +70,16 @@ public sealed class RunRecorder(
 
     private void Write(StepSummary step)
     {
+        // The line of metrics says that the step is recorded, so that it comes last: whoever takes the run over goes by it.
+        if (step.Digests.Count > 0)
+        {
+            digests.Write(new StepDigests(step.Step, [.. step.Digests.Select(digest =>
+                new TensorDigest(digest.Unit, digest.Parameter, digest.Weight, digest.FirstMoment, digest.SecondMoment))]));
+        }
+
         var line = MetricsOf(step);
         metrics.Write(line);
         tensorBoard?.Write(line);
-        if (step.Digests.Count == 0) return;
-        digests.Write(new StepDigests(step.Step, [.. step.Digests.Select(digest =>
-            new TensorDigest(digest.Unit, digest.Parameter, digest.Weight, digest.FirstMoment, digest.SecondMoment))]));
     }
 
     private void Write(RunNotice.Evaluated evaluated)

@@ -40,7 +40,9 @@ public sealed record ControlReply(bool Done, string Message, ControlStatus? Stat
 /// <param name="Directory">The run directory, full path.</param>
 /// <param name="ResumeFrom">Step of the checkpoint to start from; 0 for the initial weights.</param>
 /// <param name="NodeCount">Nodes to wait for before the run is placed.</param>
-public sealed record RunSubmission(string Configuration, string Directory, long ResumeFrom, int NodeCount);
+/// <param name="Start">Tells this start of the run from former ones in the same directory.</param>
+/// <param name="IsLocked">Whether the submitter keeps the directory's lock; else its leader takes it.</param>
+public sealed record RunSubmission(string Configuration, string Directory, long ResumeFrom, int NodeCount, string Start, bool IsLocked);
 
 /// <summary>What <c>status --json</c> prints.</summary>
 public sealed record ControlStatus(

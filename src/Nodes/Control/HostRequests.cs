@@ -15,7 +15,7 @@ internal sealed class HostRequests(IActorRef host)
         { Command: ControlCommand.Stop } => await AskAsync(new EndRun(), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.Rebalance } => await AskAsync(new RebalanceRun(), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.Submit, Run: { } run } =>
-            await AskAsync(new SubmitRun(run.Configuration, run.Directory, run.ResumeFrom, run.NodeCount), cancellation).ConfigureAwait(false),
+            await AskAsync(new SubmitRun(run.Configuration, run.Directory, run.ResumeFrom, run.NodeCount, run.Start, run.IsLocked), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.ReportDead, Node: { } node } => await AskAsync(new ReportDead(node, request.ProcessId), cancellation).ConfigureAwait(false),
         _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance or submit."),
     };

@@ -90,7 +90,7 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
             return;
         }
 
-        var submission = new RunSubmission(submit.Configuration, submit.Directory, submit.ResumeFrom, submit.NodeCount);
+        var submission = new RunSubmission(submit.Configuration, submit.Directory, submit.ResumeFrom, submit.NodeCount, submit.Start, submit.IsLocked);
         (_submission, _phase) = (submission, "opening");
         Sender.Tell(new Answer(true, "The run is accepted."));
         _announce(submission.Directory);
@@ -189,7 +189,7 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
         RunRecorder.WriteEnd(events, outcome);
     }
 
-    private static RunId RunIdOf(RunSubmission submission) => PipelineRun.IdOf(submission.Directory);
+    private static RunId RunIdOf(RunSubmission submission) => PipelineRun.IdOf(submission.Directory + " " + submission.Start);
 
     private sealed record Opened(ILedRun Run) : INoSerializationVerificationNeeded;
 

@@ -45,6 +45,7 @@ public sealed class LocalCluster : IAsyncDisposable
                 SeedNodes = seeds,
                 Roles = [NodeRole.Coordinator, NodeRole.Stage],
                 ControlPort = 0,
+                TokenPath = Path.Combine(folder, "token"),
                 JoinPatience = JoinPatience,
                 EndpointPath = Path.Combine(folder, name + ".json"),
             };

@@ -87,6 +87,7 @@ public sealed class LocalNode : IDisposable
         "--set", FormattableString.Invariant($"cluster.port={settings.Port}"),
         "--set", FormattableString.Invariant($"cluster.control-port={settings.ControlPort}"),
         "--set", $"cluster.seed-nodes=[{string.Join(",", settings.SeedNodes)}]",
+        "--set", "cluster.token-file=" + settings.TokenPath,
         "--set", $"cluster.roles=[{string.Join(",", settings.Roles)}]",
         "--set", FormattableString.Invariant($"cluster.join-timeout={settings.JoinPatience.TotalSeconds}"),
     ];

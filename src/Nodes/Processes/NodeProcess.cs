@@ -4,7 +4,6 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
-using Pipeline.Protocol;
 using Pipeline.Protocol.Wire;
 using Pipeline.Runs;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -77,7 +76,7 @@ public sealed class NodeProcess
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
-        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), ControlServer.NewToken(), new HostRequests(host).AnswerAsync);
+        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync);
         return system;
     }
 

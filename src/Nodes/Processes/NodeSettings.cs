@@ -24,6 +24,9 @@ public sealed record NodeSettings
     /// <summary>Port on which it takes an operator's commands; 0 lets the system choose.</summary>
     public required int ControlPort { get; init; }
 
+    /// <summary>File that holds what a command must show; made by the first node that finds none.</summary>
+    public required string TokenPath { get; init; }
+
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }
 

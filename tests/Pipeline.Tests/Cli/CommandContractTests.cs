@@ -69,7 +69,7 @@ public sealed class CommandContractTests
         string[] expected =
         [
             "--preset", "--data", "--stages", "--micro-batches", "--micro-batch-size", "--schedule", "--precision", "--steps", "--seed", "--run",
-            "--resume", "--reference", "--processes", "--dry-run", "-c", "--set", "--cache",
+            "--resume", "--reference", "--processes", "--cluster", "--dry-run", "-c", "--set", "--cache",
         ];
         Assert.Equal(expected.Order(), Find(Tree(), ["train"]).Options.Select(option => option.Name).Order());
     }

@@ -111,8 +111,8 @@ internal static class WireMessageGenerators
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
             (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
-        [typeof(OperatorProtocol.SubmitRun)] = Gen.Select(Text, Text, Long, Number).Select((configuration, directory, step, count) =>
-            (IWireMessage)new OperatorProtocol.SubmitRun(configuration, directory, step, count)),
+        [typeof(OperatorProtocol.SubmitRun)] = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select((configuration, directory, step, count, start, isLocked) =>
+            (IWireMessage)new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked)),
         [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),
         [typeof(OperatorProtocol.RebalanceRun)] = Gen.Const((IWireMessage)new OperatorProtocol.RebalanceRun()),
         [typeof(OperatorProtocol.ReportDead)] = Gen.Select(Text, Number).Select((name, process) => (IWireMessage)new OperatorProtocol.ReportDead(name, process)),
