@@ -28,7 +28,8 @@ public static class TokenFile
     {
         if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder) Directory.CreateDirectory(folder);
         var temporary = FormattableString.Invariant($"{path}.{Environment.ProcessId}");
-        FileStreamOptions options = new() { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = OperatingSystem.IsWindows() ? null : OwnerOnly };
+        FileStreamOptions options = new() { Mode = FileMode.Create, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = OwnerOnly;
         using (StreamWriter writer = new(temporary, options)) writer.Write(ControlServer.NewToken());
         try
         {
