@@ -1,9 +1,11 @@
+using System.Runtime.Versioning;
 using Pipeline.Runs;
 using Xunit;
 
 namespace Pipeline.Cluster.Tests;
 
 /// <summary><c>train --processes</c> in real processes: the bits, the life and death of the children, what may be relied on at the edge.</summary>
+[SupportedOSPlatform("linux")]
 public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     [Theory]
