@@ -5,7 +5,7 @@ namespace Pipeline.Protocol.Security;
 
 /// <summary>
 /// What a node proves its identity with, and how it judges the identity of others, for connections under mutual TLS. Both options demand
-/// and check the peer's certificate against the run's own authority; the role is judged after it, by the one who accepts.
+/// and check the peer's certificate against the run's own authority; the role is judged after it, by the one who accepts. Safe for many threads.
 /// </summary>
 public interface IPeerCredentials
 {
@@ -16,23 +16,9 @@ public interface IPeerCredentials
     /// <param name="host">The name or address that the server's certificate must be for.</param>
     SslClientAuthenticationOptions ForClient(string host);
 
-    /// <summary>What a peer may be, by its certificate, which the options above have already accepted.</summary>
+    /// <summary>
+    /// What a peer may be, by its certificate, which the options above have already accepted. None once the certificate has expired or is
+    /// revoked: whoever holds a connection open asks again now and then, and closes it.
+    /// </summary>
     PeerRoles RolesOf(X509Certificate peer);
-}
-
-/// <summary>What a certificate allows its holder to be.</summary>
-[Flags]
-public enum PeerRoles
-{
-    /// <summary>Nothing.</summary>
-    None = 0,
-
-    /// <summary>Decides who does what.</summary>
-    Coordinator = 1,
-
-    /// <summary>Computes; sends and receives tensors.</summary>
-    Stage = 2,
-
-    /// <summary>Looks and commands from outside.</summary>
-    Operator = 4,
 }

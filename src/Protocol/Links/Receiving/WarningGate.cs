@@ -1,9 +1,12 @@
+using Pipeline.Protocol.Security;
+
 namespace Pipeline.Protocol.Links;
 
 /// <summary>Lets one warning a source and minute through, so that nobody can fill a log; and forgets old sources, so that many cost nothing.</summary>
 internal sealed class WarningGate(TimeProvider clock, Action<LinkEvent> raise)
 {
     private const int MaxSourceCount = 256;
+    private const int LongestText = 400;
     private static readonly TimeSpan Pause = TimeSpan.FromMinutes(1);
 
     private readonly Lock _gate = new();
@@ -23,7 +26,8 @@ internal sealed class WarningGate(TimeProvider clock, Action<LinkEvent> raise)
             _last[source] = now;
         }
 
-        raise(new LinkWarning(source, Printable(text)));
+        // Names and reasons come from outside: no control codes reach a log.
+        raise(new LinkWarning(SafeText.Of(source), SafeText.Of(text, LongestText)));
     }
 
     private void Forget(long now)
@@ -32,12 +36,5 @@ internal sealed class WarningGate(TimeProvider clock, Action<LinkEvent> raise)
         {
             if (clock.GetElapsedTime(last, now) >= Pause) _last.Remove(source);
         }
-    }
-
-    // Names and reasons come from outside: no line breaks or control codes reach a log.
-    private static string Printable(string text)
-    {
-        var shortened = text.Length <= 400 ? text : text[..400] + "…";
-        return string.Concat(shortened.Select(letter => char.IsControl(letter) ? '?' : letter));
     }
 }
