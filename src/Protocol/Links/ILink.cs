@@ -13,10 +13,9 @@ public interface ILink : IDisposable
 
     /// <summary>
     /// Queues a frame. Never blocks, so that no schedule can deadlock on it; what is queued is bounded by what the schedule lets a stage
-    /// send ahead. Any thread, one at a time. The payload is read until it is handed back.
+    /// send ahead. The payload is read until it is handed back; a link that has ended hands it back at once.
     /// </summary>
     /// <exception cref="FrameTooLargeException">It exceeds the limits: nothing was sent.</exception>
-    /// <exception cref="ObjectDisposedException">The link was given up.</exception>
     void Send(FrameHeader header, IFramePayload payload);
 
     /// <summary>Figures for people, taken at this moment.</summary>

@@ -66,10 +66,15 @@ internal sealed class OutgoingLink : ILink
         OutgoingLimits.Check(header, payload, _settings.Limits);
         lock (_gate)
         {
-            ObjectDisposedException.ThrowIf(_isClosed, this);
-            _queue.Add(header, payload);
-            Monitor.PulseAll(_gate);
+            if (!_isClosed)
+            {
+                _queue.Add(header, payload);
+                Monitor.PulseAll(_gate);
+                return;
+            }
         }
+
+        payload.HandBack(header.Key, FrameOutcome.Abandoned);
     }
 
     /// <inheritdoc/>
