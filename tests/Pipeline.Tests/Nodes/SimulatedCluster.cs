@@ -114,10 +114,10 @@ internal sealed class SimulatedCluster : IDisposable
         {
             if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
             await Task.WhenAny(ended, Task.Delay(1));
-            var isIdle = Network.Activity == seen && !Network.IsBusy && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
+            var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;
             idle = isIdle ? idle + 1 : 0;
-            if (idle < 3) continue;
+            if (idle < 4) continue;
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);
         }
