@@ -1,6 +1,7 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -33,6 +34,9 @@ public sealed record RunSettings
 
     /// <summary>When to save, and how much to keep.</summary>
     public required CheckpointSettings Checkpoint { get; init; }
+
+    /// <summary>Where copies of the stages' state go, and how often.</summary>
+    public required ProtectionDuties Protection { get; init; }
 
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }

@@ -1,6 +1,7 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -63,6 +64,7 @@ public static class RunSettingsBinder
             Data = Corpus(from),
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
+            Protection = Protection(from),
             Run = Cadences(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
@@ -118,6 +120,14 @@ public static class RunSettingsBinder
         HoldOut = from.Get(DataKeys.HoldOut),
         ContextLength = from.Count(ModelKeys.Context),
         CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
+    };
+
+    /// <summary>Within one process no other holds copies, so auto asks for memory always.</summary>
+    private static ProtectionDuties Protection(ResolvedConfiguration from) => from.Get(ProtectionKeys.Kind) switch
+    {
+        ProtectionChoice.None => ProtectionDuties.None,
+        ProtectionChoice.Disk => new(ProtectionKind.Disk, from.Count(ProtectionKeys.Every), Path.GetFullPath(from.Get(ProtectionKeys.Folder) ?? ".")),
+        _ => new(ProtectionKind.Memory, from.Count(ProtectionKeys.Every), ""),
     };
 
     private static StepSettings Step(ResolvedConfiguration from) => new()

@@ -77,7 +77,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         .. ClusterKeys.All,
     ];
 

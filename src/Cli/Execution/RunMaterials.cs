@@ -97,6 +97,7 @@ internal sealed class RunMaterials : IDisposable
                 Texts = new Dictionary<string, string>(StringComparer.Ordinal) { ["config.conf"] = configuration },
             },
             ResumeFromStep = resumeFrom,
+            Protection = Settings.Protection,
             Recording = run.TraceStepCount > 0
                 ? new RecordingDuties(run.DigestEvery, firstTraced, firstTraced + run.TraceStepCount - 1)
                 : new RecordingDuties(run.DigestEvery, 0, 0),
