@@ -114,6 +114,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private bool IsProtected => _run.Protection.Kind == ProtectionKind.Disk
         || (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Count > 0 && _ranks.Places.All(place => place.Holder is not null));
 
+    /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
+    private bool IsSettled => _ranks.IsOpen && _decided is null;
+
     private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_run.RankCount;
 
     private void OnReady(StageReady ready)
@@ -218,7 +221,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void Advance()
     {
-        if (!_hasBegun || _outcome is not null) return;
+        // While ranks are on the move nobody would hear it; it is said once all take inputs again.
+        if (!_hasBegun || _outcome is not null || !IsSettled) return;
         foreach (var directive in _progress.Next())
         {
             if (directive is StageDirective.Save save) Save(save.Step);
@@ -239,7 +243,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>
     private void SendGrant(int rank)
     {
-        if (!_hasBegun || !_ranks.IsOpen || _ranks.Unready.Contains(rank)) return;
+        if (!_hasBegun || !IsSettled || _ranks.Unready.Contains(rank)) return;
         _ranks.Refs[rank].Tell(new GrantSteps(_ranks.Generation, _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection));
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
