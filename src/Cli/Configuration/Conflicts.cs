@@ -16,6 +16,10 @@ internal static class Conflicts
         if (settings.Model.Positions != PositionKind.Rope && IsChanged(configuration, ModelKeys.RopeBase))
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
+
+        if (settings.Step.MemoryCredit is not null && settings.Step.Schedule != "greedy")
+            yield return new(SettingsSchema.MemoryCredit.FullPath, configuration.OriginOf(SettingsSchema.MemoryCredit),
+                $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
     }
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>

@@ -1,6 +1,7 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -59,8 +60,17 @@ public sealed record StepSettings
     /// <summary>Name of the schedule, or the path of a file with one.</summary>
     public required string Schedule { get; init; }
 
-    /// <summary>Stages.</summary>
+    /// <summary>Ranks of the pipeline.</summary>
     public required int StageCount { get; init; }
+
+    /// <summary>Stages on each rank; null for what the schedule takes by default.</summary>
+    public int? VirtualStages { get; init; }
+
+    /// <summary>What is dropped after the forward and computed again.</summary>
+    public RecomputePolicy Recompute { get; init; }
+
+    /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
+    public int? MemoryCredit { get; init; }
 
     /// <summary>Micro-batches of a step.</summary>
     public required int MicroBatchCount { get; init; }

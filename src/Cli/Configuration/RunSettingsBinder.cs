@@ -122,6 +122,9 @@ public static class RunSettingsBinder
     private static StepSettings Step(ResolvedConfiguration from) => new()
     {
         Schedule = from.Get(SettingsSchema.Schedule),
+        VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
+        Recompute = from.Get(SettingsSchema.Recompute),
+        MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
         StageCount = from.Count(SettingsSchema.Stages),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),

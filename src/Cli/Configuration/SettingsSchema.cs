@@ -60,6 +60,18 @@ public static partial class SettingsSchema
     public static readonly WordOrFileSetting Schedule =
         new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
 
+    /// <summary>Stages on each rank.</summary>
+    public static readonly OptionalSetting<long, long?> VirtualStages =
+        new(new WholeNumberSetting("schedule.virtual-stages", 1, 256, "stages a rank")) { ChangesOnResume = true };
+
+    /// <summary>What is dropped after the forward and computed again.</summary>
+    public static readonly ChoiceSetting<RecomputePolicy> Recompute = new(
+        "schedule.recompute", ("none", RecomputePolicy.None), ("selective", RecomputePolicy.Selective), ("full", RecomputePolicy.Full)) { ChangesOnResume = true };
+
+    /// <summary>Activations that a rank may hold, for the work-conserving schedule.</summary>
+    public static readonly OptionalSetting<long, long?> MemoryCredit =
+        new(new WholeNumberSetting("schedule.memory-credit", 1, 8_388_608, "pairs of stage and micro-batch a rank")) { ChangesOnResume = true };
+
     /// <summary>Micro-batches of a step.</summary>
     public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");
 
@@ -76,7 +88,7 @@ public static partial class SettingsSchema
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, MemoryCredit, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
     ];
 
