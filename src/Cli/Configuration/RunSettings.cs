@@ -38,6 +38,12 @@ public sealed record RunSettings
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }
 
+    /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
+    public required string? Profile { get; init; }
+
+    /// <summary>The cluster to reckon with.</summary>
+    public required SimulationSettings Simulation { get; init; }
+
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
 
@@ -71,6 +77,9 @@ public sealed record StepSettings
 
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }
+
+    /// <summary>Units of each stage; null to balance their costs.</summary>
+    public IReadOnlyList<int>? Partition { get; init; }
 
     /// <summary>Micro-batches of a step.</summary>
     public required int MicroBatchCount { get; init; }

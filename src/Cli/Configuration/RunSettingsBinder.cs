@@ -1,3 +1,4 @@
+using System.Globalization;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -64,6 +65,8 @@ public static class RunSettingsBinder
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
             Run = Cadences(from),
+            Profile = from.Get(SettingsSchema.Profile),
+            Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
         };
@@ -125,6 +128,7 @@ public static class RunSettingsBinder
         VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
         Recompute = from.Get(SettingsSchema.Recompute),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),

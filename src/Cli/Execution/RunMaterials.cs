@@ -82,6 +82,7 @@ internal sealed class RunMaterials : IDisposable
             Steps = run.StepCount,
             StageCount = step.StageCount,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
+            UnitCounts = step.Partition,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

@@ -2,6 +2,7 @@ using Pipeline.Checkpoints;
 using Pipeline.Cli.Commands;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
 using Pipeline.Runs;
@@ -18,15 +19,18 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null);
+        bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
         var text = ConfigurationPrinter.Hocon(bound.Configuration);
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
-        var draft = materials.Plan(null, text, 0);
+        var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
         if (request.Options.IsDryRun)
         {
             PrintArithmetic(materials, draft, layout);
+            foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
             return ExitCode.Done;
         }
 
@@ -35,30 +39,34 @@ internal sealed class TrainRunner(CommandContext context)
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
-        var plan = materials.Plan(store, text, resumeFrom);
+        var plan = Planned(materials.Plan(store, text, resumeFrom));
         PrintArithmetic(materials, plan, layout);
+        foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
         return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
+
+        TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
     }
 
     private async Task<int> TrainAsync(TrainOptions options, RunMaterials materials, TrainingPlan plan, RunDirectory directory, CancellationToken stop)
     {
-        var traced = new TracedSteps();
+        var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
         using (var recorder = Recorder(materials, plan, directory.Files))
         {
             var settings = materials.Settings;
             var progress = new ProgressPrinter(
                 context.Output, context.IsTerminal, context.Time, plan.Steps, settings.Run.ProgressEvery, materials.Data.BitsPerByte);
-            var observer = new ObserverChain(recorder, traced, progress);
+            var observer = new ObserverChain(recorder, traced, times, progress);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, stop)
                 : await PipelineRun.TrainAsync(plan, observer, stop).ConfigureAwait(false);
         }
 
         var artifacts = new RunArtifacts(context, materials, directory.Files);
-        artifacts.Plot(traced);
+        var prediction = options.IsReference ? null : Prediction(materials, plan);
+        artifacts.Plot(traced, prediction);
         if (outcome.End == RunEnd.Failed)
         {
             await context.Error.WriteLineAsync(outcome.Error).ConfigureAwait(false);
@@ -73,6 +81,7 @@ internal sealed class TrainRunner(CommandContext context)
 
         artifacts.Sample();
         artifacts.Summarize();
+        foreach (var line in prediction?.Lines(times, traced) ?? []) context.Output.WriteLine(line);
         return ExitCode.Done;
     }
 
@@ -105,6 +114,9 @@ internal sealed class TrainRunner(CommandContext context)
     {
         foreach (var line in RunArithmetic.Lines(materials, plan, layout)) context.Output.WriteLine(line);
     }
+
+    private static RunPrediction Prediction(RunMaterials materials, TrainingPlan plan) =>
+        new(RunLayout.For(plan), PlanWorld.ThisMachine(materials.Settings).Profile, materials.Settings.Step.MicroBatchSize);
 
     private bool IsBf16Fast(RunSettings settings) =>
         PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;
