@@ -94,12 +94,6 @@ public sealed class UnitState : IDisposable
         Compute.copy_(Master);
     }
 
-    /// <summary>Adds the gradients that autograd left in leaves of another type than the flat buffer's, and empties them.</summary>
-    internal void CollectLeaves()
-    {
-        foreach (var parameter in _parameters) parameter.CollectLeaf();
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
