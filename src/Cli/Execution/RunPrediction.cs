@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Schedules;
 using Pipeline.Training;

@@ -27,9 +27,10 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize);
         if (request.Options.IsDryRun)
         {
-            PrintArithmetic(materials, draft, layout);
+            PrintArithmetic(materials, draft, layout, prediction);
             foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
             return ExitCode.Done;
         }
@@ -40,16 +41,17 @@ internal sealed class TrainRunner(CommandContext context)
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
         var plan = Planned(materials.Plan(store, text, resumeFrom));
-        PrintArithmetic(materials, plan, layout);
+        PrintArithmetic(materials, plan, layout, prediction);
         foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
-        return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
+        return await TrainAsync(request.Options, materials, plan, request.Options.IsReference ? null : prediction, directory, signals.Token).ConfigureAwait(false);
 
         TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
     }
 
-    private async Task<int> TrainAsync(TrainOptions options, RunMaterials materials, TrainingPlan plan, RunDirectory directory, CancellationToken stop)
+    private async Task<int> TrainAsync(
+        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunPrediction? prediction, RunDirectory directory, CancellationToken stop)
     {
         var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
@@ -65,7 +67,6 @@ internal sealed class TrainRunner(CommandContext context)
         }
 
         var artifacts = new RunArtifacts(context, materials, directory.Files);
-        var prediction = options.IsReference ? null : Prediction(materials, plan);
         artifacts.Plot(traced, prediction);
         if (outcome.End == RunEnd.Failed)
         {
@@ -110,13 +111,10 @@ internal sealed class TrainRunner(CommandContext context)
             materials.Data.BitsPerByte);
     }
 
-    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout)
+    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
     {
-        foreach (var line in RunArithmetic.Lines(materials, plan, layout)) context.Output.WriteLine(line);
+        foreach (var line in RunArithmetic.Lines(materials, plan, layout, prediction)) context.Output.WriteLine(line);
     }
-
-    private static RunPrediction Prediction(RunMaterials materials, TrainingPlan plan) =>
-        new(RunLayout.For(plan), PlanWorld.ThisMachine(materials.Settings).Profile, materials.Settings.Step.MicroBatchSize);
 
     private bool IsBf16Fast(RunSettings settings) =>
         PrecisionProbe.Measure(settings.Data.CacheFolder).IsBf16Fast;

@@ -32,12 +32,16 @@ internal sealed record PlanWorld(
     public static PlanWorld ThisMachine(RunSettings settings)
     {
         var rankCount = settings.Step.StageCount;
-        var figures = PrecisionProbe.Measure(settings.Data.CacheFolder);
-        var flops = (settings.Precision == PrecisionChoice.Bf16 ? figures.Bf16GigaFlops : figures.Fp32GigaFlops) * 1e9;
         var memory = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / rankCount);
-        var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, flops);
+        var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings));
         return new PlanWorld(profile, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)], [], null, null,
             FormattableString.Invariant($"this machine, {rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
+    }
+
+    private static double Flops(RunSettings settings)
+    {
+        var figures = PrecisionProbe.Measure(settings.Data.CacheFolder);
+        return (settings.Precision == PrecisionChoice.Bf16 ? figures.Bf16GigaFlops : figures.Fp32GigaFlops) * 1e9;
     }
 
     private static PlanWorld Described(RunSettings settings, int nodeCount)

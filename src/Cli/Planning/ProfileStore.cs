@@ -14,12 +14,28 @@ internal static class ProfileStore
 {
     private static readonly JsonSerializerOptions s_options = new(JsonOutput.Options) { PropertyNamingPolicy = JsonNamingPolicy.KebabCaseLower };
 
-    /// <summary>The profile of a run's model and machine, or null where none was measured.</summary>
-    /// <exception cref="ScheduleException">The named file cannot be read, or belongs to another model.</exception>
+    /// <summary>The profile of a run's model and machine, or null where none was measured. A damaged one in the cache counts as none.</summary>
+    /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
     public static ModelProfile? Find(RunSettings settings)
     {
-        var path = settings.Profile ?? CachePath(settings);
-        if (settings.Profile is null && !File.Exists(path)) return null;
+        if (settings.Profile is { } named) return Read(named, settings);
+        var cached = CachePath(settings);
+        try
+        {
+            return File.Exists(cached) ? Read(cached, settings) : null;
+        }
+        catch (ScheduleException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The profile, or estimates in no unit of time where there is none.</summary>
+    /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
+    public static ModelProfile FindOrEstimate(RunSettings settings) => Find(settings) ?? UnitEstimates.Of(settings, 1e9);
+
+    private static ModelProfile Read(string path, RunSettings settings)
+    {
         try
         {
             var file = JsonSerializer.Deserialize<ProfileFile>(File.ReadAllText(path), s_options) ?? throw new JsonException("it is empty");

@@ -117,4 +117,4 @@ internal sealed record StageView(int Stage, int Rank, int FirstUnit, int UnitCou
 
 /// <summary>One rank; the four times add up to the step.</summary>
 internal sealed record RankTimeView(
-    int Rank, int Node, double Busy, double Transfer, double Wait, double Bubble, int PeakInFlight, long StateBytes, long PeakActivationBytes);
+    int Rank, int Device, double Busy, double Transfer, double Wait, double Bubble, int PeakInFlight, long StateBytes, long PeakActivationBytes);

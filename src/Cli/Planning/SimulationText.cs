@@ -22,11 +22,11 @@ internal static class SimulationText
         if (report.Reductions is { } reductions)
             yield return Line($"reduction  {PlanCommand.Seconds(reductions.LongestSeconds)} on the rank with most of it, {PlanCommand.Seconds(reductions.ExposedSeconds)} of it exposed");
         yield return "";
-        yield return "rank   node    busy  transfer    wait  bubble  in flight   state GiB  activations GiB";
+        yield return "rank device    busy  transfer    wait  bubble  in flight   state GiB  activations GiB";
         foreach (var rank in Shown(report))
         {
             yield return Line(
-                $"{rank.Rank,4} {rank.Node,6} {Share(rank.Busy)} {Share(rank.Transfer),9} {Share(rank.Wait)} {Share(rank.Bubble)} {rank.PeakInFlight,10} {rank.StateBytes / GiB,11:0.00} {rank.PeakActivationBytes / GiB,16:0.00}");
+                $"{rank.Rank,4} {rank.Device,6} {Share(rank.Busy)} {Share(rank.Transfer),9} {Share(rank.Wait)} {Share(rank.Bubble)} {rank.PeakInFlight,10} {rank.StateBytes / GiB,11:0.00} {rank.PeakActivationBytes / GiB,16:0.00}");
         }
 
         string Share(double seconds) => Line($"{seconds / report.StepSeconds * 100,5:0.0} %");

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
-using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Schedules;
@@ -130,11 +129,12 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
 
     private torch.Tensor? Split(int index, ForwardPass pass, torch.Tensor? outputGradient, ref UnitTimes times)
     {
-        (torch.Tensor? InputGradient, MicroBatchLeaf Leaf) halves = default;
-        times.InputGradient = Seconds(() => halves = models[index].BackwardInput(pass, outputGradient));
-        using var leaf = halves.Leaf;
-        times.WeightGradient = Seconds(leaf.Add);
-        return halves.InputGradient;
+        torch.Tensor? gradient = null;
+        MicroBatchLeaf? leaf = null;
+        times.InputGradient = Seconds(() => (gradient, leaf) = models[index].BackwardInput(pass, outputGradient));
+        times.WeightGradient = Seconds(() => leaf!.Add());
+        leaf!.Dispose();
+        return gradient;
     }
 
     private static double Seconds(Action action)

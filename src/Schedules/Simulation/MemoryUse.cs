@@ -16,10 +16,30 @@ public static class MemoryUse
     public static ImmutableArray<RankMemory> Of(Schedule schedule, ImmutableArray<StageMemory> memory)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(memory.Length, schedule.StageCount, nameof(memory));
-        return [.. Enumerable.Range(0, schedule.RankCount).Select(rank => PeakOf(schedule, rank, memory))];
+        return [.. Enumerable.Range(0, schedule.RankCount).Select(rank => new RankMemory(
+            rank, StateOf(schedule, rank, memory), HeldAt(schedule, rank, memory).DefaultIfEmpty(0).Max()))];
     }
 
-    private static RankMemory PeakOf(Schedule schedule, int rank, ImmutableArray<StageMemory> memory)
+    /// <summary>The place of the first action with which a rank holds more than it has; null where it never does.</summary>
+    public static (int Position, long Bytes)? FirstOver(Schedule schedule, int rank, ImmutableArray<StageMemory> memory, long available)
+    {
+        var state = StateOf(schedule, rank, memory);
+        var position = 0;
+        foreach (var held in HeldAt(schedule, rank, memory))
+        {
+            if (state + held > available)
+                return (position, state + held);
+            position++;
+        }
+
+        return null;
+    }
+
+    private static long StateOf(Schedule schedule, int rank, ImmutableArray<StageMemory> memory) =>
+        schedule.StagesOf(rank).Sum(stage => memory[stage].Static);
+
+    // What the rank holds while each of its actions runs.
+    private static IEnumerable<long> HeldAt(Schedule schedule, int rank, ImmutableArray<StageMemory> memory)
     {
         var stages = schedule.StagesOf(rank);
         var offset = stages.Select((stage, index) => (stage, index)).ToDictionary(pair => pair.stage, pair => pair.index * schedule.MicroBatchCount);
@@ -28,19 +48,20 @@ public static class MemoryUse
             if (action.Kind is ActionKind.Recompute)
                 recomputes[offset[action.Stage] + action.MicroBatch] = true;
 
-        var state = stages.Sum(stage => memory[stage].Static);
-        var (held, peak) = (0L, 0L);
+        var held = 0L;
         foreach (var action in schedule.Actions[rank])
         {
             if (action.Kind.IsStepLevel())
+            {
+                yield return held;
                 continue;
-            var (before, after) = Change(action, memory[action.Stage], recomputes[offset[action.Stage] + action.MicroBatch]);
+            }
+
+            var (during, after) = Change(action, memory[action.Stage], recomputes[offset[action.Stage] + action.MicroBatch]);
             // While it runs, an action needs what it leaves and what it takes away.
-            peak = Math.Max(peak, held + before);
+            yield return held + during;
             held += after;
         }
-
-        return new RankMemory(rank, state, peak);
     }
 
     // What is held on top while the action runs, and what it changes for good.

@@ -19,6 +19,9 @@ public sealed record ScheduleLimits(int MailboxCapacity, ImmutableArray<int> InF
     /// </summary>
     public bool LeavesInIndexOrder { get; init; } = true;
 
+    /// <summary>What the ranks may hold in bytes; null where only counts matter.</summary>
+    public MemoryCap? Memory { get; init; }
+
     /// <summary>Limits that no complete schedule of these sizes exceeds; leaves may come in any order.</summary>
     public static ScheduleLimits Loosest(Schedule schedule) => new(
         schedule.MicroBatchCount,
@@ -39,3 +42,8 @@ public sealed record ScheduleLimits(int MailboxCapacity, ImmutableArray<int> InF
             : Loosest(schedule);
     }
 }
+
+/// <summary>A cap on bytes.</summary>
+/// <param name="OfStages">What each stage holds.</param>
+/// <param name="BytesPerRank">What each rank has.</param>
+public sealed record MemoryCap(ImmutableArray<StageMemory> OfStages, ImmutableArray<long> BytesPerRank);

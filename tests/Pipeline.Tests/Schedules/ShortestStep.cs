@@ -5,51 +5,48 @@ namespace Pipeline.Tests.Schedules;
 /// <summary>
 /// The shortest step that any schedule in a placement can have under given in-flight limits, where forward, input-gradient and
 /// weight-gradient half take one unit each and messages none: breadth-first over the counts of what each stage has done. Micro-
-/// batches are alike, so that index order loses nothing. Only for tiny sizes.
+/// batches are alike, so that index order loses nothing. Only for tiny sizes: at most five stages and 15 micro-batches.
 /// </summary>
 internal static class ShortestStep
 {
+    private const int BitsPerCount = 4;
+
     public static int Find(ImmutableArray<int> rankOfStage, int microBatchCount, int[] inFlightPerRank)
     {
         var stageCount = rankOfStage.Length;
-        var done = Enumerable.Repeat(microBatchCount, 3 * stageCount).ToArray();
-        HashSet<string> seen = [];
-        List<int[]> level = [new int[3 * stageCount]];
-        for (var time = 0; ; time++)
+        var done = Enumerable.Range(0, 3 * stageCount).Aggregate(0UL, (state, index) => state | ((ulong)microBatchCount << (BitsPerCount * index)));
+        HashSet<ulong> seen = [0];
+        List<ulong> level = [0];
+        for (var time = 0; level.Count > 0; time++)
         {
-            List<int[]> next = [];
+            if (seen.Contains(done))
+                return time;
+            List<ulong> next = [];
             foreach (var state in level)
-            {
-                if (state.AsSpan().SequenceEqual(done))
-                    return time;
-                foreach (var follower in Followers(state, 0))
-                    if (seen.Add(string.Join(',', follower)))
-                        next.Add(follower);
-            }
-
+                Follow(state, state, 0, next);
             level = next;
+        }
 
-            // Every rank does one thing or nothing, all at once: what is possible is judged by the state before.
-            IEnumerable<int[]> Followers(int[] state, int rank)
+        throw new InvalidOperationException("no order comes to its end under these limits");
+
+        // Every rank does one thing or nothing, all at once: what is possible is judged by the state before.
+        void Follow(ulong before, ulong after, int rank, List<ulong> next)
+        {
+            if (rank == inFlightPerRank.Length)
             {
-                if (rank == inFlightPerRank.Length)
-                    return [[.. state]];
-                var choices = Choices(state, rank).ToArray();
-                return choices.Length == 0
-                    ? Followers(state, rank + 1)
-                    : choices.SelectMany(choice => Followers(state, rank + 1).Select(follower => Bumped(follower, choice)));
+                if (seen.Add(after))
+                    next.Add(after);
+                return;
             }
+
+            Follow(before, after, rank + 1, next);
+            foreach (var choice in Choices(before, rank))
+                Follow(before, after + (1UL << (BitsPerCount * choice)), rank + 1, next);
         }
 
-        int[] Bumped(int[] state, int index)
+        IEnumerable<int> Choices(ulong state, int rank)
         {
-            state[index]++;
-            return state;
-        }
-
-        IEnumerable<int> Choices(int[] state, int rank)
-        {
-            int Count(int kind, int stage) => state[(kind * stageCount) + stage];
+            int Count(int kind, int stage) => (int)(state >> (BitsPerCount * ((kind * stageCount) + stage))) & 15;
             var held = 0;
             for (var stage = 0; stage < stageCount; stage++)
                 held += rankOfStage[stage] == rank ? Count(0, stage) - Count(2, stage) : 0;
