@@ -19,10 +19,13 @@ public sealed record ScheduleLimits(int MailboxCapacity, ImmutableArray<int> InF
     /// </summary>
     public bool LeavesInIndexOrder { get; init; } = true;
 
-    /// <summary>Limits that no complete schedule of these sizes exceeds.</summary>
+    /// <summary>Limits that no complete schedule of these sizes exceeds; leaves may come in any order.</summary>
     public static ScheduleLimits Loosest(Schedule schedule) => new(
         schedule.MicroBatchCount,
-        [.. Enumerable.Range(0, schedule.RankCount).Select(rank => schedule.MicroBatchCount * schedule.StagesOf(rank).Length)]);
+        [.. Enumerable.Range(0, schedule.RankCount).Select(rank => schedule.MicroBatchCount * schedule.StagesOf(rank).Length)])
+    {
+        LeavesInIndexOrder = false,
+    };
 
     /// <summary>
     /// What the registered generator of the schedule's name promises, so that a file that calls itself 1f1b is held to

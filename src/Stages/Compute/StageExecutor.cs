@@ -83,12 +83,12 @@ internal sealed class StageExecutor
 
     private void Work(RankPlan plan)
     {
-        using var steps = new StepRunner(plan, _inbox, _links, _recorder);
+        using var steps = new StepRunner(plan, _inbox, _links, _recorder, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
         try
         {
-            while (Execute(_inbox.TakeCommand(), plan, steps, evaluation, part))
+            while (Execute(Next(steps), plan, steps, evaluation, part))
             {
             }
         }
@@ -102,14 +102,31 @@ internal sealed class StageExecutor
         }
     }
 
+    /// <summary>The next command; while there is none, an open step is settled.</summary>
+    private ICommand Next(StepRunner steps)
+    {
+        while (true)
+        {
+            if (_inbox.TakeCommand(steps.Awaited) is { } command) return command;
+            Settle(steps);
+        }
+    }
+
+    private void Settle(StepRunner steps)
+    {
+        steps.Settle();
+        _isEnded = steps.HasEnded;
+    }
+
     /// <summary>Carries out one command; false once the rank takes no further one.</summary>
     private bool Execute(ICommand command, RankPlan plan, StepRunner steps, EvaluationRunner evaluation, CheckpointPart? part)
     {
+        if (command is GrantSteps grant) return _isEnded ? !steps.IsRefused : RunSteps(grant, steps);
+        Settle(steps);
+        if (steps.IsRefused) return false;
         var since = Stopwatch.GetTimestamp();
         switch (command)
         {
-            case GrantSteps grant:
-                return _isEnded || RunSteps(grant, plan, steps);
             case EvaluateHeldOut wanted when wanted.AfterStep > _step:
             case SaveCheckpoint save when save.Step > _step:
                 // What was to come after the step that became the last by request.
@@ -129,7 +146,7 @@ internal sealed class StageExecutor
         return true;
     }
 
-    private bool RunSteps(GrantSteps grant, RankPlan plan, StepRunner steps)
+    private bool RunSteps(GrantSteps grant, StepRunner steps)
     {
         if (grant.FromStep != _step + 1) throw new InvalidOperationException($"Steps {grant.FromStep} to {grant.ThroughStep} were granted after step {_step}.");
         if (_step == _assignment.CheckpointStep) _recorder.Restart();
@@ -137,30 +154,30 @@ internal sealed class StageExecutor
         {
             _step++;
             _recorder.BeginStep(_assignment.Recording.WantsSpans(_step));
-            var outcome = steps.Run(_step);
-            if (outcome.Verdict != StepVerdict.Apply)
-            {
-                // One rank speaks for all; the others are told to stop by the coordinator.
-                if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, _step, outcome, plan.StageCount));
-                return false;
-            }
-
-            _isEnded = outcome.IsLast;
-            _links.Report(Completed(plan, outcome));
+            steps.Run(_step);
+            _isEnded = steps.HasEnded;
         }
 
-        return true;
+        return !steps.IsRefused;
     }
 
-    private StepCompleted Completed(RankPlan plan, StepOutcome outcome)
+    /// <summary>Reports a step, or its refusal: one rank speaks for all then; the others are told to stop by the coordinator.</summary>
+    private void OnSettled(RankPlan plan, SettledStep settled)
     {
-        var timing = _recorder.EndStep();
+        // A step that was begun after the last one never was.
+        if (settled.Outcome.IsLast) _step = settled.Step;
+        if (settled.Outcome.Verdict == StepVerdict.Apply) _links.Report(Completed(plan, settled));
+        else if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, settled.Step, settled.Outcome, plan.StageCount));
+    }
+
+    private StepCompleted Completed(RankPlan plan, SettledStep settled)
+    {
         var since = Stopwatch.GetTimestamp();
-        IReadOnlyList<ParameterDigest> digests = _assignment.Recording.WantsDigest(_step)
+        IReadOnlyList<ParameterDigest> digests = _assignment.Recording.WantsDigest(settled.Step)
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
-        var report = new StepCompleted(_assignment.Generation, _assignment.Rank, _step, outcome, plan.Workload.Optimizer.LearningRateAt(_step),
-            timing, torch.Tensor.TotalCount, digests, _recorder.Spans());
+        var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
+            plan.Workload.Optimizer.LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans);
         if (digests.Count > 0) _recorder.Exclude(since);
         return report;
     }

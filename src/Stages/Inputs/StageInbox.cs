@@ -18,6 +18,7 @@ internal sealed class StageInbox
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
     private readonly Queue<StageProtocol.ICommand> _commands = [];
     private readonly HashSet<FrameKey> _taken = [];
+    private readonly HashSet<StepKey> _abandoned = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
     private bool _isEndWanted;
@@ -35,7 +36,7 @@ internal sealed class StageInbox
     {
         lock (_gate)
         {
-            var isWanted = !_isClosed && PhaseOf(arrival.Key) > _finishedPhase && !_taken.Contains(arrival.Key);
+            var isWanted = !_isClosed && PhaseOf(arrival.Key) > _finishedPhase && !_taken.Contains(arrival.Key) && !IsAbandoned(arrival.Key);
             if (!isWanted || !_tensors.TryAdd(arrival.Key, Now(arrival))) arrival.Refuse();
             else Monitor.Pulse(_gate);
         }
@@ -98,7 +99,8 @@ internal sealed class StageInbox
         }
     }
 
-    internal StageProtocol.ICommand TakeCommand()
+    /// <summary>Waits for a command, or, with a step whose totals are awaited, for whichever comes first: null means the totals.</summary>
+    internal StageProtocol.ICommand? TakeCommand(AwaitedTotals? awaited)
     {
         lock (_gate)
         {
@@ -106,6 +108,7 @@ internal sealed class StageInbox
             {
                 ThrowIfClosed();
                 if (_commands.TryDequeue(out var command)) return command;
+                if (awaited is { } totals && Holds(totals)) return null;
                 Monitor.Wait(_gate);
             }
         }
@@ -118,6 +121,41 @@ internal sealed class StageInbox
             var arrived = TakeFrom(_tensors, key);
             _taken.Add(key);
             return arrived;
+        }
+    }
+
+    /// <summary>Waits for a tensor, or, with a step whose totals are awaited, for whichever comes first: null means the totals.</summary>
+    internal Arrived<TensorArrival>? TakeTensor(FrameKey key, AwaitedTotals? awaited)
+    {
+        lock (_gate)
+        {
+            while (true)
+            {
+                ThrowIfClosed();
+                if (_tensors.ContainsKey(key)) return TakeTensor(key);
+                if (awaited is { } totals && Holds(totals)) return null;
+                Monitor.Wait(_gate);
+            }
+        }
+    }
+
+    /// <summary>Whether a step's totals are here, or everything that they are made of.</summary>
+    internal bool HasTotals(AwaitedTotals awaited)
+    {
+        lock (_gate) return Holds(awaited);
+    }
+
+    /// <summary>Frees what has come, and what still comes, of an attempt at a step that is given up or was never to be.</summary>
+    internal void Abandon(StepKey attempt)
+    {
+        lock (_gate)
+        {
+            _abandoned.Add(attempt);
+            foreach (var key in _tensors.Keys.Where(IsAbandoned).ToArray())
+            {
+                _tensors.Remove(key, out var arrived);
+                arrived.Value.Refuse();
+            }
         }
     }
 
@@ -148,6 +186,7 @@ internal sealed class StageInbox
         {
             _finishedPhase = phase;
             _taken.RemoveWhere(key => PhaseOf(key) <= phase);
+            _abandoned.RemoveWhere(attempt => StepPhase(attempt.Step) <= phase);
             foreach (var late in _squares.Keys.Where(key => 2 * key.Step.Step <= phase).ToArray()) _squares.Remove(late);
             foreach (var late in _totals.Keys.Where(key => 2 * key.Step <= phase).ToArray()) _totals.Remove(late);
             var left = _tensors.Keys.Where(key => PhaseOf(key) <= phase).ToArray();
@@ -165,6 +204,13 @@ internal sealed class StageInbox
         ? EvaluationPhase(key.Step.Step)
         : StepPhase(key.Step.Step);
 
+    // An evaluation after a step belongs to none of its attempts.
+    private bool IsAbandoned(FrameKey key) => key.Kind != FrameKind.EvaluationActivation && _abandoned.Contains(key.Step);
+
+    private bool Holds(AwaitedTotals awaited) => awaited.StageCount is { } count
+        ? Enumerable.Range(0, count).All(stage => _squares.ContainsKey((awaited.Step, stage)))
+        : _totals.ContainsKey(awaited.Step);
+
     private static Arrived<T> Now<T>(T value) => new(value, Stopwatch.GetTimestamp());
 
     private Arrived<T> TakeFrom<TKey, T>(Dictionary<TKey, Arrived<T>> box, TKey key) where TKey : notnull
@@ -180,6 +226,11 @@ internal sealed class StageInbox
     /// <summary>An input and when it came, in ticks of the monotonic clock.</summary>
     internal readonly record struct Arrived<T>(T Value, long Timestamp);
 }
+
+/// <summary>The totals of a step that a compute thread is to hear of while it waits for something else.</summary>
+/// <param name="Step">Step.</param>
+/// <param name="StageCount">On the rank that makes the totals the number of contributions; null where another rank sends them.</param>
+internal readonly record struct AwaitedTotals(StepKey Step, int? StageCount);
 
 /// <summary>The stage was told to stop while its compute thread waited or was between two actions: not a failure.</summary>
 internal sealed class StageClosedException() : Exception("The stage was told to stop.");

@@ -62,7 +62,7 @@ public sealed class StageInboxTests
         inbox.Post(new SquaredNorms(Step, 0, [1], 0, 0, -1));
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Equal(2, (await waiting).Value.Outcome.LossSum);
-        var stuck = Task.Run(() => inbox.TakeCommand());
+        var stuck = Task.Run(() => inbox.TakeCommand(null));
         inbox.Close();
         await Assert.ThrowsAsync<StageClosedException>(() => stuck);
     }
