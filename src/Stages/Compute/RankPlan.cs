@@ -42,7 +42,8 @@ internal sealed class RankPlan : IDisposable
 
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
-    internal StepKey KeyOf(long step, int attempt = 0) => new(Assignment.Layout.Run, Assignment.Generation, attempt, step);
+    /// <summary>Key of a step inside the rank: of no generation, since inputs are the same in all of them.</summary>
+    internal StepKey KeyOf(long step, int attempt = 0) => new(Assignment.Layout.Run, Generation.None, attempt, step);
 
     /// <summary>What each unit of a stage drops in the forward of a micro-batch; null where the schedule does not recompute it.</summary>
     internal IReadOnlyList<Recomputation>? RecomputationOf(int stage, int microBatch) =>
@@ -51,9 +52,9 @@ internal sealed class RankPlan : IDisposable
     /// <summary>A fresh decision about waiting for norms.</summary>
     internal BarrierChoice ChooseBarrier() => ChooseBarrier(Workload, Schedule);
 
-    /// <summary>Builds the rank's stages: allocates, initialises, loads a checkpoint if one is named.</summary>
+    /// <summary>Builds the rank's stages: allocates, initialises, loads the state to start from.</summary>
     /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
-    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload)
+    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
         var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule).MayRunAhead };
@@ -61,7 +62,7 @@ internal sealed class RankPlan : IDisposable
         try
         {
             plan.BuildModels();
-            if (assignment.CheckpointStep > 0) plan.Load(assignment.CheckpointStep);
+            plan.Load(assignment.Start, copies);
             return plan;
         }
         catch
@@ -91,7 +92,14 @@ internal sealed class RankPlan : IDisposable
         }
     }
 
-    private void Load(long step)
+    private void Load(StartingPoint start, IReadOnlyList<StateCopy> copies)
+    {
+        if (start.Kind == StartKind.Checkpoint) LoadCheckpoint(start.Step);
+        else if (start.Kind == StartKind.Copies)
+            foreach (var model in _models.Values) StateLoader.Load(model, copies);
+    }
+
+    private void LoadCheckpoint(long step)
     {
         var store = Workload.Checkpoints ?? throw new InvalidOperationException("A checkpoint is to be loaded, but the stage has no store.");
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.

@@ -80,7 +80,8 @@ internal sealed class StepSettlement(
     {
         var isClipped = outcome.Verdict == StepVerdict.Apply && plan.Workload.Optimizer.Clips(outcome.GradientNorm);
         Last = outcome;
-        NextAttempt = isClipped ? 1 : 0;
+        // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
+        NextAttempt = isClipped && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;
         choice.Settled(isClipped);
         inbox.FinishPhase(StageInbox.StepPhase(step.Key.Step));
         settled(new SettledStep(step.Key.Step, outcome, step.Timing, step.Spans));

@@ -30,6 +30,7 @@ internal static class Disturbance
             Receive<TensorHandover>(Hold);
             Receive<TensorFrame>(frame => { Hold(frame); Hold(frame); });
             Receive<NeighbourProtocol.INote>(note => { Hold(note); Hold(note); });
+            Receive<NoteHandover>(note => { Hold(note); Hold(note); });
             Receive<Flush>(_ => Release());
             ReceiveAny(message => _stage.Forward(message));
         }
