@@ -9,7 +9,8 @@ namespace Pipeline.Model.Training;
 /// <param name="Device">Device of every tensor that the stage makes.</param>
 /// <param name="Seed">The run's seed: initial weights and dropout.</param>
 /// <param name="Trains">False when only forward passes are wanted: no gradient and moments are allocated.</param>
-public sealed record StageOptions(Precision Precision, Device Device, ulong Seed, bool Trains = true);
+/// <param name="RunsAhead">Whether <see cref="StageModel.StepAhead"/> is wanted, for another fp32 copy of the weights.</param>
+public sealed record StageOptions(Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false);
 
 /// <summary>
 /// A consecutive list of units with their memory: what a stage computes on, and, holding all units, the unsplit model.
@@ -33,7 +34,7 @@ public sealed class StageModel : IDisposable
         IsFirst = first == 0;
         IsLast = first + count == model.Count;
         _units = [.. Enumerable.Range(first, count).Select(index =>
-            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains))];
+            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains, options.RunsAhead))];
         _chain = new UnitChain(_units, _faults);
         Ties = TiedParameter.Among(model, _units);
     }
@@ -131,7 +132,42 @@ public sealed class StageModel : IDisposable
     public void OptimizerStep(long step, OptimizerSettings settings, double gradientFactor)
     {
         using var guard = no_grad();
+        foreach (var unit in _units)
+        {
+            AdamW.Step(unit, step, settings, gradientFactor);
+            unit.RefreshCompute();
+        }
+    }
+
+    /// <summary>
+    /// The same step on the weights that units compute with alone: master weights, moments and gradient stay as they are, until
+    /// <see cref="CommitAhead"/> makes it good, or <see cref="OptimizerStep"/> with another factor or <see cref="ForgetAhead"/> takes it back.
+    /// </summary>
+    /// <inheritdoc cref="OptimizerStep"/>
+    public void StepAhead(long step, OptimizerSettings settings, double gradientFactor)
+    {
+        if (!Options.RunsAhead) throw new InvalidOperationException("The stage holds no second copy of its weights.");
+        using var guard = no_grad();
+        foreach (var unit in _units)
+        {
+            AdamW.Ahead(unit, step, settings, gradientFactor);
+            unit.RoundWorking();
+        }
+    }
+
+    /// <summary>Makes good the step that <see cref="StepAhead"/> took with the same arguments. The weights in use are the right ones already.</summary>
+    /// <inheritdoc cref="OptimizerStep"/>
+    public void CommitAhead(long step, OptimizerSettings settings, double gradientFactor)
+    {
+        using var guard = no_grad();
         foreach (var unit in _units) AdamW.Step(unit, step, settings, gradientFactor);
+    }
+
+    /// <summary>Goes back to the weights before <see cref="StepAhead"/> and forgets the gradient.</summary>
+    public void ForgetAhead()
+    {
+        ClearGradients();
+        StateLoaded();
     }
 
     /// <summary>Forgets the gradients of an aborted step.</summary>

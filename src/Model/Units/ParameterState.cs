@@ -10,7 +10,7 @@ public sealed class ParameterState : IDisposable
         Spec = spec;
         FullName = unit.Unit.FullName(spec);
         Master = View(unit.Master, offset);
-        var compute = spec.ComputesInMaster ? unit.Master : unit.Compute;
+        var compute = spec.ComputesInMaster ? unit.Working : unit.Compute;
         Weight = View(compute, offset);
         Leaf = View(compute, offset);
         if (!unit.Trains) return;
