@@ -2,6 +2,7 @@ using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -74,6 +75,9 @@ public sealed record StepSettings
 
     /// <summary>What is dropped after the forward and computed again.</summary>
     public RecomputePolicy Recompute { get; init; }
+
+    /// <summary>Whether a step's optimizer waits for its norm.</summary>
+    public OptimizerBarrier Barrier { get; init; }
 
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }

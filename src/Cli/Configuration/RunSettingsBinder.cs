@@ -127,6 +127,7 @@ public static class RunSettingsBinder
         Schedule = from.Get(SettingsSchema.Schedule),
         VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
         Recompute = from.Get(SettingsSchema.Recompute),
+        Barrier = from.Get(SettingsSchema.Barrier),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),

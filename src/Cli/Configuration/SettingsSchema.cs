@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -64,6 +65,10 @@ public static partial class SettingsSchema
     public static readonly ChoiceSetting<RecomputePolicy> Recompute = new(
         "schedule.recompute", ("none", RecomputePolicy.None), ("selective", RecomputePolicy.Selective), ("full", RecomputePolicy.Full)) { ChangesOnResume = true };
 
+    /// <summary>Whether a step's optimizer waits for its norm.</summary>
+    public static readonly ChoiceSetting<OptimizerBarrier> Barrier = new(
+        "schedule.barrier", ("auto", OptimizerBarrier.Auto), ("on", OptimizerBarrier.On), ("off", OptimizerBarrier.Off)) { ChangesOnResume = true };
+
     /// <summary>Activations that a rank may hold, for the work-conserving schedule.</summary>
     public static readonly OptionalSetting<long, long?> MemoryCredit =
         new(new WholeNumberSetting("schedule.memory-credit", 1, 8_388_608, "pairs of stage and micro-batch a rank")) { ChangesOnResume = true };
@@ -97,7 +102,7 @@ public static partial class SettingsSchema
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
         Profile, .. SimulationKeys.All,
     ];

@@ -83,6 +83,8 @@ internal sealed class RunMaterials : IDisposable
             StageCount = step.StageCount,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
             UnitCounts = step.Partition,
+            Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
+            Barrier = step.Barrier,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

@@ -48,9 +48,16 @@ internal sealed class RunPrediction
     {
         if (times.Median is not { } measured) yield break;
         if (IsInSeconds)
+        {
             yield return Text($"prediction {Milliseconds(Step.Duration)} a step, measured {Milliseconds(measured)} (median of {times.Count} steps): {Error(Step.Duration, measured)}");
+            if (_layout.Schedule.UsesSplitBackward && _layout.Schedule.RankCount > 1)
+                yield return Text($"           {Milliseconds(Simulate(_units, _partition, waitsForNorm: false).Period)} for steps that do not wait for their norm");
+        }
         else
+        {
             yield return Text($"prediction costs are {_profile.Source}, so that only proportions are predicted; `pipeline profile` measures them");
+        }
+
         var timelines = traced.Steps.Select(step => Measured(traced, step)).ToArray();
         if (timelines.Length == 0) yield break;
         if (Replay(traced) is { } replay)
@@ -108,10 +115,10 @@ internal sealed class RunPrediction
             : kind is ActionKind.Forward ? 1 : Ratio(measured, expected, stage, ActionKind.Forward);
     }
 
-    private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition)
+    private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
     {
         var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency);
-        return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory });
+        return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm });
     }
 
     // Means over the traced steps, by stage and kind; null where nothing was traced.

@@ -56,6 +56,7 @@ internal sealed class SimulatedInputs
         ActionKind.Recompute => _forwardMade[Cell(action)],
         ActionKind.TiedSum => Math.Max(OwnGradients(action.Stage), TiedGradients(rank)),
         ActionKind.Norm => OwnGradients(action.Stage),
+        _ when !_model.WaitsForNorm => 0,
         _ => _normsLeft > 0 ? double.PositiveInfinity : _normsMade + (_schedule.RankCount > 1 ? _barrierLatency : 0),
     };
 
@@ -70,7 +71,7 @@ internal sealed class SimulatedInputs
                 return _gradientMade[Cell(action) + _schedule.MicroBatchCount];
             case ActionKind.TiedSum:
                 return TiedMade(_schedule.RankOfStage[action.Stage]);
-            case ActionKind.Optimizer when _schedule.RankCount > 1:
+            case ActionKind.Optimizer when _schedule.RankCount > 1 && _model.WaitsForNorm:
                 return _normsMade;
             default:
                 return double.NegativeInfinity;

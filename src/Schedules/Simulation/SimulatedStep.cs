@@ -27,6 +27,12 @@ public sealed class SimulatedStep
     /// <summary>The duration of the step.</summary>
     public double Duration { get; }
 
+    /// <summary>
+    /// The longest time that a rank needs from its first action to its last: what a step takes when one follows the other without a
+    /// barrier, so that the ranks' shift against one another costs nothing.
+    /// </summary>
+    public double Period => Enumerable.Range(0, Schedule.RankCount).Max(rank => _record.Ends(rank) is { Length: > 0 } ends ? ends[^1] - _record.Starts(rank)[0] : 0);
+
     /// <summary>How each rank spends the step.</summary>
     public ImmutableArray<SimulatedRank> Ranks { get; }
 

@@ -26,6 +26,12 @@ public sealed record SimulationModel
     /// <summary>How the gradients of a stage are reduced over replicas of the pipeline; null where there is nothing to reduce.</summary>
     public IReductionModel? Reductions { get; init; }
 
+    /// <summary>
+    /// Whether optimizers wait for the norms of all stages. Where they do not, a rank goes on with the next step at once, and what
+    /// counts is <see cref="SimulatedStep.Period"/>.
+    /// </summary>
+    public bool WaitsForNorm { get; init; } = true;
+
     /// <summary>The relative speed of a rank for an action that starts at a moment.</summary>
     internal double SpeedAt(int rank, double start)
     {

@@ -46,7 +46,7 @@ public sealed class ScheduleCatalogTests
     [InlineData("zb-h2", 3, 5, 0)]
     [InlineData("zb-v", 2, 3, 0)]
     [InlineData("greedy", 2, 4, 0)]
-    [InlineData("greedy", 3, 4, 0)]
+    [InlineData("greedy", 3, 4, 1)]
     [InlineData("v-min", 2, 3, 2)]
     [InlineData("v-half", 2, 3, 1)]
     [InlineData("1f1b", 2, 4, 1)]

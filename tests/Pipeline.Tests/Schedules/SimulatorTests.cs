@@ -123,6 +123,20 @@ public sealed class SimulatorTests
         Assert.Equal(0, new RingReduction(1, [8], 1, 1).Cost(0, 0));
     }
 
+    /// <summary>ZB-H2 leaves no pause inside a rank, so that without a barrier a step takes no longer than its work; 1F1B keeps its own.</summary>
+    [Fact]
+    public void Without_a_barrier_the_shift_of_the_ranks_costs_nothing()
+    {
+        foreach (var (schedule, work) in ((Schedule, double)[])[
+            (ZeroBubble.H2.Generate(new ScheduleShape(4, 12)), 36), (ScheduleCatalog.Generate("1f1b", 4, 12), 36 + 9)])
+        {
+            var ended = StepEndPass.Apply(schedule, []);
+            var model = new SimulationModel { Costs = ActionCosts.Uniform(schedule.StageCount), WaitsForNorm = false };
+            Assert.Equal(work, Simulator.Run(ended, model).Period, Digits);
+            Assert.True(Simulator.Run(ended, model with { WaitsForNorm = true }).Period > work - 1e-9);
+        }
+    }
+
     [Fact]
     public void Memory_follows_the_order_of_actions()
     {

@@ -73,14 +73,24 @@ public sealed class SplitAndVirtualGeneratorTests
     public void Interleaving_divides_the_bubble_by_the_stages_per_rank_where_ranks_divide_micro_batches()
     {
         foreach (var generator in (IScheduleGenerator[])[new Interleaved(), new LoopedBreadthFirst()])
-            for (var ranks = 1; ranks <= 8; ranks++)
-                for (var groups = 1; groups <= 5; groups++)
+            for (var ranks = 1; ranks <= 16; ranks++)
+                for (var groups = 1; groups * ranks <= 64; groups += groups < 5 ? 1 : 7)
                     for (var virtualStages = 1; virtualStages <= 4; virtualStages++)
                     {
                         var shape = new ScheduleShape(ranks, groups * ranks, virtualStages);
                         var timeline = ScheduleTiming.Predict(generator.Generate(shape), ActionCosts.Uniform(shape.StageCount));
                         Assert.Equal(((shape.MicroBatchCount * virtualStages) + ranks - 1) * 3.0, timeline.Duration, Digits);
                     }
+    }
+
+    [Fact]
+    public void Interleaved_1f1b_holds_at_most_pv_plus_p_minus_one_activations()
+    {
+        for (var ranks = 2; ranks <= 16; ranks++)
+            for (var virtualStages = 2; virtualStages <= 4; virtualStages++)
+                Assert.Equal(
+                    (ranks * virtualStages) + ranks - 1,
+                    ScheduleValidator.PeakInFlight(new Interleaved().Generate(new ScheduleShape(ranks, 4 * ranks, virtualStages)))[0]);
     }
 
     [Fact]
