@@ -17,11 +17,15 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
 {
     private const int PromptTokenCount = 16;
 
+    private IReadOnlyList<string> _verdict = [];
+
     /// <summary>Draws the loss curve and, where steps were traced, their time line and trace.</summary>
     /// <param name="traced">Steps whose actions were recorded.</param>
-    /// <param name="prediction">What was predicted of a step; drawn beside the measured one. Null where there is none.</param>
-    public void Plot(TracedSteps traced, RunPrediction? prediction)
+    /// <param name="prediction">What was predicted of a step: drawn beside the measured one, and held against it in the summary. Null where there is none.</param>
+    /// <param name="times">How long the steps took; null where nobody counted.</param>
+    public void Plot(TracedSteps traced, RunPrediction? prediction = null, StepTimes? times = null)
     {
+        _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced)];
         var lines = MetricsReader.Read(files.Metrics).ToArray();
         var steps = lines.OfType<StepMetrics>().ToArray();
         if (steps.Length > 0)
@@ -79,6 +83,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         context.Output.WriteLine($"loss curve {files.LossPlot}");
         context.Output.WriteLine($"time line  {files.TimelinePlot} and {files.Trace} (for ui.perfetto.dev)");
         context.Output.WriteLine($"more text  pipeline generate --run {files.Folder} --prompt \"...\"");
+        foreach (var line in _verdict) context.Output.WriteLine(line);
     }
 
     private StageModel LoadNewest()

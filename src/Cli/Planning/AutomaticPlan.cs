@@ -36,6 +36,14 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
     };
 
+    /// <summary>The same choice spelled out in settings, for a run that others lead.</summary>
+    public BoundConfiguration Explicit() => RunSettingsBinder.Bind(Bound.Configuration
+        .With(SettingsSchema.Plan, PlanKind.None, s_origin)
+        .With(SettingsSchema.Schedule, Choice.Kind, s_origin)
+        .With(SettingsSchema.VirtualStages, (long?)Choice.VirtualStages, s_origin)
+        .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
+        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
+
     private static bool IsGiven(ResolvedConfiguration configuration, Setting setting) =>
         configuration.OriginOf(setting).Layer is var layer && layer != Presets.ReferenceLayer && !layer.StartsWith("preset ", StringComparison.Ordinal);
 }
