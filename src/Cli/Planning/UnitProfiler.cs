@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Schedules;
@@ -56,6 +57,7 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
 
     private List<UnitTimes[]> Rounds(int microBatchSize)
     {
+        TorchRuntime.UseThreads(settings.ThreadsPerStage);
         var models = units.Select((_, index) => new StageModel(units, index, 1, _options)).ToArray();
         try
         {
