@@ -22,4 +22,5 @@ if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
 if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
+if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 return 0;

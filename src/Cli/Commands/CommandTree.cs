@@ -14,11 +14,16 @@ public static class CommandTree
     public static RootCommand Create(CommandContext context) => Create(
     [
         TrainCommand.Create(context, new TrainRunner(context).RunAsync),
+        NodeCommand.Create(context),
+        CtlCommand.Create(context),
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),
         BisectCommand.Create(context),
         DataCommand.Create(context),
         ScheduleCommand.Create(context),
+        ProfileCommand.Create(context),
+        PlanCommand.Create(context),
+        SimulateCommand.Create(context),
         CheckpointCommand.Create(context),
         ConfigCommand.Create(context),
         DoctorCommand.Create(context),

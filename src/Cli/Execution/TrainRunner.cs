@@ -2,8 +2,10 @@ using Pipeline.Checkpoints;
 using Pipeline.Cli.Commands;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
+using Pipeline.Nodes;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -18,15 +20,19 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null);
+        bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
         var text = ConfigurationPrinter.Hocon(bound.Configuration);
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
-        var draft = materials.Plan(null, text, 0);
+        var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize);
         if (request.Options.IsDryRun)
         {
-            PrintArithmetic(materials, draft, layout);
+            PrintArithmetic(materials, draft, layout, prediction);
+            foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
             return ExitCode.Done;
         }
 
@@ -35,30 +41,67 @@ internal sealed class TrainRunner(CommandContext context)
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
-        var plan = materials.Plan(store, text, resumeFrom);
-        PrintArithmetic(materials, plan, layout);
+        var plan = Planned(materials.Plan(store, text, resumeFrom));
+        PrintArithmetic(materials, plan, layout, prediction);
+        foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
-        return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
+        var progress = new ProgressPrinter(
+            context.Output, context.IsTerminal, context.Time, plan.Steps, bound.Settings.Run.ProgressEvery, materials.Data.BitsPerByte);
+        var artifacts = new RunArtifacts(context, materials, directory.Files);
+        var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
+            ? await TrainHereAsync(request.Options, materials, plan, prediction, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
+            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+        return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
+
+        TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
     }
 
-    private async Task<int> TrainAsync(TrainOptions options, RunMaterials materials, TrainingPlan plan, RunDirectory directory, CancellationToken stop)
+    private async Task<RunOutcome> TrainHereAsync(
+        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunPrediction prediction, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
     {
-        var traced = new TracedSteps();
+        var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
-        using (var recorder = Recorder(materials, plan, directory.Files))
+        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount, plan.ResumeFromStep, context.Time, stop);
+        await using (control.ConfigureAwait(false))
         {
-            var settings = materials.Settings;
-            var progress = new ProgressPrinter(
-                context.Output, context.IsTerminal, context.Time, plan.Steps, settings.Run.ProgressEvery, materials.Data.BitsPerByte);
-            var observer = new ObserverChain(recorder, traced, progress);
+            using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
+            var observer = new ObserverChain(recorder, traced, times, progress, control);
             outcome = options.IsReference
-                ? ReferenceRun.Train(plan, observer, stop)
-                : await PipelineRun.TrainAsync(plan, observer, stop).ConfigureAwait(false);
+                ? ReferenceRun.Train(plan, observer, control.Stop)
+                : await PipelineRun.TrainAsync(plan, observer, control.Stop).ConfigureAwait(false);
         }
 
-        var artifacts = new RunArtifacts(context, materials, directory.Files);
-        artifacts.Plot(traced);
+        if (options.IsReference) artifacts.Plot(traced);
+        else artifacts.Plot(traced, prediction, times);
+        return outcome;
+    }
+
+    /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
+    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
+    {
+        var cluster = bound.Settings.Cluster;
+        var files = directory.Files;
+        // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
+        if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
+        File.Delete(files.Journal);
+        var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory"));
+        RunSubmission submission = new(
+            ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        // The run outlives this process, so that its lock is for its leader.
+        directory.Dispose();
+        return await new ClusterTraining(context, cluster, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+    }
+
+    private async Task<int> ConcludeAsync(RunOutcome? outcome, RunFiles files, RunArtifacts artifacts, StopSignals signals)
+    {
+        if (outcome is null)
+        {
+            context.Output.WriteLine($"detached; the run goes on. Stop it with: pipeline ctl stop --run {files.Folder}");
+            return ExitCode.Interrupted;
+        }
+
         if (outcome.End == RunEnd.Failed)
         {
             await context.Error.WriteLineAsync(outcome.Error).ConfigureAwait(false);
@@ -67,8 +110,8 @@ internal sealed class TrainRunner(CommandContext context)
 
         if (outcome.End == RunEnd.Stopped)
         {
-            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {directory.Folder}");
-            return ExitCode.Interrupted;
+            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {files.Folder}");
+            return signals.Token.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Done;
         }
 
         artifacts.Sample();
@@ -89,21 +132,9 @@ internal sealed class TrainRunner(CommandContext context)
         return reader.Step;
     }
 
-    private RunRecorder Recorder(RunMaterials materials, TrainingPlan plan, RunFiles files)
+    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
     {
-        var from = plan.ResumeFromStep;
-        var resumes = from > 0;
-        return new RunRecorder(
-            resumes ? MetricsWriter.Resume(files.Metrics, from) : MetricsWriter.Create(files.Metrics),
-            resumes ? DigestFile.Resume(files.Digests, from) : DigestFile.Create(files.Digests),
-            EventLog.Open(files.Events, context.Time),
-            new TensorBoardWriter(files.Folder, context.Time, resumes ? from : null),
-            materials.Data.BitsPerByte);
-    }
-
-    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout)
-    {
-        foreach (var line in RunArithmetic.Lines(materials, plan, layout)) context.Output.WriteLine(line);
+        foreach (var line in RunArithmetic.Lines(materials, plan, layout, prediction)) context.Output.WriteLine(line);
     }
 
     private bool IsBf16Fast(RunSettings settings) =>
