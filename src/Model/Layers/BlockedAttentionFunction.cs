@@ -6,7 +6,7 @@ namespace Pipeline.Model.Layers;
 /// <summary>
 /// Causal attention in fp32 or bf16 on a CPU, in blocks of query rows: each block is multiplied with the keys up to its own end only, so most of
 /// the masked half is never computed, and scale, mask and softmax are one pass over a row in the cache. The probabilities are kept for
-/// backward (they are small beside a block's other activations up to <see cref="LongestSequence"/>).
+/// backward (they are small beside a block's other activations up to <see cref="LongestSequence"/>), or dropped and computed again before it.
 /// </summary>
 internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<BlockedAttentionFunction>
 {
@@ -18,16 +18,25 @@ internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<B
     public override string Name => nameof(BlockedAttentionFunction);
 
     /// <summary>Attention of q, k, v [B, H, T, d], with T at most <see cref="LongestSequence"/>; what backward needs is kept if it trains.</summary>
-    internal static Tensor Apply(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults) =>
-        trains ? apply(query, key, value, faults) : Forward(query, key, value, null);
+    /// <param name="query">q.</param>
+    /// <param name="key">k.</param>
+    /// <param name="value">v.</param>
+    /// <param name="trains">Whether a backward follows.</param>
+    /// <param name="faults">Where backward leaves what it threw.</param>
+    /// <param name="dropped">Where the probabilities are to be computed again; null to keep them.</param>
+    internal static Tensor Apply(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults, DroppedSlots? dropped = null) =>
+        trains ? apply(query, key, value, faults, dropped ?? DroppedSlots.None) : Forward(query, key, value, null, false);
 
     /// <inheritdoc/>
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         List<Tensor> saved = [];
-        var result = Forward((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2], saved);
+        var slots = (DroppedSlots)vars[4];
+        var keeps = ReferenceEquals(slots, DroppedSlots.None);
+        var result = Forward((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2], saved, keeps);
         ctx.save_for_backward(saved);
         ctx.save_data("faults", vars[3]);
+        ctx.save_data("dropped", keeps ? slots : slots.Add(saved.Take(2), Probabilities));
         return result;
     }
 
@@ -41,37 +50,47 @@ internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<B
             var saved = ctx.get_saved_variables();
             using var gradient = Flat(grad_output);
             var (query, key, value) = (zeros_like(saved[0]), zeros_like(saved[1]), zeros_like(saved[2]));
-            var block = 3;
+            using var dropped = ctx.get_data("dropped") as DroppedTensors;
+            var probabilities = dropped?.Restore() ?? saved[3..];
+            var block = 0;
             foreach (var (start, count) in Blocks(shape[2]))
-                Block(saved, saved[block++], gradient, (query, key, value), start, count);
-            return [query.view(shape), key.view(shape), value.view(shape), null!];
+                Block(saved, probabilities[block++], gradient, (query, key, value), start, count);
+            return [query.view(shape), key.view(shape), value.view(shape), null!, null!];
         }
         catch (Exception fault) when (fault is not OutOfMemoryException)
         {
             ((BackwardFaults)ctx.get_data("faults")).Keep(fault);
-            return [null!, null!, null!, null!];
+            return [null!, null!, null!, null!, null!];
         }
     }
 
-    /// <summary>Fills <paramref name="kept"/>, where there is one, with flat q, k, v and each block's probabilities.</summary>
-    private static Tensor Forward(Tensor heads, Tensor keyHeads, Tensor valueHeads, List<Tensor>? kept)
+    /// <summary>Fills <paramref name="kept"/>, where there is one, with flat q, k, v and, if wanted, each block's probabilities.</summary>
+    private static Tensor Forward(Tensor heads, Tensor keyHeads, Tensor valueHeads, List<Tensor>? kept, bool keepsProbabilities)
     {
         using var scope = NewDisposeScope();
         var (query, key, value) = (Flat(heads), Flat(keyHeads), Flat(valueHeads));
         var result = empty_like(query);
-        var scale = (float)(1 / Math.Sqrt(query.shape[2]));
         kept?.AddRange([query, key, value]);
         foreach (var (start, count) in Blocks(query.shape[1]))
         {
-            var probabilities = query.narrow(1, start, count).bmm(key.narrow(1, 0, start + count).transpose(1, 2));
-            CausalSoftmax.Forward(probabilities, (int)start, scale);
+            var probabilities = Probabilities(query, key, start, count);
             result.narrow(1, start, count).copy_(probabilities.bmm(value.narrow(1, 0, start + count)));
-            if (kept is null) probabilities.Dispose();
-            else kept.Add(probabilities);
+            if (keepsProbabilities) kept!.Add(probabilities);
+            else probabilities.Dispose();
         }
 
         foreach (var tensor in kept ?? []) tensor.MoveToOuterDisposeScope();
         return result.view(heads.shape).MoveToOuterDisposeScope();
+    }
+
+    private static IEnumerable<Tensor> Probabilities(IReadOnlyList<Tensor> queryAndKey) =>
+        Blocks(queryAndKey[0].shape[1]).Select(block => Probabilities(queryAndKey[0], queryAndKey[1], block.Start, block.Count));
+
+    private static Tensor Probabilities(Tensor query, Tensor key, long start, long count)
+    {
+        var probabilities = query.narrow(1, start, count).bmm(key.narrow(1, 0, start + count).transpose(1, 2));
+        CausalSoftmax.Forward(probabilities, (int)start, (float)(1 / Math.Sqrt(query.shape[2])));
+        return probabilities;
     }
 
     private static void Block(

@@ -12,12 +12,15 @@ namespace Pipeline.Model.Layers;
 /// </summary>
 internal static class CausalAttention
 {
-    /// <summary>Causal attention of q, k, v [B, H, T, d] to themselves.</summary>
-    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults)
+    /// <summary>
+    /// Causal attention of q, k, v [B, H, T, d] to themselves. Probabilities are dropped into <paramref name="dropped"/>, where there is one,
+    /// by the kernel that keeps them otherwise: the fused one keeps none, and plain products keep them in any case.
+    /// </summary>
+    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults, DroppedSlots? dropped = null)
     {
-        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), trains, faults).to_type(ScalarType.BFloat16);
+        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), trains, faults, dropped).to_type(ScalarType.BFloat16);
         if (ElementWise.Serves(query) && query.shape[2] <= BlockedAttentionFunction.LongestSequence)
-            return BlockedAttentionFunction.Apply(query, key, value, trains, faults);
+            return BlockedAttentionFunction.Apply(query, key, value, trains, faults, dropped);
         if (query.device_type != DeviceType.CPU || query.dtype == ScalarType.Float32)
             return nn.functional.scaled_dot_product_attention(query, key, value, is_casual: true);
         var length = query.shape[2];
