@@ -82,12 +82,12 @@ public sealed class SplitBackwardTests
         }
     }
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(Precision.Fp32)]
     [InlineData(Precision.Bf16)]
     public void A_unit_that_recomputes_holds_less_memory_between_forward_and_backward(Precision precision)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "The allocator's figures are glibc's.");
+        Skip.IfNot(OperatingSystem.IsLinux(), "The allocator's figures are glibc's.");
         var settings = TinyModels.Settings() with { Context = 128, Width = 64 };
         using var model = TinyModels.Whole(settings, precision);
         using var batch = new RandomTokens(settings, 1, 4).Training(1, 0, CPU);
