@@ -18,6 +18,8 @@ TorchRuntime.Initialize();
 var writer = new ReportWriter(options, TimeProvider.System);
 if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
 if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
+if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
+if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
