@@ -10,6 +10,8 @@ namespace Pipeline.Bench.Measures.Wire;
 /// <summary>A link between two hubs; the receiver consumes each frame at once.</summary>
 internal sealed class LinkWay : IWireWay, IFrameSink
 {
+    private const int MinAhead = 4;
+    private const int AheadBytes = 16 << 20;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private static readonly RunId Run = new(1);
 
@@ -18,16 +20,12 @@ internal sealed class LinkWay : IWireWay, IFrameSink
     private readonly LinkHub _sender;
     private readonly LinkHub _receiver;
     private readonly ILink _link;
-    private readonly SemaphoreSlim _arrived = new(0);
     private readonly SemaphoreSlim _handedBack = new(0);
-    private readonly int _ahead;
-    private int _awaited;
     private int _number;
 
-    internal LinkWay(LinkKindChoice kind, bool hasChecksums, IPeerCredentials? credentials, WireMemory from, WireMemory to, int ahead = 4)
+    internal LinkWay(LinkKindChoice kind, bool hasChecksums, IPeerCredentials? credentials, WireMemory from, WireMemory to)
     {
-        (_from, _to, _ahead) = (from, to, ahead);
-        _from.HandedBack = () => _handedBack.Release();
+        (_from, _to) = (from, to);
         var settings = Settings(hasChecksums);
         var options = new LinkHubOptions { Node = "sender", Cluster = "bench", Settings = settings, Credentials = credentials, Tunnels = kind == LinkKindChoice.Akka ? Tunnels : null };
         _sender = LinkHub.Start(options, _ => { });
@@ -43,17 +41,17 @@ internal sealed class LinkWay : IWireWay, IFrameSink
     public void Transfer(int frameBytes, int count)
     {
         (_from.FrameBytes, _to.FrameBytes) = (frameBytes, frameBytes);
-        Volatile.Write(ref _awaited, count);
-        // A stage has a few micro-batches under way, not thousands.
-        var ahead = Math.Min(count, Math.Max(_ahead, (8 << 20) / frameBytes));
-        for (var index = 0; index < count; index++)
+        // A stage has a few micro-batches under way; whenever one is handed back, the next goes out.
+        var ahead = Math.Min(count, Math.Max(MinAhead, AheadBytes / frameBytes));
+        var left = count - ahead;
+        var handedBack = count;
+        _from.HandedBack = () =>
         {
-            if (index >= ahead) Await(_handedBack);
-            Send(frameBytes);
-        }
-
-        for (var index = 0; index < ahead; index++) Await(_handedBack);
-        Await(_arrived);
+            if (Interlocked.Decrement(ref left) >= 0) Send(frameBytes);
+            if (Interlocked.Decrement(ref handedBack) == 0) _handedBack.Release();
+        };
+        for (var index = 0; index < ahead; index++) Send(frameBytes);
+        if (!_handedBack.Wait(Patience)) throw new TimeoutException("The link came to a halt.");
     }
 
     /// <summary>Sends one frame, to be handed back later.</summary>
@@ -67,10 +65,9 @@ internal sealed class LinkWay : IWireWay, IFrameSink
     public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => _to;
 
     /// <inheritdoc/>
-    public void Arrived(FrameArrival frame)
+    public void Arrived(ArrivedFrame frame)
     {
         frame.Consume();
-        if (Interlocked.Decrement(ref _awaited) == 0) _arrived.Release();
     }
 
     /// <inheritdoc/>
@@ -95,9 +92,4 @@ internal sealed class LinkWay : IWireWay, IFrameSink
         Silence = TimeSpan.FromSeconds(20),
         MaxBackOff = TimeSpan.FromSeconds(1),
     };
-
-    private static void Await(SemaphoreSlim what)
-    {
-        if (!what.Wait(Patience)) throw new TimeoutException("The link came to a halt.");
-    }
 }

@@ -71,8 +71,8 @@ internal sealed class TlsTransport : ILinkTransport
     }
 
     /// <inheritdoc/>
-    // What the stream has decrypted ahead cannot be seen, so it is not waited for more.
-    public bool AwaitData(TimeSpan patience) => _socket.AwaitData(TimeSpan.Zero);
+    // What the stream has read ahead cannot be seen: a small frame right behind another may be waited for in vain, for this moment.
+    public bool AwaitData(TimeSpan patience) => _socket.AwaitData(patience);
 
     /// <inheritdoc/>
     public void Close() => _socket.Close();

@@ -159,7 +159,7 @@ internal sealed class IncomingConnection(
             var cost = OutgoingFrame.CostOf(parsed.BlockLength);
             state.Receive(number, cost);
             isDelivered = true;
-            sink.Arrived(new FrameArrival(_peer, parsed.Header, buffer, cost, state.Consume));
+            sink.Arrived(new ArrivedFrame(_peer, parsed.Header, buffer, cost, state.Consume));
         }
         finally
         {

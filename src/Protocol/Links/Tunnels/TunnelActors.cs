@@ -11,7 +11,8 @@ internal sealed class TunnelGateActor : ReceiveActor
 
     private readonly Action<TunnelTransport> _accepted;
 
-    private TunnelGateActor(Action<TunnelTransport> accepted)
+    /// <summary>Called by Akka.</summary>
+    public TunnelGateActor(Action<TunnelTransport> accepted)
     {
         _accepted = accepted;
         Receive<OpenTunnel>(OnOpen);
@@ -34,7 +35,8 @@ internal sealed class TunnelEndActor : ReceiveActor
 {
     private readonly TunnelTransport _transport;
 
-    private TunnelEndActor(TunnelTransport transport, IActorRef? peer, ActorSelection? gate, ulong tunnel)
+    /// <summary>Called by Akka.</summary>
+    public TunnelEndActor(TunnelTransport transport, IActorRef? peer, ActorSelection? gate, ulong tunnel)
     {
         _transport = transport;
         Receive<TunnelChunk>(chunk => _transport.Arrive(chunk));

@@ -1,6 +1,5 @@
 using CsCheck;
 using Pipeline.Protocol;
-using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 using Xunit;
 
@@ -12,10 +11,10 @@ public sealed class ExactlyOnceTests
     private const int FrameCount = 40;
 
     [Fact]
-    public void Frames_arrive_once_and_in_order_however_connections_are_cut() => Gen.Int[0, int.MaxValue - 1].Sample(seed => Deliver(seed, isAltering: false), iter: 40, threads: 1);
+    public void Frames_arrive_once_and_in_order_however_connections_are_cut() => Gen.Int[0, int.MaxValue - 1].Sample(seed => Deliver(seed, isAltering: false), iter: 12, threads: 1);
 
     [Fact]
-    public void An_altered_byte_costs_a_connection_and_no_frame() => Gen.Int[0, int.MaxValue - 1].Sample(seed => Deliver(seed, isAltering: true), iter: 40, threads: 1);
+    public void An_altered_byte_costs_a_connection_and_no_frame() => Gen.Int[0, int.MaxValue - 1].Sample(seed => Deliver(seed, isAltering: true), iter: 12, threads: 1);
 
     [Fact]
     public void A_frame_that_always_arrives_altered_ends_the_link()

@@ -37,7 +37,7 @@ public sealed class LinkCreditTests
     private sealed class HoldingSink : IFrameSink, IDisposable
     {
         private readonly RecordingSink _inner = new(consumesAtOnce: false);
-        private readonly Queue<FrameArrival> _held = new();
+        private readonly Queue<ArrivedFrame> _held = new();
         private readonly Lock _gate = new();
 
         internal long HeldBytes { get; private set; }
@@ -55,7 +55,7 @@ public sealed class LinkCreditTests
             return _inner.Rent(from, header);
         }
 
-        public void Arrived(FrameArrival frame) => _inner.Arrived(frame);
+        public void Arrived(ArrivedFrame frame) => _inner.Arrived(frame);
 
         public void Dispose() => _inner.Dispose();
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 using Xunit;
@@ -14,7 +13,7 @@ public sealed class LinkFuzzTests
 {
     private const long MaxAllocation = 64 * 1024;
 
-    private static int CaseCount => int.Parse(Environment.GetEnvironmentVariable("PIPELINE_FUZZ_CASES") ?? "20000", CultureInfo.InvariantCulture);
+    private static int CaseCount => int.Parse(Environment.GetEnvironmentVariable("PIPELINE_FUZZ_CASES") ?? "5000", CultureInfo.InvariantCulture);
 
     private static int FirstSeed => int.Parse(Environment.GetEnvironmentVariable("PIPELINE_FUZZ_SEED") ?? "1", CultureInfo.InvariantCulture);
 

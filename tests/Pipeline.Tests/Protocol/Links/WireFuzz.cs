@@ -131,7 +131,7 @@ internal static class WireFuzz
 
         public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => _pool.Rent(header);
 
-        public void Arrived(FrameArrival frame)
+        public void Arrived(ArrivedFrame frame)
         {
             frame.Consume();
             frame.Buffer.Dispose();
