@@ -3,6 +3,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 using static Pipeline.Protocol.CopyProtocol;
+using static Pipeline.Protocol.Links.TunnelProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -128,6 +129,11 @@ internal static class WireMessageGenerators
         [typeof(HostingProtocol.HostStage)] = Gen.Select(Gen.ULong, Number).Select((run, rank) => (IWireMessage)new HostingProtocol.HostStage(new RunId(run), rank)),
         [typeof(HostingProtocol.StageHosted)] = Gen.Select(Gen.ULong, Number, Text).Select((run, rank, path) => (IWireMessage)new HostingProtocol.StageHosted(new RunId(run), rank, path)),
         [typeof(HostingProtocol.ReleaseRun)] = Gen.ULong.Select(run => (IWireMessage)new HostingProtocol.ReleaseRun(new RunId(run))),
+        [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
+        [typeof(TunnelOpened)] = Gen.ULong.Select(tunnel => (IWireMessage)new TunnelOpened(tunnel)),
+        [typeof(TunnelChunk)] = Gen.Select(Long, Gen.Byte.Array[0, 60]).Select((number, bytes) => (IWireMessage)new TunnelChunk(number, bytes)),
+        [typeof(TunnelReceipt)] = Long.Select(number => (IWireMessage)new TunnelReceipt(number)),
+        [typeof(CloseTunnel)] = Gen.Const((IWireMessage)new CloseTunnel()),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };
 }
