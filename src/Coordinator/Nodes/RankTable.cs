@@ -57,7 +57,7 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Place(IReadOnlyList<RankPlace> places, IReadOnlyList<IActorRef> refs) => (Places, Refs) = (places, refs);
 
     /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
-    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
+    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", null, null))], []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
     internal void Divide(IReadOnlyList<int> unitCounts, string schedule) => (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
