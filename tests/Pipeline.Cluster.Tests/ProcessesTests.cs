@@ -1,3 +1,4 @@
+using Pipeline.Chaos;
 using Pipeline.Runs;
 using Xunit;
 

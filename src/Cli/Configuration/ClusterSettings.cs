@@ -27,6 +27,7 @@ public sealed record ClusterSettings
                 Cluster = from.Get(ClusterKeys.Name),
                 Host = from.Get(ClusterKeys.Host),
                 Port = port,
+                Device = from.Get(SettingsSchema.Device),
                 ControlPort = from.Count(ClusterKeys.ControlPort),
                 SeedNodes = from.Get(ClusterKeys.SeedNodes),
                 Roles = from.Get(ClusterKeys.Roles),

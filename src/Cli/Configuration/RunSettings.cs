@@ -46,6 +46,9 @@ public sealed record RunSettings
     /// <summary>The processes that a run is spread over, and how they find each other.</summary>
     public required ClusterSettings Cluster { get; init; }
 
+    /// <summary>How a run over several processes guards against the loss of some.</summary>
+    public required ProtectionSettings Protection { get; init; }
+
     /// <summary>The arithmetic of the stages, once precision is settled.</summary>
     /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
     public Precision Arithmetic() => Precision switch

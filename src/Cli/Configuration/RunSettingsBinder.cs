@@ -67,6 +67,7 @@ public static class RunSettingsBinder
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
+            Protection = new(from.Get(ProtectionKeys.Kind), from.Count(ProtectionKeys.Every), TimeSpan.FromSeconds(from.Get(ClusterKeys.SuspectAfter))),
         };
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);
