@@ -26,6 +26,7 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
         {
             await cluster.JoinedAsync(stop).ConfigureAwait(false);
             context.Output.WriteLine($"nodes    {string.Join(", ", cluster.Nodes.Select(node => $"{node.Name} (pid {node.ProcessId})"))}");
+            submission = submission with { NodeCount = cluster.Living.Count() };
             if (await SubmitAsync(cluster, submission).ConfigureAwait(false) is { } refusal) return new RunOutcome(RunEnd.Failed, submission.ResumeFrom, refusal) { IsPreparationFailure = true };
             return await _follower.FollowAsync(() => WatchAsync(cluster, submission, stop)).ConfigureAwait(false);
         }
