@@ -63,9 +63,9 @@ internal sealed class ProgramRun : IDisposable
             await _process.WaitForExitAsync(limit.Token);
             return _process.ExitCode;
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException late)
         {
-            throw new TimeoutException($"The program did not end within {seconds} s. It said:\n{Output}");
+            throw new TimeoutException($"The program did not end within {seconds} s. It said:\n{Output}", late);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.Versioning;
 using Pipeline.Chaos;
 using Pipeline.Nodes;
 using Pipeline.Runs;
@@ -6,6 +7,7 @@ using Xunit;
 namespace Pipeline.Cluster.Tests;
 
 /// <summary>Processes of a run are killed, frozen and asked to leave; the run ends with 0 and with the bits of the unsplit trainer, each step once.</summary>
+[SupportedOSPlatform("linux")]
 public sealed class LossTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     private const int Steps = 200;

@@ -1,3 +1,4 @@
+using System.Runtime.Versioning;
 using Pipeline.Chaos;
 using Pipeline.Runs;
 using Xunit;
@@ -5,6 +6,7 @@ using Xunit;
 namespace Pipeline.Cluster.Tests;
 
 /// <summary><c>train --processes</c> in real processes: the bits, the life and death of the children, what may be relied on at the edge.</summary>
+[SupportedOSPlatform("linux")]
 public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     [Theory]
