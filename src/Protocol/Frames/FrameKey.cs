@@ -17,6 +17,9 @@ public enum FrameKind
 
     /// <summary>Output of a stage in an evaluation, to the next one.</summary>
     EvaluationActivation = 4,
+
+    /// <summary>Part of a copy of a stage's state. The edge is the stage, the micro-batch the part.</summary>
+    StateCopy = 5,
 }
 
 /// <summary>
