@@ -24,6 +24,7 @@ public sealed class StageActor : ReceiveActor
     private IActorRef _coordinator = ActorRefs.Nobody;
     private (AssignStage Assignment, IActorRef Coordinator)? _next;
     private long _granted;
+    private long _protected;
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
@@ -111,7 +112,7 @@ public sealed class StageActor : ReceiveActor
         _assignment = assignment;
         _coordinator = coordinator;
         _isStopWanted = false;
-        _granted = assignment.Start.Step;
+        _granted = _protected = assignment.Start.Step;
         var inbox = _inbox = new StageInbox();
         inbox.StartAfter(assignment.Start.Step);
         _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
@@ -158,12 +159,13 @@ public sealed class StageActor : ReceiveActor
     private void OnGrant(GrantSteps grant)
     {
         _granted = Math.Max(_granted, grant.ThroughStep);
+        _protected = Math.Max(_protected, grant.ProtectedStep);
         _links?.Forget(grant);
         _inbox.Grant(grant.ThroughStep);
     }
 
     private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
-        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _executor?.IsEnded ?? false,
+        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
         _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "");
 
     private void OnStateTaken(StateTaken taken)

@@ -39,6 +39,7 @@ internal sealed class ObserverActor : ReceiveActor
             throw;
         }
 
+        if (notice is RunNotice.StepCommitted committed) Context.Parent.Tell(new StepRecorded(committed.Step.Step));
         if (outcome is null) return;
         _ended.TrySetResult(outcome);
         Context.Stop(Self);

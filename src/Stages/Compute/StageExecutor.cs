@@ -49,6 +49,9 @@ internal sealed class StageExecutor
     /// <summary>Completes when the thread has freed everything.</summary>
     internal Task Ended => _ended.Task;
 
+    /// <summary>Whether the thread waits for an input or for something to do. Any thread.</summary>
+    internal bool IsWaiting => _inbox.Awaited is not null;
+
     /// <summary>Starts the thread.</summary>
     internal void Start()
     {
@@ -140,7 +143,7 @@ internal sealed class StageExecutor
         Interlocked.Exchange(ref _completedStep, _step);
         _links.Report(Completed(plan, outcome));
         var since = Stopwatch.GetTimestamp();
-        if (_assignment.Layout.Protection.CopiesAfter(_step)) Protect(plan);
+        if (_links.WantsCopyAfter(_step)) Protect(plan);
         if (_assignment.Layout.Cadence.EvaluatesAfter(_step)) Evaluate(evaluation);
         _recorder.Exclude(since);
         return true;

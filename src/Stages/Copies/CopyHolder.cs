@@ -118,10 +118,10 @@ public sealed class CopyHolder : ReceiveActor
 }
 
 /// <summary>Asks a copy holder what it holds of a run, whole.</summary>
-internal sealed record ReportHeld(RunId Run) : INoSerializationVerificationNeeded;
+public sealed record ReportHeld(RunId Run) : INoSerializationVerificationNeeded;
 
 /// <summary>What a copy holder holds.</summary>
-internal sealed record HeldCopies(IReadOnlyList<CopyId> Copies) : INoSerializationVerificationNeeded;
+public sealed record HeldCopies(IReadOnlyList<CopyId> Copies) : INoSerializationVerificationNeeded;
 
 /// <summary>A run is over: its copies may go.</summary>
-internal sealed record ForgetRun(RunId Run) : INoSerializationVerificationNeeded;
+public sealed record ForgetRun(RunId Run) : INoSerializationVerificationNeeded;

@@ -53,6 +53,12 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
+    public bool WantsCopyAfter(long step)
+    {
+        lock (_gate) return _table.WantsCopyAfter(step);
+    }
+
+    /// <inheritdoc/>
     public void Protect(StateCopy copy) => self.Tell(new StateTaken(copy));
 
     /// <inheritdoc/>

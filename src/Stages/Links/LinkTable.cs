@@ -12,14 +12,18 @@ internal sealed class LinkTable
     private readonly IActorRef _coordinator;
     private readonly IActorRef[] _ranks;
     private readonly bool[] _isNear;
+    private readonly ProtectionDuties _protection;
 
     internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve)
     {
         _generation = layout.Generation;
         _coordinator = coordinator;
+        _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
         _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
     }
+
+    internal bool WantsCopyAfter(long step) => _protection.CopiesAfter(step);
 
     internal int RankCount => _ranks.Length;
 

@@ -52,7 +52,7 @@ internal static class WireMessageGenerators
         .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
-        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, isEnded, awaits));
+        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits));
 
     private static readonly Gen<WrittenFile> Files = Gen.Select(Text, Long, Text, Gen.Select(Text, Text, Long.Array[0, 3], Text)
             .Select((name, type, shape, hash) => new WrittenTensor(name, type, shape, hash)).Array[0, 3])
