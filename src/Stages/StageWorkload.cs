@@ -23,6 +23,9 @@ public sealed record StageWorkload
     /// <summary>Where checkpoints lie; null where none are kept.</summary>
     public ICheckpointStore? Checkpoints { get; init; }
 
+    /// <summary>Told where the compute thread passes, on that thread; null for nobody. For tests that strike there.</summary>
+    public Action<StagePoint>? Probe { get; init; }
+
     /// <summary>Intra-operation threads of the compute thread.</summary>
     public int ThreadCount { get; init; } = 1;
 }

@@ -12,6 +12,7 @@ namespace Pipeline.Cli.Execution;
 /// <summary>Makes of the settings that a run is submitted with what this node computes with. Corpora stay open until the process ends.</summary>
 internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStageWorkloadFactory
 {
+    private readonly FaultHook? _fault = FaultHook.From(context.Variables);
     private readonly Lock _gate = new();
     private readonly Dictionary<string, RunMaterials> _materials = new(StringComparer.Ordinal);
 
@@ -25,7 +26,7 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
         var plan = materials.Plan(new FolderCheckpointStore(new RunFiles(directory).Checkpoints), configuration, 0);
-        return PipelineRun.WorkloadOf(plan).Create(assignment);
+        return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _fault is null ? null : _fault.Pass };
     }
 
     /// <summary>Stages of one process share the token files, and prepare a corpus that is new here once.</summary>

@@ -90,6 +90,7 @@ internal sealed class StageExecutor
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies);
             var parameterCount = plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
+            Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
         }
@@ -144,20 +145,24 @@ internal sealed class StageExecutor
         _links.Report(Completed(plan, outcome));
         var since = Stopwatch.GetTimestamp();
         if (_links.WantsCopyAfter(_step)) Protect(plan);
-        if (_assignment.Layout.Cadence.EvaluatesAfter(_step)) Evaluate(evaluation);
+        if (_assignment.Layout.Cadence.EvaluatesAfter(_step)) Evaluate(plan, evaluation);
         _recorder.Exclude(since);
         return true;
     }
 
+    private void Pass(RankPlan plan, string point) => plan.Workload.Probe?.Invoke(new StagePoint(point, _assignment.Rank, _step, _assignment.Generation));
+
     private void Protect(RankPlan plan)
     {
+        Pass(plan, "copy");
         _inbox.TakeCopyPlace();
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
         _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value)));
     }
 
-    private void Evaluate(EvaluationRunner evaluation)
+    private void Evaluate(RankPlan plan, EvaluationRunner evaluation)
     {
+        Pass(plan, "evaluate");
         if (evaluation.Run(_step, _assignment.Layout.Cadence.EvaluationMicroBatchCount) is var (lossSum, tokenCount))
             _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, _step, lossSum, tokenCount));
     }
@@ -178,6 +183,7 @@ internal sealed class StageExecutor
     private bool Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
     {
         if (part is null) throw new InvalidOperationException("A checkpoint was asked for, but the stage has no store.");
+        Pass(plan, "save");
         var since = Stopwatch.GetTimestamp();
         var (generation, rank) = (_assignment.Generation, _assignment.Rank);
         if (save.Step < _step)

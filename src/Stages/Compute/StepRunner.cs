@@ -45,6 +45,7 @@ internal sealed class StepRunner : IDisposable
         {
             _inbox.ThrowIfClosed();
             Current = action;
+            _plan.Workload.Probe?.Invoke(new StagePoint(action.Kind.Term(), _plan.Rank, step, _plan.Assignment.Generation));
             Run(action);
         }
 
