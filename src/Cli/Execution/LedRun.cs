@@ -19,11 +19,14 @@ internal sealed class LedRun : ILedRun, IRunObserver
     private readonly RunArtifacts _artifacts;
     private readonly RunDirectory? _directory;
     private readonly RunFiles _files;
+    private readonly RunJournal _journal;
 
-    private LedRun(CoordinatedRun coordinated, RunRecorder recorder, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
-        (Coordinated, _recorder, _artifacts, _files, _directory) = (coordinated, recorder, artifacts, files, directory);
+    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
+        (Coordinated, _journal, _recorder, _artifacts, _files, _directory) = (coordinated, journal, recorder, artifacts, files, directory);
 
     public CoordinatedRun Coordinated { get; }
+
+    public bool IsTakenOver => !_journal.IsHeld();
 
     public IRunObserver Recorder => this;
 
@@ -55,7 +58,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                     SuspectAfter = materials.Settings.Protection.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
                 },
             };
-            return new LedRun(coordinated, recorder, new RunArtifacts(context, materials, files), files, directory);
+            return new LedRun(coordinated, journal, recorder, new RunArtifacts(context, materials, files), files, directory);
         }
         catch
         {
@@ -67,10 +70,11 @@ internal sealed class LedRun : ILedRun, IRunObserver
     public void OnNotice(RunNotice notice)
     {
         _traced.OnNotice(notice);
+        var ends = notice is RunNotice.Ended && !IsTakenOver;
         // Drawn before the end is written: whoever waits for the end finds the plots.
-        if (notice is RunNotice.Ended) _artifacts.Plot(_traced);
+        if (ends) _artifacts.Plot(_traced);
         _recorder.OnNotice(notice);
-        if (notice is RunNotice.Ended) EndpointAnnouncement.Remove(_files.Endpoint);
+        if (ends) EndpointAnnouncement.Remove(_files.Endpoint);
     }
 
     public void Dispose()

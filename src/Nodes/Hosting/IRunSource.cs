@@ -22,6 +22,9 @@ public interface ILedRun : IDisposable
     /// <summary>What its coordinator must know, but for the cluster's part.</summary>
     CoordinatedRun Coordinated { get; }
 
+    /// <summary>Whether another leader has taken the run over meanwhile.</summary>
+    bool IsTakenOver { get; }
+
     /// <summary>Writes the run directory.</summary>
     IRunObserver Recorder { get; }
 }

@@ -17,6 +17,7 @@ public sealed class RunHostActor : ReceiveActor
 {
     private readonly IRunSource _source;
     private readonly Action<string> _announce;
+    private readonly Action _replaced;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
@@ -26,9 +27,9 @@ public sealed class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Action<string> announce)
+    public RunHostActor(IRunSource source, Action<string> announce, Action replaced)
     {
-        (_source, _announce) = (source, announce);
+        (_source, _announce, _replaced) = (source, announce, replaced);
         ReceiveMembership();
         ReceiveRequests();
         Receive<Opened>(OnOpened);
@@ -39,7 +40,8 @@ public sealed class RunHostActor : ReceiveActor
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
     /// <param name="announce">Told the run directory once it is led from here.</param>
-    public static Props Props(IRunSource source, Action<string> announce) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce));
+    /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
+    public static Props Props(IRunSource source, Action<string> announce, Action replaced) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce, replaced));
 
     /// <inheritdoc/>
     protected override void PreStart() => _cluster.Subscribe(
@@ -151,9 +153,12 @@ public sealed class RunHostActor : ReceiveActor
     private void OnEnded(RunOutcome outcome)
     {
         _log.Info("The run ended: {0} at step {1}.", outcome.End, outcome.Step);
+        var isTakenOver = _run is { IsTakenOver: true };
         _run?.Dispose();
         _run = null;
-        Forget();
+        // The run goes on under another leader, who must not hear of an end from this one.
+        if (isTakenOver) _replaced();
+        else Forget();
     }
 
     private void Forget()

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Pipeline.Coordinator;
 using Pipeline.Runs;
 
@@ -37,6 +38,19 @@ public sealed class RunJournal : IRunJournal
         return (new RunJournal(path, owner), last);
     }
 
+    /// <summary>Whether this leader may still write: nobody has taken the journal over.</summary>
+    public bool IsHeld()
+    {
+        try
+        {
+            return OwnerIn(File.ReadLines(_path).FirstOrDefault()) == _owner;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>The decision that holds; null where there is none.</summary>
     public static JournalEntry? Last(string path)
     {
@@ -54,7 +68,7 @@ public sealed class RunJournal : IRunJournal
         {
             using FileStream stream = new(_path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
             using StreamReader reader = new(stream, leaveOpen: true);
-            if (Parse(reader.ReadLine() ?? "", JournalJson.Default.JournalOwner)?.Owner is var owner && owner != _owner)
+            if (OwnerIn(reader.ReadLine()) is var owner && owner != _owner)
                 throw new JournalException($"The run in {Path.GetDirectoryName(_path)} is led by {owner ?? "nobody"} now; this leader was replaced and ends.");
             stream.Seek(0, SeekOrigin.End);
             // A line that a crash has torn off must not swallow the next one.
@@ -67,6 +81,8 @@ public sealed class RunJournal : IRunJournal
             throw new JournalException($"The journal {_path} is gone; whoever removed it has begun the run anew, and this leader ends.");
         }
     }
+
+    private static string? OwnerIn(string? line) => Parse(line ?? "", JournalJson.Default.JournalOwner)?.Owner;
 
     private static bool EndsWithNewLine(FileStream stream)
     {
@@ -95,12 +111,9 @@ public sealed class RunJournal : IRunJournal
         }
     }
 
-    private static void Append<T>(Stream stream, T value, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)
-    {
-        stream.Write([.. JsonSerializer.SerializeToUtf8Bytes(value, type), (byte)'\n']);
-    }
+    private static void Append<T>(Stream stream, T value, JsonTypeInfo<T> type) => stream.Write([.. JsonSerializer.SerializeToUtf8Bytes(value, type), (byte)'\n']);
 
-    private static T? Parse<T>(string line, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) where T : class
+    private static T? Parse<T>(string line, JsonTypeInfo<T> type) where T : class
     {
         try
         {

@@ -72,7 +72,7 @@ public sealed class NodeProcess
 
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
         if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
-            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun, () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName);
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
