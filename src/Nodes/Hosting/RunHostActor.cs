@@ -20,6 +20,7 @@ public sealed class RunHostActor : ReceiveActor
     private readonly Action _replaced;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly HashSet<Address> _up = [];
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
     private SubmitRun? _submission;
     private ILedRun? _run;
@@ -59,7 +60,7 @@ public sealed class RunHostActor : ReceiveActor
 
     private void ReceiveMembership()
     {
-        Receive<ClusterEvent.MemberUp>(up => Describe(up.Member.Address));
+        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member.Address));
         Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
         Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
         Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member.Address, node => new NodeLeft(node), forget: true));
@@ -78,13 +79,17 @@ public sealed class RunHostActor : ReceiveActor
         Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
     }
 
-    private void Describe(Address member) => MemberAt(member).Tell(new DescribeNode());
+    private void OnUp(Address member)
+    {
+        _up.Add(member);
+        MemberAt(member).Tell(new DescribeNode());
+    }
 
     private void OnDescribed(NodeDescribed node)
     {
         var address = Address.Parse(node.Info.Id.Address);
         // An answer may arrive after its sender was removed.
-        if (_cluster.State.Members.All(member => member.Address != address || member.Status is not (MemberStatus.Up or MemberStatus.Leaving))) return;
+        if (!_up.Contains(address)) return;
         _nodes[address] = node;
         _coordinator.Tell(new NodeJoined(node.Info));
         if (_submission is { } submission) MemberAt(address).Tell(new AnnounceRun(submission));
@@ -93,6 +98,7 @@ public sealed class RunHostActor : ReceiveActor
 
     private void Lose(Address member, Func<NodeId, object> notice, bool forget)
     {
+        if (forget) _up.Remove(member);
         if (!_nodes.TryGetValue(member, out var node)) return;
         if (forget) _nodes.Remove(member);
         _coordinator.Tell(notice(node.Info.Id));

@@ -111,11 +111,16 @@ public sealed class NodeProcess
 
     private async Task LeaveAsync(ActorSystem system, NodeEnd end)
     {
-        if (end.Leaves) await _requests!.VacateAsync(_id).ConfigureAwait(false);
+        // Who does not leave in good order has nothing to tell the others: the process ends, and its connections with it.
+        if (end.Leaves)
+        {
+            await _requests!.VacateAsync(_id).ConfigureAwait(false);
+            await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
+        }
+
+        // Last: a control port that refuses would tell the others that the process has ended.
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
         if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);
-        // Who does not leave in good order has nothing to tell the others: the process ends, and its connections with it.
-        if (end.Leaves) await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
     }
 
     private static SocketException? SocketFault(Exception? fault) => fault switch
