@@ -7,8 +7,12 @@ namespace Pipeline.Cli.Execution;
 internal static class RunRecording
 {
     /// <summary>Opens them for a new run, or for one that goes on after a step.</summary>
-    /// <exception cref="RunException">One cannot be written or is damaged.</exception>
+    /// <param name="materials">What the run computes with.</param>
+    /// <param name="from">The step after which it goes on; 0 for a new run.</param>
+    /// <param name="files">Where.</param>
+    /// <param name="time">Clock of events and TensorBoard.</param>
     /// <param name="leader">Who leads it, where that may change; null for a run in one process.</param>
+    /// <exception cref="RunException">One cannot be written or is damaged.</exception>
     public static RunRecorder Open(RunMaterials materials, long from, RunFiles files, TimeProvider time, string? leader = null)
     {
         var resumes = from > 0;
