@@ -170,7 +170,7 @@ public sealed partial class CoordinatorActor
     private void PlaceAt(StageLocator locator)
     {
         var stages = Enumerable.Range(0, _run.RankCount).Select(rank => locator(Context, rank)).ToArray();
-        _ranks.Place([.. stages.Select(stage => new RankPlace(default, Serialization.SerializedActorPath(stage), "", null))], stages);
+        _ranks.Place([.. stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), "", null))], stages);
         for (var rank = 0; rank < stages.Length; rank++) Context.WatchWith(stages[rank], new StageLost(rank, stages[rank]));
         AssignAll(_ranks.Base);
     }
@@ -206,11 +206,12 @@ public sealed partial class CoordinatorActor
         switch (plan)
         {
             case RecoveryPlan.Replay replay:
-                foreach (var (rank, start) in replay.Starts) _progress.Completed(rank, start.Step);
                 Assign(replay.Starts.ToDictionary(pair => pair.Key, pair => StartOf(pair.Key, pair.Value)));
+                foreach (var (rank, start) in replay.Starts) Vouch(rank, start.Step);
                 break;
             case RecoveryPlan.Restart restart:
-                _ranks.Base = StartingPoint.Checkpoint(restart.Step);
+                _progress.GiveUpEvaluations(restart.Step);
+                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step) };
                 RestartAll();
                 break;
         }
@@ -219,6 +220,16 @@ public sealed partial class CoordinatorActor
         if (_ranks.IsOpen) RegenerateOthers();
         WatchProgress();
     }
+
+    /// <summary>What a rank reported before the state that it starts from may have been lost with it.</summary>
+    private void Vouch(int rank, long step)
+    {
+        if (rank == LastStageRank) _progress.GiveUpEvaluations(step);
+        Commit(_progress.Vouch(rank, step));
+    }
+
+    /// <summary>The rank that reports evaluations.</summary>
+    private int LastStageRank => (_ranks.UnitCounts.Count - 1) % _run.RankCount;
 
     private void RestartAll()
     {
@@ -230,7 +241,11 @@ public sealed partial class CoordinatorActor
 
     private StartingPoint StartOf(int rank, RecoveryPlan.ReplayStart start) => start.IsBase
         ? _ranks.Base
-        : new StartingPoint(StartKind.Copies, start.Step, [new CopySource(new CopyId(_run.Run, _ranks.PartitionedIn, rank, start.Step), start.Holder == default ? null : HolderOf(start.Holder))]);
+        : new StartingPoint(
+            StartKind.Copies,
+            start.Step,
+            [new CopySource(new CopyId(_run.Run, _ranks.PartitionedIn, rank, start.Step), start.Holder == default ? null : HolderOf(start.Holder))],
+            _ranks.Layout.Cadence.EvaluatesAfter(start.Step));
 
     private void AssignAll(StartingPoint start) => Assign(Enumerable.Range(0, _run.RankCount).ToDictionary(rank => rank, _ => start));
 

@@ -60,7 +60,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     protected override void PreStart()
     {
-        _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _ended), "observer"), new ObserverLost());
+        _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _run.Journal, _ended), "observer"), new ObserverLost());
         if (_run.Stages is { } locator) PlaceAt(locator);
         else Timers.StartSingleTimer("nodes", new NodePatienceTick(), _run.Recovery.NodePatience);
     }
@@ -154,14 +154,15 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Advance();
     }
 
-    private void OnStepCompleted(StepCompleted report)
+    private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));
+
+    private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
-        var committed = _progress.Enter(report);
         foreach (var reports in committed)
         {
             foreach (var one in reports) _busySeconds[one.Rank] = one.Timing.BusySeconds;
             _told.Enqueue((reports[0].Step, _progress.EvaluatedThrough));
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports)));
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
         }
 
         if (committed.Count == 0) return;

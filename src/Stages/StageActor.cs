@@ -114,7 +114,7 @@ public sealed class StageActor : ReceiveActor
         _isStopWanted = false;
         _granted = _protected = assignment.Start.Step;
         var inbox = _inbox = new StageInbox();
-        inbox.StartAfter(assignment.Start.Step);
+        inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);

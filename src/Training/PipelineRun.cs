@@ -80,7 +80,7 @@ public static class PipelineRun
         }
     }
 
-    /// <summary>The stage workload that <see cref="TrainAsync(TrainingPlan, IRunObserver?, CancellationToken)"/> gives its stages.</summary>
+    /// <summary>What the stages of this process compute with.</summary>
     public static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
 
     /// <summary>Names a run on the wire.</summary>

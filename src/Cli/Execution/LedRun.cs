@@ -26,7 +26,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
 
     public CoordinatedRun Coordinated { get; }
 
-    public bool IsTakenOver => !_journal.IsHeld();
+    public bool IsTakenOver => _journal.IsSuperseded;
 
     public IRunObserver Recorder => this;
 

@@ -61,9 +61,6 @@ internal sealed class RunProgress
     /// <summary>What a step takes, by the median of the newest; 0 before the first.</summary>
     internal double MedianSeconds => _pace.Median;
 
-    /// <summary>Notes what a rank has completed, after it was put back or taken over.</summary>
-    internal void Completed(int rank, long step) => _ledger.Completed(rank, step);
-
     /// <summary>How the run ends, if it ends now.</summary>
     internal RunOutcome Outcome => new(IsStopWanted && EndStep < _asked.EndStep ? RunEnd.Stopped : RunEnd.Completed, EndStep);
 
@@ -77,9 +74,19 @@ internal sealed class RunProgress
     internal IReadOnlyList<int> Missing => _ledger.Missing;
 
     /// <inheritdoc cref="StepLedger.Enter"/>
-    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Enter(StepCompleted report)
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Enter(StepCompleted report) => Noted(_ledger.Enter(report));
+
+    /// <inheritdoc cref="StepLedger.Vouch"/>
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Vouch(int rank, long step) => Noted(_ledger.Vouch(rank, step));
+
+    /// <summary>Evaluations after steps before this one will not be run again: what was not heard of them is lost.</summary>
+    internal void GiveUpEvaluations(long beforeStep) => _openEvaluations.RemoveWhere(step => step < beforeStep);
+
+    /// <summary>Whether the evaluation after a step belongs to the run and is not known.</summary>
+    internal bool Evaluates(long step) => _openEvaluations.Contains(step);
+
+    private IReadOnlyList<IReadOnlyList<StepCompleted>> Noted(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
-        var committed = _ledger.Enter(report);
         foreach (var reports in committed)
         {
             _isLastStepCommitted |= reports[0].Totals.IsLast;

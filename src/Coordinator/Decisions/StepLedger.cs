@@ -14,18 +14,31 @@ internal sealed class StepLedger(int rankCount, long startStep)
     private readonly Dictionary<long, StepCompleted?[]> _open = [];
     private readonly SortedDictionary<long, StepOutcome> _known = [];
     private readonly long[] _completed = [.. Enumerable.Repeat(startStep, rankCount)];
+    private readonly long[] _vouched = [.. Enumerable.Repeat(startStep, rankCount)];
 
     /// <summary>Last committed step.</summary>
     internal long Committed { get; private set; } = startStep;
 
     /// <summary>The ranks that have not reported the next step.</summary>
-    internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, rankCount).Where(rank => !_open.TryGetValue(Committed + 1, out var reports) || reports[rank] is null)];
+    internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, rankCount)
+        .Where(rank => _vouched[rank] <= Committed && (!_open.TryGetValue(Committed + 1, out var reports) || reports[rank] is null))];
 
     /// <summary>The last step that a rank is known to have completed since the last start.</summary>
     internal long CompletedBy(int rank) => _completed[rank];
 
     /// <summary>Notes that a rank has completed a step, whose report may still be under way.</summary>
     internal void Completed(int rank, long step) => _completed[rank] = step;
+
+    /// <summary>
+    /// A rank starts from a copy of its state after a step: it has completed all steps up to it, though its reports of some may have been lost
+    /// with it. The steps that this commits; the rank is missing from their reports.
+    /// </summary>
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Vouch(int rank, long step)
+    {
+        _completed[rank] = step;
+        _vouched[rank] = Math.Max(_vouched[rank], step);
+        return Commit();
+    }
 
     /// <summary>Enters a report; the steps that it commits, in order, each with the reports of all ranks by rank.</summary>
     /// <exception cref="InvalidOperationException">Two ranks, or two runs of the step, disagree about it.</exception>
@@ -60,7 +73,7 @@ internal sealed class StepLedger(int rankCount, long startStep)
     private List<IReadOnlyList<StepCompleted>> Commit()
     {
         List<IReadOnlyList<StepCompleted>> committed = [];
-        while (_open.TryGetValue(Committed + 1, out var reports) && reports.All(report => report is not null))
+        while (_open.TryGetValue(Committed + 1, out var reports) && reports.Index().All(report => report.Item is not null || _vouched[report.Index] > Committed))
         {
             Committed++;
             _open.Remove(Committed);

@@ -10,6 +10,9 @@ public interface IRunJournal
     /// <summary>Writes a decision; it is durable when the call returns. Called on a task, one call at a time.</summary>
     /// <exception cref="JournalException">A successor has taken the run over: the caller must end.</exception>
     void Record(JournalEntry entry);
+
+    /// <summary>Whether a successor has taken the run over; then nothing more may be recorded of it here. Called before every notice.</summary>
+    bool IsSuperseded { get; }
 }
 
 /// <summary>The journal does not take the entry: the run is led by another coordinator.</summary>

@@ -40,11 +40,11 @@ public sealed class RunRecorder(
             case RunNotice.Stopping stopping:
                 events.Write("stop-requested", EventSeverity.Information, EventField.Of("step", stopping.EndStep));
                 break;
-            case RunNotice.NodeJoined or RunNotice.NodeLost or RunNotice.Placed or RunNotice.Recovering or RunNotice.Recovered or RunNotice.UnitsMoved:
-                ClusterEvents.Write(events, notice);
-                break;
             case RunNotice.Ended { Outcome: var outcome }:
                 Write(outcome);
+                break;
+            default:
+                ClusterEvents.Write(events, notice);
                 break;
         }
     }

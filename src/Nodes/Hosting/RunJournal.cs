@@ -38,16 +38,19 @@ public sealed class RunJournal : IRunJournal
         return (new RunJournal(path, owner), last);
     }
 
-    /// <summary>Whether this leader may still write: nobody has taken the journal over.</summary>
-    public bool IsHeld()
+    /// <inheritdoc/>
+    public bool IsSuperseded
     {
-        try
+        get
         {
-            return OwnerIn(File.ReadLines(_path).FirstOrDefault()) == _owner;
-        }
-        catch (IOException)
-        {
-            return false;
+            try
+            {
+                return OwnerIn(File.ReadLines(_path).FirstOrDefault()) != _owner;
+            }
+            catch (IOException)
+            {
+                return true;
+            }
         }
     }
 

@@ -88,11 +88,11 @@ public sealed class NodeProcess
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
         NodeInfo info = new(
-            new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{NodeActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
+            new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
             GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, 0, Environment.MachineName, "", "");
         _id = info.Id;
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(NodeActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), NodeActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), StageHostActor.Name);
         system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }

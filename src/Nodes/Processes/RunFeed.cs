@@ -69,7 +69,7 @@ public sealed class RunFeed
             case "run-completed": return End(new RunOutcome(RunEnd.Completed, step));
             case "run-stopped": return End(new RunOutcome(RunEnd.Stopped, step));
             case "run-failed": return End(new RunOutcome(RunEnd.Failed, step, message) { IsPreparationFailure = line.TryGetProperty("preparation", out var early) && early.GetBoolean() });
-            case "recovering": return new RunNotice.Recovering(new Generation((int)Whole(line, "generation")), Text(line, "reason") ?? "", []);
+            case "recovering": return new RunNotice.Recovering(new Generation((int)Whole(line, "generation")), message ?? "", []);
             case "recovered": return new RunNotice.Recovered(new Generation((int)Whole(line, "generation")), Span(line, "placement"), Span(line, "loading"), Span(line, "replay"));
             default: return null;
         }

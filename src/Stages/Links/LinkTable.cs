@@ -18,6 +18,7 @@ internal sealed class LinkTable
     {
         _generation = layout.Generation;
         _coordinator = coordinator;
+        IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
         _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
         _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
@@ -25,11 +26,14 @@ internal sealed class LinkTable
 
     internal bool WantsCopyAfter(long step) => _protection.CopiesAfter(step);
 
+    /// <summary>Whether ranks lie on several nodes, so that one may be lost and the others kept; then what is sent is kept too.</summary>
+    internal bool IsSpread { get; }
+
     internal int RankCount => _ranks.Length;
 
     /// <summary>
-    /// Whether a rank lies on the same node, so that both are lost together and nothing need be kept for it. What it is told stays in the
-    /// process, by reference, and is good in every generation since the units lie as they do.
+    /// Whether a rank lies on the same node. What it is told stays in the process, by reference, and is good in every generation since the
+    /// units lie as they do.
     /// </summary>
     internal bool IsNear(int rank) => _isNear[rank];
 
@@ -39,7 +43,7 @@ internal sealed class LinkTable
         var stamped = key.In(_generation);
         if (_isNear[rank])
         {
-            _ranks[rank].Tell(new TensorHandover(stamped, tensor, completion), self);
+            _ranks[rank].Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
             return;
         }
 

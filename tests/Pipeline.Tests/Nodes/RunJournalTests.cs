@@ -38,8 +38,8 @@ public sealed class RunJournalTests : IDisposable
         var (first, _) = RunJournal.Claim(File, "one");
         first.Record(Entry(1));
         var (second, _) = RunJournal.Claim(File, "two");
-        Assert.False(first.IsHeld());
-        Assert.True(second.IsHeld());
+        Assert.True(first.IsSuperseded);
+        Assert.False(second.IsSuperseded);
         var refusal = Assert.Throws<JournalException>(() => first.Record(Entry(9)));
         Assert.Contains("is led by two now", refusal.Message, StringComparison.Ordinal);
         second.Record(Entry(2));

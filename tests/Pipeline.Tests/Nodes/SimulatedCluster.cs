@@ -63,7 +63,7 @@ internal sealed class SimulatedCluster : IDisposable
     {
         var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "", "");
         _nodes.Add(name, info);
-        _actors.Add(_system.ActorOf(NodeActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
+        _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
     }
 
@@ -90,6 +90,13 @@ internal sealed class SimulatedCluster : IDisposable
         return Coordinator;
     }
 
+    /// <summary>The coordinator's process is no more.</summary>
+    internal async Task StopCoordinatorAsync()
+    {
+        _system.Stop(Coordinator);
+        await Coordinator.WatchAsync(CancellationToken.None);
+    }
+
     /// <summary>A node's process dies; its connections are reset, which the coordinator hears.</summary>
     internal void Kill(string node, bool isHeard = true)
     {
@@ -107,10 +114,10 @@ internal sealed class SimulatedCluster : IDisposable
         {
             if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
             await Task.WhenAny(ended, Task.Delay(1));
-            var isIdle = Network.Activity == seen && !Network.IsBusy && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
+            var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;
             idle = isIdle ? idle + 1 : 0;
-            if (idle < 3) continue;
+            if (idle < 4) continue;
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);
         }

@@ -36,7 +36,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
 
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
-        .Select((kind, step, copies) => new StartingPoint(kind, step, copies));
+        .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
     private static readonly Gen<PipelineLayout> Layouts = Gen.Select(
             Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),

@@ -7,13 +7,13 @@ using static Pipeline.Protocol.StageProtocol;
 namespace Pipeline.Nodes;
 
 /// <summary>
-/// A node as the coordinator of a run sees it: it makes the actors of the ranks that it is given, holds copies of other nodes' ranks, beats
+/// A node as the coordinator of a run sees it, beside its place in the cluster: it makes the actors of the ranks that it is given, holds copies of other nodes' ranks, beats
 /// while it lives, and says what it hosts. It obeys the highest generation that it has heard of, one run at a time. It decides nothing.
 /// </summary>
-public sealed class NodeActor : ReceiveActor, IWithTimers
+public sealed class StageHostActor : ReceiveActor, IWithTimers
 {
     /// <summary>Its name below the user guardian.</summary>
-    public const string Name = "node";
+    public const string Name = "stages";
 
     private readonly NodeInfo _self;
     private readonly IStageWorkloadFactory _workloads;
@@ -29,7 +29,7 @@ public sealed class NodeActor : ReceiveActor, IWithTimers
     private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public NodeActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery)
+    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery)
     {
         (_self, _workloads, _fenced, _beatEvery) = (self, workloads, fenced, beatEvery);
         Receive<HostStages>(IsObeyed, OnHostStages);
@@ -52,7 +52,7 @@ public sealed class NodeActor : ReceiveActor, IWithTimers
     /// <param name="fenced">Told, with a sentence for people, when the node was given up and must end.</param>
     /// <param name="beatEvery">Time between its signs of life.</param>
     public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery) =>
-        Akka.Actor.Props.Create(() => new NodeActor(self, workloads, fenced, beatEvery));
+        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery));
 
     /// <summary>A stage that failed has lost its state: it stops, and the coordinator hears of it.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
