@@ -112,7 +112,7 @@ internal sealed class StageExecutor
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
         try
         {
-            if (_assignment.Start.Evaluates) Evaluate(evaluation);
+            if (_assignment.Start.Evaluates) Evaluate(plan, evaluation);
             _recorder.Restart();
             while (_inbox.TakeOrder(_step, _isEnded) is { } save ? Save(save, plan, part) : RunStep(plan, steps, evaluation))
             {
