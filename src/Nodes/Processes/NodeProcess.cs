@@ -89,7 +89,7 @@ public sealed class NodeProcess
         var address = cluster.SelfAddress.ToString();
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
-            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, 0, Environment.MachineName, "", "");
+            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, "", "");
         _id = info.Id;
         system.ActorOf(StrayTensors.Props());
         system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), StageHostActor.Name);

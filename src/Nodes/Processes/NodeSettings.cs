@@ -24,6 +24,9 @@ public sealed record NodeSettings
     /// <summary>Device of its stages.</summary>
     public string Device { get; init; } = "cpu";
 
+    /// <summary>Measured speed of a matrix product in GFLOP/s, by which faster nodes are preferred; 0 where it was not measured.</summary>
+    public double Speed { get; init; }
+
     /// <summary>Port on which it takes an operator's commands; 0 lets the system choose.</summary>
     public required int ControlPort { get; init; }
 
