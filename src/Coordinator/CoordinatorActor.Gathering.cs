@@ -38,8 +38,10 @@ public sealed partial class CoordinatorActor
         _observer.Tell(new RunNotice.Placed([.. _ranks.Places.Select(place => _nodes[place.Node]!)], [.. _ranks.Places.Select(place => place.Holder?.Node)]));
         foreach (var node in _nodes.Alive) Ask(node);
         Become(Leading);
+        _toAssign.UnionWith(Enumerable.Range(0, _run.RankCount));
         Decide(() =>
         {
+            _toAssign.Clear();
             AssignAll(_ranks.Base);
             WatchProgress();
         });

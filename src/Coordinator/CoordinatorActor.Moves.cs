@@ -68,10 +68,10 @@ public sealed partial class CoordinatorActor
     /// <summary>Copies are taken at certain steps only; a checkpoint can be had at any.</summary>
     private void SetBoundary(PlannedMove move)
     {
-        var every = _run.Protection.Kind == ProtectionKind.None ? 1 : _run.Protection.Every;
+        var every = IsProtected ? _run.Protection.Every : 1;
         move.Boundary = (_progress.Granted + every - 1) / every * every;
         _progress.Limit = move.Boundary;
-        if (_run.Protection.Kind == ProtectionKind.None && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep) Save(move.Boundary);
+        if (!IsProtected && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep) Save(move.Boundary);
         Advance();
     }
 
@@ -97,13 +97,13 @@ public sealed partial class CoordinatorActor
     }
 
     private bool IsStateAtHand(long step) => step == _ranks.Base.Step
-        || (_run.Protection.Kind == ProtectionKind.None ? _saving.LastSaved == step : Enumerable.Range(0, _run.RankCount).All(rank => _copies.HolderOf(rank, step) is not null));
+        || (!IsProtected ? _saving.LastSaved == step : Enumerable.Range(0, _run.RankCount).All(rank => _copies.HolderOf(rank, step) is not null));
 
     /// <summary>All ranks become others: each takes its tensors by name from the copies or the checkpoint of the boundary.</summary>
     private void Divide((IReadOnlyList<int> UnitCounts, string Schedule) division, long step)
     {
         var start = step == _ranks.Base.Step ? _ranks.Base
-            : _run.Protection.Kind == ProtectionKind.None ? StartingPoint.Checkpoint(step)
+            : !IsProtected ? StartingPoint.Checkpoint(step)
             : new StartingPoint(StartKind.Copies, step, [.. Enumerable.Range(0, _run.RankCount).Select(rank => SourceOf(rank, step))]);
         _saving.Abandon();
         _ranks.Generation = _ranks.Generation.Next();
@@ -111,10 +111,13 @@ public sealed partial class CoordinatorActor
         _ranks.Base = start;
         if (!TryPlace([])) return;
         _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));
+        Reset();
+        _toAssign.UnionWith(Enumerable.Range(0, _run.RankCount));
         Decide(() =>
         {
             _assignedNow.Clear();
-            RestartAll();
+            _toAssign.Clear();
+            AssignAll(_ranks.Base);
             WatchProgress();
         });
     }

@@ -75,7 +75,7 @@ public sealed partial class CoordinatorActor
     {
         if (!_saving.NeedsRetry) return;
         // A save under way may mend the failure, and two of one step would be in each other's way.
-        if (_saving.IsSaving || _ranks.Unready.Count > 0) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
+        if (_saving.IsSaving || _ranks.Unready.Count > 0 || !IsSettled) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
         else Save(_progress.Granted);
     }
 }

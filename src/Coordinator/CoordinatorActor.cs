@@ -101,28 +101,6 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReceiveCommon();
     }
 
-    private void Ending()
-    {
-        Receive<StageStopped>(IsCurrent, stopped => OnStopped(stopped.Rank));
-        Receive<StageLost>(lost => OnStopped(lost.Rank));
-        Receive<NodeSuspected>(suspected => OnLostWhileEnding(suspected.Node));
-        Receive<NodeLeft>(left => OnLostWhileEnding(left.Node));
-        Receive<StopPatienceTick>(_ => Finish());
-        Receive<CheckpointPartWritten>(IsCurrent, _saving.Enter);
-        Receive<CheckpointCommitted>(OnCommitted);
-        Receive<CommitFailed>(_ => OnCommitEnded());
-        Receive<ObserverLost>(_ => _isObserverLost = true);
-        Receive<QueryStatus>(_ => Sender.Tell(Status("ending")));
-        ReceiveAny(_ => { });
-    }
-
-    /// <summary>All is said and done; the observer's end ends the coordinator.</summary>
-    private void Finished()
-    {
-        Receive<ObserverLost>(_ => Context.Stop(Self));
-        ReceiveAny(_ => { });
-    }
-
     private void ReceiveCommon()
     {
         Receive<DecisionRecorded>(OnDecisionRecorded);
@@ -132,11 +110,20 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReceiveAny(_ => { });
     }
 
+    /// <summary>Whether copies are taken and kept; otherwise what is kept serves to mend lost messages only.</summary>
+    private bool IsProtected => _run.Protection.Kind == ProtectionKind.Disk
+        || (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Count > 0 && _ranks.Places.All(place => place.Holder is not null));
+
+    /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
+    private bool IsSettled => _ranks.IsOpen && _decided is null;
+
     private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_run.RankCount;
 
     private void OnReady(StageReady ready)
     {
         Moved();
+        // Who has its state takes inputs; the word of that may have been lost.
+        if (_ranks.Assigned(ready.Rank)) RegenerateOthers();
         if (!_ranks.Ready(ready.Rank)) return;
         _parameterCounts[ready.Rank] = ready.ParameterCount;
         if (_ranks.Unready.Count == 0) OnAllReady();
@@ -168,7 +155,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (committed.Count == 0) return;
         Moved();
         ReportRecovered();
-        if (_run.Protection.Kind == ProtectionKind.None) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
+        if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
         Advance();
     }
 
@@ -234,7 +221,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void Advance()
     {
-        if (!_hasBegun || _outcome is not null) return;
+        // While ranks are on the move nobody would hear it; it is said once all take inputs again.
+        if (!_hasBegun || _outcome is not null || !IsSettled) return;
         foreach (var directive in _progress.Next())
         {
             if (directive is StageDirective.Save save) Save(save.Step);
@@ -255,55 +243,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>
     private void SendGrant(int rank)
     {
-        if (!_hasBegun || !_ranks.IsOpen || _ranks.Unready.Contains(rank)) return;
+        if (!_hasBegun || !IsSettled || _ranks.Unready.Contains(rank)) return;
         _ranks.Refs[rank].Tell(new GrantSteps(_ranks.Generation, _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection));
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
-    }
-
-    private void End(RunOutcome outcome)
-    {
-        if (_outcome is not null) return;
-        _outcome = outcome;
-        Timers.CancelAll();
-        Timers.StartSingleTimer("stop-patience", new StopPatienceTick(), _run.StopPatience);
-        TellAll(new StopStage(_ranks.Generation));
-        Become(Ending);
-        FinishWhenQuiet();
-    }
-
-    private void OnStopped(int rank)
-    {
-        _stopped.Add(rank);
-        FinishWhenQuiet();
-    }
-
-    private void OnLostWhileEnding(NodeId node)
-    {
-        foreach (var rank in _ranks.On(node)) _stopped.Add(rank);
-        FinishWhenQuiet();
-    }
-
-    /// <summary>A checkpoint whose files are written is still made one, however the run ends.</summary>
-    private void FinishWhenQuiet()
-    {
-        if (_stopped.Count >= _ranks.Refs.Count && _saving.IsQuiet) Finish();
-    }
-
-    private void Finish()
-    {
-        if (_outcome is not { } outcome) return;
-        Timers.CancelAll();
-        Release();
-        if (_isObserverLost) Context.Stop(Self);
-        else _observer.Tell(new RunNotice.Ended(outcome));
-        Become(Finished);
-    }
-
-    private RunOutcome Failed(string error) => new(RunEnd.Failed, _progress.Committed, error);
-
-    private void TellAll(ICommand command)
-    {
-        foreach (var stage in _ranks.Refs) stage.Tell(command);
     }
 
     private RunStatus Status(string phase) => new(

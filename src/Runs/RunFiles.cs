@@ -40,9 +40,6 @@ public sealed record RunFiles(string Folder)
     /// <summary>What the leader of a run over several processes has decided, for the next leader.</summary>
     public string Journal => In("journal.jsonl");
 
-    /// <summary>Copies of the stages' state, where they are kept on disk.</summary>
-    public string Protection => In("protection");
-
     /// <summary>The file whose lock keeps a second program out.</summary>
     internal string Lock => In("run.lock");
 

@@ -18,6 +18,9 @@ public enum PlanKind
 {
     /// <summary>The settings.</summary>
     None,
+
+    /// <summary>The planner.</summary>
+    Auto,
 }
 
 /// <summary>In which order the gradients of micro-batches are added.</summary>
@@ -38,4 +41,20 @@ public enum LinkKind
 
     /// <summary>As frames of bytes even within a process: slower, for tests and measurements.</summary>
     Frames,
+}
+
+/// <summary>Where copies of the stages' state go.</summary>
+public enum ProtectionChoice
+{
+    /// <summary>Into other processes' memory where there are any.</summary>
+    Auto,
+
+    /// <summary>Nowhere.</summary>
+    None,
+
+    /// <summary>Into other processes' memory.</summary>
+    Memory,
+
+    /// <summary>Into a folder.</summary>
+    Disk,
 }

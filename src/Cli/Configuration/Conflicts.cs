@@ -13,9 +13,30 @@ internal static class Conflicts
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
                 $"Expected at most the horizon, {settings.Optimizer.Horizon} steps; found {settings.Optimizer.Warmup}. Shorten it, or raise {OptimizerKeys.Horizon}.");
 
+        var isOnDisk = configuration.Get(ProtectionKeys.Kind) == ProtectionChoice.Disk;
+        if (isOnDisk && configuration.Get(ProtectionKeys.Folder) is null)
+            yield return new(ProtectionKeys.Folder.FullPath, configuration.OriginOf(ProtectionKeys.Folder),
+                $"Expected the path of a folder that all nodes share, since {ProtectionKeys.Kind} = disk; found null. Name one, or set memory.");
+        if (!isOnDisk && IsChanged(configuration, ProtectionKeys.Folder))
+            yield return new(ProtectionKeys.Folder.FullPath, configuration.OriginOf(ProtectionKeys.Folder),
+                $"It would be ignored: only {ProtectionKeys.Kind} = disk uses it. Leave it out, or set that.");
+
         if (settings.Model.Positions != PositionKind.Rope && IsChanged(configuration, ModelKeys.RopeBase))
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
+
+        if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
+        {
+            foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.Partition])
+            {
+                if (IsChanged(configuration, setting))
+                    yield return new(setting.FullPath, configuration.OriginOf(setting), $"It would be ignored: {SettingsSchema.Plan} = auto chooses it. Leave it out, or set {SettingsSchema.Plan} to none.");
+            }
+        }
+
+        if (settings.Step.MemoryCredit is not null && settings.Step.Schedule != "greedy")
+            yield return new(SettingsSchema.MemoryCredit.FullPath, configuration.OriginOf(SettingsSchema.MemoryCredit),
+                $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
     }
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>

@@ -1,6 +1,9 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using Pipeline.Stages;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -37,8 +40,17 @@ public sealed record RunSettings
     /// <summary>When to save, and how much to keep.</summary>
     public required CheckpointSettings Checkpoint { get; init; }
 
+    /// <summary>Where copies of the stages' state go, and how often.</summary>
+    public required ProtectionDuties Protection { get; init; }
+
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }
+
+    /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
+    public required string? Profile { get; init; }
+
+    /// <summary>The cluster to reckon with.</summary>
+    public required SimulationSettings Simulation { get; init; }
 
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
@@ -48,9 +60,6 @@ public sealed record RunSettings
 
     /// <summary>The processes that a run is spread over, and how they find each other.</summary>
     public required ClusterSettings Cluster { get; init; }
-
-    /// <summary>How a run over several processes guards against the loss of some.</summary>
-    public required ProtectionSettings Protection { get; init; }
 
     /// <summary>The arithmetic of the stages, once precision is settled.</summary>
     /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
@@ -68,8 +77,23 @@ public sealed record StepSettings
     /// <summary>Name of the schedule, or the path of a file with one.</summary>
     public required string Schedule { get; init; }
 
-    /// <summary>Stages.</summary>
+    /// <summary>Ranks of the pipeline.</summary>
     public required int StageCount { get; init; }
+
+    /// <summary>Stages on each rank; null for what the schedule takes by default.</summary>
+    public int? VirtualStages { get; init; }
+
+    /// <summary>What is dropped after the forward and computed again.</summary>
+    public RecomputePolicy Recompute { get; init; }
+
+    /// <summary>Whether a step's optimizer waits for its norm.</summary>
+    public OptimizerBarrier Barrier { get; init; }
+
+    /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
+    public int? MemoryCredit { get; init; }
+
+    /// <summary>Units of each stage; null to balance their costs.</summary>
+    public IReadOnlyList<int>? Partition { get; init; }
 
     /// <summary>Micro-batches of a step.</summary>
     public required int MicroBatchCount { get; init; }

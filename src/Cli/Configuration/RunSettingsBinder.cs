@@ -1,6 +1,8 @@
+using System.Globalization;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -64,11 +66,13 @@ public static class RunSettingsBinder
             DataContent = from.Get(DataKeys.Content),
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
+            Protection = Protection(from),
             Run = Cadences(from),
+            Profile = from.Get(SettingsSchema.Profile),
+            Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
-            Protection = new(from.Get(ProtectionKeys.Kind), from.Count(ProtectionKeys.Every), TimeSpan.FromSeconds(from.Get(ClusterKeys.SuspectAfter))),
         };
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);
@@ -122,9 +126,22 @@ public static class RunSettingsBinder
         CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
     };
 
+    /// <summary>Within one process no other holds copies, so auto asks for memory always.</summary>
+    private static ProtectionDuties Protection(ResolvedConfiguration from) => from.Get(ProtectionKeys.Kind) switch
+    {
+        ProtectionChoice.None => ProtectionDuties.None,
+        ProtectionChoice.Disk => new(ProtectionKind.Disk, from.Count(ProtectionKeys.Every), Path.GetFullPath(from.Get(ProtectionKeys.Folder) ?? ".")),
+        _ => new(ProtectionKind.Memory, from.Count(ProtectionKeys.Every), ""),
+    };
+
     private static StepSettings Step(ResolvedConfiguration from) => new()
     {
         Schedule = from.Get(SettingsSchema.Schedule),
+        VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
+        Recompute = from.Get(SettingsSchema.Recompute),
+        Barrier = from.Get(SettingsSchema.Barrier),
+        MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),

@@ -1,8 +1,6 @@
 using Pipeline.Checkpoints;
-using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
-using Pipeline.Protocol;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -52,10 +50,9 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                Protection = Duties(materials.Settings.Protection, files),
                 Recovery = new RecoverySettings
                 {
-                    SuspectAfter = materials.Settings.Protection.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
+                    SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
                 },
             };
             return new LedRun(coordinated, journal, recorder, new RunArtifacts(context, materials, files), files, directory);
@@ -81,13 +78,6 @@ internal sealed class LedRun : ILedRun, IRunObserver
     {
         _recorder.Dispose();
         _directory?.Dispose();
-    }
-
-    private static ProtectionDuties Duties(ProtectionSettings settings, RunFiles files)
-    {
-        // Whoever leads a cluster's run has other nodes, or will have.
-        var kind = settings.Kind ?? ProtectionKind.Memory;
-        return new ProtectionDuties(kind, settings.Every, kind == ProtectionKind.Disk ? files.Protection : "");
     }
 
     private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, FolderCheckpointStore store, long start)

@@ -87,6 +87,9 @@ internal sealed class RunMaterials : IDisposable
             Steps = run.StepCount,
             StageCount = step.StageCount,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
+            UnitCounts = step.Partition,
+            Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
+            Barrier = step.Barrier,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,
@@ -102,6 +105,7 @@ internal sealed class RunMaterials : IDisposable
                 Texts = new Dictionary<string, string>(StringComparer.Ordinal) { ["config.conf"] = configuration },
             },
             ResumeFromStep = resumeFrom,
+            Protection = Settings.Protection,
             Recording = run.TraceStepCount > 0
                 ? new RecordingDuties(run.DigestEvery, firstTraced, firstTraced + run.TraceStepCount - 1)
                 : new RecordingDuties(run.DigestEvery, 0, 0),

@@ -96,7 +96,11 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned)
     private void Write(CopyFolder folder, StateCopy copy)
     {
         var self = context.Self;
-        _ = Task.Run(() => folder.Write(copy)).PipeTo(
+        var held = copy.Share();
+        _ = Task.Run(() =>
+        {
+            using (held) folder.Write(held);
+        }).PipeTo(
             self,
             success: () => new CopyDelivered(copy, ActorRefs.Nobody),
             failure: fault => new CopyFailed(copy, fault.Message));

@@ -10,7 +10,8 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// A copy of a rank's whole state, or a place for one that is being received: the tensors' bytes one after the other in host memory, and
-/// their names. Knows no tensor once taken. Owns its memory until disposed; who holds the copy disposes it. Written by one thread at a time.
+/// their names. Knows no tensor once taken. Owns its memory until every holder has disposed it: <see cref="Share"/> makes one more. Written by
+/// one thread at a time.
 /// </summary>
 internal sealed unsafe class StateCopy : IDisposable
 {
@@ -18,6 +19,7 @@ internal sealed unsafe class StateCopy : IDisposable
     private const int PieceLength = 1 << 26;
     private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
     private byte* _memory;
+    private int _holders = 1;
 
     /// <summary>A place for a copy.</summary>
     /// <exception cref="ArgumentException">The tensors do not amount to the bytes.</exception>
@@ -101,9 +103,17 @@ internal sealed unsafe class StateCopy : IDisposable
         return true;
     }
 
+    /// <summary>One more holder, who disposes the copy too.</summary>
+    internal StateCopy Share()
+    {
+        Interlocked.Increment(ref _holders);
+        return this;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (Interlocked.Decrement(ref _holders) > 0) return;
         NativeMemory.AlignedFree(_memory);
         _memory = null;
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
@@ -104,7 +105,7 @@ public sealed class NodeFaultTests : IDisposable
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var predecessor = journal.Last is { } entry ? new Predecessor(entry, recorded, evaluated, saved) : null;
         cluster.StartCoordinator(home, run => run with { Journal = journal, Predecessor = predecessor }, ended, cluster.NodeNames.Where(node => node != "a"));
-        cluster.Coordinator.Tell(new NodeLeft(cluster.Node("a").Id), Akka.Actor.ActorRefs.NoSender);
+        cluster.Coordinator.Tell(new NodeLeft(cluster.Node("a").Id), ActorRefs.NoSender);
         return await cluster.UntilAsync(ended.Task);
     }
 

@@ -104,16 +104,37 @@ internal sealed class SimulatedCluster : IDisposable
         if (isHeard) Coordinator.Tell(new NodeSuspected(_nodes[node].Id, "The connection was reset."));
     }
 
+    /// <summary>Does something once, when a rank first reports a step.</summary>
+    internal Task<Task<T>> AtStep<T>(long step, Func<Task<T>> ask, Action? action = null)
+    {
+        TaskCompletionSource<Task<T>> asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var isDone = 0;
+        Network.Seen = (_, _, message) =>
+        {
+            if (message is not StageProtocol.StepCompleted completed || completed.Step != step || Interlocked.Exchange(ref isDone, 1) == 1) return;
+            action?.Invoke();
+            asked.SetResult(ask());
+        };
+        return asked.Task;
+    }
+
     /// <summary>Moves the clock whenever nothing else moves, until the task ends.</summary>
     internal async Task<T> UntilAsync<T>(Task<T> ended)
+    {
+        await UntilAsync(() => ended.IsCompleted);
+        return await ended;
+    }
+
+    /// <summary>Moves the clock whenever nothing else moves, until something is so.</summary>
+    internal async Task UntilAsync(Func<bool> isSo)
     {
         var scheduler = (TestScheduler)_system.Scheduler;
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
         var (idle, seen) = (0, -1L);
-        while (!ended.IsCompleted)
+        while (!isSo())
         {
             if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
-            await Task.WhenAny(ended, Task.Delay(1));
+            await Task.Delay(1);
             var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;
             idle = isIdle ? idle + 1 : 0;
@@ -121,8 +142,6 @@ internal sealed class SimulatedCluster : IDisposable
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);
         }
-
-        return await ended;
     }
 
     public void Dispose()

@@ -75,7 +75,7 @@ internal static class TinyRun
         Xunit.Assert.Equal(expected.Digests, StateDigest.Of(model));
     }
 
-    private static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
+    internal static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
     {
         TorchRuntime.Initialize();
         TorchRuntime.UseThreads(1);
