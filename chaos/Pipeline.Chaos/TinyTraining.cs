@@ -73,20 +73,21 @@ public sealed class TinyTraining : IDisposable
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 }
 
-/// <summary>Everything of a run that must not depend on where it ran: losses, norms, held-out losses, hashes of the state, in the order of the file.</summary>
+/// <summary>Everything of a run that must not depend on where it ran: losses, norms, held-out losses, hashes of the state, by step.</summary>
 internal sealed record RunBits(IReadOnlyList<string> Lines)
 {
     public static RunBits Of(string run)
     {
-        List<string> lines = [];
+        List<(long Step, bool IsEvaluation, string Line)> lines = [];
         foreach (var line in File.ReadLines(new RunFiles(run).Metrics))
         {
             using var json = JsonDocument.Parse(line);
             var root = json.RootElement;
-            lines.Add(string.Join(' ', new[] { "step", "loss", "grad_norm", "lr", "tokens", "val_loss", "digest" }
-                .Where(name => root.TryGetProperty(name, out _)).Select(name => name + "=" + root.GetProperty(name).GetRawText())));
+            lines.Add((root.GetProperty("step").GetInt64(), root.TryGetProperty("val_loss", out _), string.Join(' ', new[] { "step", "loss", "grad_norm", "lr", "tokens", "val_loss", "digest" }
+                .Where(name => root.TryGetProperty(name, out _)).Select(name => name + "=" + root.GetProperty(name).GetRawText()))));
         }
 
-        return new RunBits(lines);
+        // An evaluation may be heard of before the last rank's report of its step.
+        return new RunBits([.. lines.OrderBy(line => line.Step).ThenBy(line => line.IsEvaluation).Select(line => line.Line)]);
     }
 }
