@@ -1,6 +1,5 @@
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
-using Pipeline.Coordinator;
 using Pipeline.Nodes;
 using Pipeline.Protocol;
 using Pipeline.Runs;
