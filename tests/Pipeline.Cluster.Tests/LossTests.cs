@@ -10,7 +10,7 @@ namespace Pipeline.Cluster.Tests;
 [SupportedOSPlatform("linux")]
 public sealed class LossTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
-    private const int Steps = 200;
+    private const int Steps = 100;
 
     [Fact]
     public Task A_killed_stage_is_replaced_and_alone_computes_again() =>
@@ -46,12 +46,9 @@ public sealed class LossTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 
     [Theory]
     [InlineData("rank=1,step=0,at=load")]
-    [InlineData("rank=0,step=17,at=forward")]
-    [InlineData("rank=2,step=18,at=backward")]
     [InlineData("rank=1,step=19,at=optimizer")]
     [InlineData("rank=0,step=20,at=copy")]
     [InlineData("rank=2,step=20,at=save")]
-    [InlineData("rank=2,step=20,at=evaluate")]
     public async Task A_process_that_dies_at_any_point_is_replaced(string fault)
     {
         var run = "at-" + fault[(fault.LastIndexOf('=') + 1)..];
