@@ -40,7 +40,7 @@ public sealed partial class CoordinatorActor
     private void PlaceAt(StageLocator locator)
     {
         var stages = Enumerable.Range(0, _run.RankCount).Select(rank => locator(Context, rank)).ToArray();
-        _ranks.Place([.. stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), null, null))], stages);
+        _ranks.Place([.. stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), "", null))], stages);
         for (var rank = 0; rank < stages.Length; rank++) Context.WatchWith(stages[rank], new StageLost(rank, stages[rank]));
         AssignAll(_ranks.Base);
     }

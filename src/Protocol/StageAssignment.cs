@@ -1,5 +1,4 @@
 using MessagePack;
-using Pipeline.Protocol.Links;
 
 namespace Pipeline.Protocol;
 
@@ -96,24 +95,24 @@ public sealed record PipelineLayout(
 /// <summary>Where a rank lies.</summary>
 /// <param name="Node">Its node.</param>
 /// <param name="StagePath">Path of its actor, resolvable by the receiver.</param>
-/// <param name="LinkAddress">Where its node's tensor links listen; null where tensors travel as messages.</param>
+/// <param name="LinkAddress">Where its node's tensor links listen; empty where tensors travel as messages.</param>
 /// <param name="Holder">The node that holds the rank's copies; null where none does.</param>
 [MessagePackObject]
 public sealed record RankPlace(
     [property: Key(0)] NodeId Node,
     [property: Key(1)] string StagePath,
-    [property: Key(2)] LinkAddress? LinkAddress,
+    [property: Key(2)] string LinkAddress,
     [property: Key(3)] HolderPlace? Holder);
 
 /// <summary>Where copies lie.</summary>
 /// <param name="Node">The node that holds them.</param>
 /// <param name="Path">Path of its copy holder.</param>
-/// <param name="LinkAddress">Where the node's tensor links listen; null where it has none.</param>
+/// <param name="LinkAddress">Where the node's tensor links listen; empty where copies travel as messages.</param>
 [MessagePackObject]
 public sealed record HolderPlace(
     [property: Key(0)] NodeId Node,
     [property: Key(1)] string Path,
-    [property: Key(2)] LinkAddress? LinkAddress);
+    [property: Key(2)] string LinkAddress);
 
 /// <summary>The state that a rank starts from.</summary>
 /// <param name="Kind">Where it comes from.</param>

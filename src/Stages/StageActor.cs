@@ -2,7 +2,6 @@ using Akka.Actor;
 using Akka.Event;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
-using Pipeline.Protocol.Links;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
@@ -15,11 +14,10 @@ namespace Pipeline.Stages;
 public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
-    private readonly NodeLinks? _node;
+    private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
     private ActorLinks? _links;
-    private IDisposable? _reception;
     private CopyOutbox? _copies;
     private StageExecutor? _executor;
     private AssignStage? _assignment;
@@ -31,22 +29,19 @@ public sealed class StageActor : ReceiveActor
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageActor(IStageWorkloadFactory factory, NodeLinks? node)
+    public StageActor(IStageWorkloadFactory factory)
     {
         _factory = factory;
-        _node = node;
         Unassigned();
     }
 
     /// <summary>How to make one.</summary>
     /// <param name="factory">Makes the workload of an assignment.</param>
-    /// <param name="node">The links of its node; null where tensors travel as messages.</param>
-    public static Props Props(IStageWorkloadFactory factory, NodeLinks? node = null) => Akka.Actor.Props.Create(() => new StageActor(factory, node));
+    public static Props Props(IStageWorkloadFactory factory) => Akka.Actor.Props.Create(() => new StageActor(factory));
 
     /// <inheritdoc/>
     protected override void PostStop()
     {
-        _reception?.Dispose();
         _executor?.RequestStop();
         if (_executor is null) _links?.Close();
         else _ = _executor.Ended.ContinueWith(_ => _links?.Close(), TaskScheduler.Default);
@@ -121,10 +116,9 @@ public sealed class StageActor : ReceiveActor
         _granted = _protected = assignment.Start.Step;
         var inbox = _inbox = new StageInbox();
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
-        _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve, _node));
+        _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
-        Listen(assignment.Layout, assignment.Rank);
         Become(Assigned);
         _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));
         var isFetched = assignment.Start.Copies.All(source => source.Holder is null);
@@ -158,17 +152,9 @@ public sealed class StageActor : ReceiveActor
         _coordinator = Sender;
         if (_next is var (next, _)) _next = (next with { Generation = newer.Generation, Layout = newer.Layout }, Sender);
         _assignment = assignment with { Generation = newer.Generation, Layout = newer.Layout };
-        Listen(newer.Layout, newer.Rank);
         _links?.Report(new StageAssigned(newer.Generation, newer.Rank));
-        _ = _links?.Regenerate(new LinkTable(newer.Rank, newer.Layout, Sender, Resolve, _node), newer.CompletedSteps);
+        _ = _links?.Regenerate(new LinkTable(newer.Rank, newer.Layout, Sender, Resolve), newer.CompletedSteps);
         _copies?.Direct(newer.Layout, newer.Rank, Resolve);
-    }
-
-    /// <summary>Takes frames of a generation over links from now on, and of no older one.</summary>
-    private void Listen(PipelineLayout layout, int rank)
-    {
-        _reception?.Dispose();
-        _reception = _node?.Hub.Receive(LinkPurpose.Frames, layout.Run, layout.Generation, rank, new TensorSink(_inbox));
     }
 
     private void OnGrant(GrantSteps grant)
@@ -226,10 +212,9 @@ public sealed class StageActor : ReceiveActor
         var wasFailed = !_isStopWanted && _next is null;
         _executor = null;
         if (wasFailed) return;
-        _reception?.Dispose();
         _links?.Close();
         _copies?.Close();
-        (_links, _copies, _reception) = (null, null, null);
+        (_links, _copies) = (null, null);
         if (_isStopWanted) ReportStopped();
         if (_next is var (assignment, coordinator))
         {
@@ -252,7 +237,8 @@ public sealed class StageActor : ReceiveActor
         foreach (var copy in copies) copy.Dispose();
     }
 
-    private static IActorRef Resolve(string path) => ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(path);
+    /// <summary>Any thread may ask.</summary>
+    private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>
     private sealed record ComputeEnded : INoSerializationVerificationNeeded;

@@ -17,7 +17,6 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
 
     private readonly NodeInfo _self;
     private readonly IStageWorkloadFactory _workloads;
-    private readonly NodeLinks? _links;
     private readonly Action<string> _fenced;
     private readonly TimeSpan _beatEvery;
     private readonly Dictionary<int, IActorRef> _stages = [];
@@ -30,9 +29,9 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, NodeLinks? links, Action<string> fenced, TimeSpan beatEvery)
+    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery)
     {
-        (_self, _workloads, _links, _fenced, _beatEvery) = (self, workloads, links, fenced, beatEvery);
+        (_self, _workloads, _fenced, _beatEvery) = (self, workloads, fenced, beatEvery);
         Receive<HostStages>(IsObeyed, OnHostStages);
         Receive<ReportHosted>(IsObeyed, OnReportHosted);
         Receive<ReleaseStages>(IsObeyed, OnRelease);
@@ -50,11 +49,10 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <summary>How to make one.</summary>
     /// <param name="self">What it says of itself.</param>
     /// <param name="workloads">What its stages compute with.</param>
-    /// <param name="links">Its tensor links; null where tensors travel as messages.</param>
     /// <param name="fenced">Told, with a sentence for people, when the node was given up and must end.</param>
     /// <param name="beatEvery">Time between its signs of life.</param>
-    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, NodeLinks? links, Action<string> fenced, TimeSpan beatEvery) =>
-        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, links, fenced, beatEvery));
+    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery) =>
+        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery));
 
     /// <summary>A stage that failed has lost its state: it stops, and the coordinator hears of it.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
@@ -91,7 +89,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private void Ensure(int rank)
     {
         if (_stages.ContainsKey(rank) || !Context.Child(NodeInfo.StageName(rank)).IsNobody()) return;
-        var stage = Context.ActorOf(StageActor.Props(_workloads, _links), NodeInfo.StageName(rank));
+        var stage = Context.ActorOf(StageActor.Props(_workloads), NodeInfo.StageName(rank));
         Context.WatchWith(stage, new StageEnded(rank, stage));
         _stages.Add(rank, stage);
     }

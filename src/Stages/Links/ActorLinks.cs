@@ -6,7 +6,8 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// A rank's ways out. What it sends to itself goes straight into its own inbox; what it sends to others goes where the present table says. Where ranks lie on several nodes, what is sent is kept
+/// Links that end in actors. A tensor goes from the producer's compute thread into the neighbour's mailbox, and from its handler into
+/// the consumer's inbox; what a rank sends to itself goes straight into its own. Where ranks lie on several nodes, what is sent is kept
 /// until the step that it belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
 /// thread and by the stage's actor.
 /// </summary>
@@ -96,7 +97,6 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         IReadOnlyList<StageProtocol.IEvent> reports;
         lock (_gate)
         {
-            _table.Close();
             _table = newer;
             lacking = [.. Enumerable.Range(0, newer.RankCount).Where(other => other != rank).SelectMany(other => _kept.Lacking(other, completedSteps[other]))];
             reports = _reports.All;
@@ -115,7 +115,6 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         lock (_gate)
         {
             _isClosed = true;
-            _table.Close();
             _kept.Close();
         }
     }

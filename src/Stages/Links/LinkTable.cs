@@ -1,38 +1,28 @@
 using Akka.Actor;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
-using Pipeline.Protocol.Links;
 using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>
-/// Where everything lies in one generation, as seen from one rank: stamps what is sent with it and chooses its way. By reference to ranks of
-/// the same node; over links to nodes that have them; as messages to others. Owns the links that it has opened. Any thread.
-/// </summary>
+/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns nothing. Any thread.</summary>
 internal sealed class LinkTable
 {
     private readonly Generation _generation;
     private readonly IActorRef _coordinator;
     private readonly IActorRef[] _ranks;
+    private readonly Func<int, IActorRef> _resolve;
     private readonly bool[] _isNear;
-    private readonly PipelineLayout _layout;
-    private readonly int _rank;
-    private readonly NodeLinks? _node;
-    private readonly ILink?[] _links;
-    private readonly Lock _gate = new();
-    private bool _isClosed;
     private readonly ProtectionDuties _protection;
 
-    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve, NodeLinks? node)
+    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve)
     {
-        (_rank, _layout, _node) = (rank, layout, node);
-        _links = new ILink?[layout.Ranks.Count];
         _generation = layout.Generation;
         _coordinator = coordinator;
         IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
         _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
-        _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
+        _resolve = other => resolve(layout.Ranks[other].StagePath);
+        _ranks = [.. layout.Ranks.Select((_, other) => _resolve(other))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
     }
 
@@ -55,58 +45,23 @@ internal sealed class LinkTable
         var stamped = key.In(_generation);
         if (_isNear[rank])
         {
-            _ranks[rank].Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
+            Of(rank).Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
             return;
         }
 
         completion.Wait();
-        if (_node is not null && _layout.Ranks[rank].LinkAddress is not null)
-        {
-            SendOverLink(rank, stamped, isKept ? KeptMessages.Alias(tensor) : tensor);
-            return;
-        }
-
-        _ranks[rank].Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
         if (!isKept) tensor.Dispose();
     }
-
-    /// <summary>Ends its links; what they have not delivered is freed, and is sent again from what was kept.</summary>
-    internal void Close()
-    {
-        lock (_gate)
-        {
-            _isClosed = true;
-            foreach (var link in _links) link?.Dispose();
-        }
-    }
-
-    private void SendOverLink(int rank, FrameKey key, torch.Tensor tensor)
-    {
-        var payload = new TensorMemory(OnHost(tensor));
-        var header = new FrameHeader(key, [new FrameTensor(TensorBytes.WireType(tensor.dtype), [.. tensor.shape], payload.GetSpan().Length)]);
-        lock (_gate)
-        {
-            if (_isClosed) payload.Dispose();
-            else (_links[rank] ??= Open(rank)).Send(header, payload);
-        }
-    }
-
-    /// <summary>The tensor itself where links can read it as it lies; else a copy, and the tensor is freed.</summary>
-    private static torch.Tensor OnHost(torch.Tensor tensor)
-    {
-        if (tensor.device_type == DeviceType.CPU && tensor.is_contiguous()) return tensor;
-        using var guard = torch.no_grad();
-        using (tensor) return tensor.cpu().contiguous().DetachFromDisposeScope();
-    }
-
-    private ILink Open(int rank) =>
-        _node!.Hub.Open(_layout.Ranks[rank].LinkAddress!, new LinkClaim(LinkPurpose.Frames, _layout.Run, _generation, _rank, rank), _node.Choice);
 
     internal void Send(int rank, NeighbourProtocol.INote note, IActorRef self)
     {
         var stamped = note.In(_generation);
-        _ranks[rank].Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
+        Of(rank).Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
     }
+
+    /// <summary>A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.</summary>
+    private IActorRef Of(int rank) => _ranks[rank] is EmptyLocalActorRef ? _ranks[rank] = _resolve(rank) : _ranks[rank];
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 

@@ -30,7 +30,7 @@ internal static class TensorBytes
         using (onHost) return onHost.to(device).DetachFromDisposeScope();
     }
 
-    internal static FrameDataType WireType(ScalarType type) => type switch
+    private static FrameDataType WireType(ScalarType type) => type switch
     {
         ScalarType.Float32 => FrameDataType.Float32,
         ScalarType.BFloat16 => FrameDataType.BFloat16,
@@ -39,7 +39,7 @@ internal static class TensorBytes
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 
-    internal static ScalarType TorchType(FrameDataType type) => type switch
+    private static ScalarType TorchType(FrameDataType type) => type switch
     {
         FrameDataType.Float32 => ScalarType.Float32,
         FrameDataType.BFloat16 => ScalarType.BFloat16,

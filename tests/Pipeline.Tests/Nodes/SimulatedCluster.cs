@@ -5,10 +5,8 @@ using Akka.TestKit;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
 using Pipeline.Protocol;
-using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Wire;
 using Pipeline.Stages;
-using Pipeline.Tests.Protocol.Links;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 
@@ -28,13 +26,10 @@ internal sealed class SimulatedCluster : IDisposable
     private readonly Dictionary<string, NodeInfo> _nodes = new(StringComparer.Ordinal);
     private readonly List<IActorRef> _actors = [];
     private readonly TaskCompletionSource<RunOutcome> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly List<LinkHub> _hubs = [];
-    private readonly bool _hasLinks;
     private int _busyStores;
 
-    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false, bool hasLinks = false)
+    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false)
     {
-        _hasLinks = hasLinks;
         var name = $"sim{Interlocked.Increment(ref s_count)}";
         Network = new SimulatedNetwork(seed);
         Network.Attach(name);
@@ -66,10 +61,9 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal NodeInfo StartNode(string name)
     {
-        var links = _hasLinks ? new NodeLinks(StartHub(name), LinkKindChoice.Automatic) : null;
-        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, links?.Hub.Address, "");
+        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "", "");
         _nodes.Add(name, info);
-        _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), links, _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
+        _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
     }
 
@@ -155,14 +149,6 @@ internal sealed class SimulatedCluster : IDisposable
         SimulatedNetwork.Detach(_system.Name);
         // Everything that owns tensors frees them before the next test counts.
         _system.Terminate().Wait(Patience);
-        foreach (var hub in _hubs) hub.Dispose();
-    }
-
-    private LinkHub StartHub(string node)
-    {
-        var hub = LinkHub.Start(TestLinks.Options(node), _ => { });
-        _hubs.Add(hub);
-        return hub;
     }
 
     private sealed class CountedWorkload(TrainingPlan plan, string node, ConcurrentDictionary<(string, int, long, int), int> work) : IStageWorkloadFactory

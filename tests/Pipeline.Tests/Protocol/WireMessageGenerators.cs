@@ -1,7 +1,6 @@
 using CsCheck;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
-using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Wire;
 using static Pipeline.Protocol.CopyProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
@@ -32,12 +31,9 @@ internal static class WireMessageGenerators
 
     private static readonly Gen<CopyId> Copies = Gen.Select(Runs, Generations, Number, Long).Select((run, generation, rank, step) => new CopyId(run, generation, rank, step));
 
-    private static readonly Gen<LinkAddress> Addresses = Gen.Select(Text, Gen.ULong, Text, Text, Text, Number, Text)
-        .Select((node, incarnation, host, unix, tcp, port, akka) => new LinkAddress(node, incarnation, host, unix, tcp, port, akka));
+    private static readonly Gen<HolderPlace> Holders = Gen.Select(NodeIds, Text, Text).Select((node, path, address) => new HolderPlace(node, path, address));
 
-    private static readonly Gen<HolderPlace> Holders = Gen.Select(NodeIds, Text, Gen.Null(Addresses)).Select((node, path, address) => new HolderPlace(node, path, address));
-
-    private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Gen.Null(Addresses), Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
+    private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
 
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
         .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
@@ -52,7 +48,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<AssignStage> Assignments = Gen.Select(Generations, Number, Layouts, Starts, Duties)
         .Select((generation, rank, layout, start, duties) => new AssignStage(generation, rank, layout, start, duties));
 
-    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Gen.Null(Addresses), Text)
+    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text, Text)
         .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)

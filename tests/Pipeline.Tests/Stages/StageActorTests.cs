@@ -96,7 +96,7 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
     {
         var layout = RunLayout.For(Plan);
         var pipeline = new PipelineLayout(new RunId(1), generation, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
-            [new RankPlace(default, stage.Path.ToSerializationFormat(), null, null)], TensorLinkKind.Automatic, new StepCadence(2, 0, 1), ProtectionDuties.None, "");
+            [new RankPlace(default, stage.Path.ToSerializationFormat(), "", null)], TensorLinkKind.Automatic, new StepCadence(2, 0, 1), ProtectionDuties.None, "");
         return new AssignStage(generation, 0, pipeline, StartingPoint.Initial, new RecordingDuties(1, 0, 0));
     }
 
