@@ -78,6 +78,7 @@ public sealed partial class CoordinatorActor
     private void OnAssigned(StageAssigned assigned)
     {
         Moved();
+        if (_run.Stages is null) _ranks.Speaks(assigned.Rank, Sender);
         if (_ranks.Assigned(assigned.Rank)) RegenerateOthers();
     }
 

@@ -31,6 +31,9 @@ public sealed record RunSettings
     /// <summary>The corpus and its tokenizer.</summary>
     public required DataSettings Data { get; init; }
 
+    /// <summary>Hash that corpus and tokenizer must have; null for any.</summary>
+    public required string? DataContent { get; init; }
+
     /// <summary>Order and size of a step.</summary>
     public required StepSettings Step { get; init; }
 

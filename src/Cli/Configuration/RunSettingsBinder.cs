@@ -63,6 +63,7 @@ public static class RunSettingsBinder
             Model = Model(from),
             Optimizer = Optimizer(from),
             Data = Corpus(from),
+            DataContent = from.Get(DataKeys.Content),
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
             Protection = Protection(from),

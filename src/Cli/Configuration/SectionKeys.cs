@@ -83,8 +83,11 @@ public static class DataKeys
     /// <summary>Folder of prepared token files and tokenizers.</summary>
     public static readonly OptionalSetting<string, string?> Cache = new(new TextSetting("data.cache", "the path of a folder")) { ChangesOnResume = true };
 
+    /// <summary>Hash of the corpus and its tokenizer, which whoever computes with them must find.</summary>
+    public static readonly OptionalSetting<string, string?> Content = new(new TextSetting("data.content", "a hash")) { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Path, TextField, Tokenizer, HoldOut, Cache];
+    public static IReadOnlyList<Setting> All { get; } = [Path, TextField, Tokenizer, HoldOut, Cache, Content];
 }
 
 /// <summary>Keys of <c>pipeline.optimizer</c>.</summary>

@@ -56,6 +56,12 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Places all ranks.</summary>
     internal void Place(IReadOnlyList<RankPlace> places, IReadOnlyList<IActorRef> refs) => (Places, Refs) = (places, refs);
 
+    /// <summary>
+    /// A rank has spoken. Its path was resolved before its actor was made; on the coordinator's own node that gives a reference to nobody,
+    /// and for good.
+    /// </summary>
+    internal void Speaks(int rank, IActorRef stage) => Refs = [.. Refs.Select((known, index) => index == rank ? stage : known)];
+
     /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
     internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
 

@@ -71,6 +71,9 @@ internal static class WireMessageGenerators
         .SelectMany((step, edge, microBatch, slice, kind, tensors) => Gen.Byte.Array[(int)TensorFrame.BlockLength(tensors)]
             .Select(bytes => new TensorFrame(new FrameKey(step, edge, microBatch, slice, kind), tensors, bytes)));
 
+    private static readonly Gen<OperatorProtocol.SubmitRun> Submissions = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select(
+        (configuration, directory, step, count, start, isLocked) => new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked));
+
     internal static readonly IReadOnlyDictionary<Type, Gen<IWireMessage>> ByType = new Dictionary<Type, Gen<IWireMessage>>
     {
         [typeof(AssignStage)] = Assignments.Select(assignment => (IWireMessage)assignment),
@@ -112,23 +115,22 @@ internal static class WireMessageGenerators
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
             (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
-        [typeof(OperatorProtocol.SubmitRun)] = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select((configuration, directory, step, count, start, isLocked) =>
-            (IWireMessage)new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked)),
+        [typeof(OperatorProtocol.SubmitRun)] = Submissions.Select(submission => (IWireMessage)submission),
         [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),
         [typeof(OperatorProtocol.RebalanceRun)] = Gen.Const((IWireMessage)new OperatorProtocol.RebalanceRun()),
         [typeof(OperatorProtocol.ReportDead)] = Gen.Select(Text, Number).Select((name, process) => (IWireMessage)new OperatorProtocol.ReportDead(name, process)),
+        [typeof(OperatorProtocol.Vacate)] = NodeIds.Select(node => (IWireMessage)new OperatorProtocol.Vacate(node)),
         [typeof(OperatorProtocol.AskStatus)] = Gen.Const((IWireMessage)new OperatorProtocol.AskStatus()),
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
                 Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
-                Gen.Select(Number, Text).Select((rank, node) => new StageLine(rank, node)).Array[0, 3], Number, Long, Text, Text)
-            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory)),
+                Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text)
+            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step)),
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
-        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text).Select((name, process, address, roles, host) =>
-            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, address, roles, host)),
-        [typeof(HostingProtocol.HostStage)] = Gen.Select(Gen.ULong, Number).Select((run, rank) => (IWireMessage)new HostingProtocol.HostStage(new RunId(run), rank)),
-        [typeof(HostingProtocol.StageHosted)] = Gen.Select(Gen.ULong, Number, Text).Select((run, rank, path) => (IWireMessage)new HostingProtocol.StageHosted(new RunId(run), rank, path)),
-        [typeof(HostingProtocol.ReleaseRun)] = Gen.ULong.Select(run => (IWireMessage)new HostingProtocol.ReleaseRun(new RunId(run))),
+        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions)).Select((name, process, control, info, run) =>
+            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run)),
+        [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
+        [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
         [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
         [typeof(TunnelOpened)] = Gen.ULong.Select(tunnel => (IWireMessage)new TunnelOpened(tunnel)),
         [typeof(TunnelChunk)] = Gen.Select(Long, Gen.Byte.Array[0, 60]).Select((number, bytes) => (IWireMessage)new TunnelChunk(number, bytes)),
