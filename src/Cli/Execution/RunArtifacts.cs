@@ -14,8 +14,13 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
 {
     private const int PromptTokenCount = 16;
 
-    /// <summary>Draws the loss curve and, where steps were traced, their time line and trace.</summary>
-    public void Plot(TracedSteps traced)
+    /// <summary>
+    /// Draws the loss curve and, where steps were traced, their time line and trace. What cannot be written is said on stderr: the
+    /// run's outcome does not depend on a picture.
+    /// </summary>
+    public void Plot(TracedSteps traced) => Leave(() => Draw(traced));
+
+    private void Draw(TracedSteps traced)
     {
         var lines = MetricsReader.Read(files.Metrics).ToArray();
         var steps = lines.OfType<StepMetrics>().ToArray();
@@ -39,7 +44,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         var settings = new SamplingSettings { Temperature = 0.8, TopK = 50, Seed = (ulong)materials.Settings.Seed };
         int[] text = [.. prompt, .. generator.Continue(prompt, settings, materials.Settings.Run.SampleTokenCount, null)];
         var written = tokenizer.Decode(text);
-        AtomicFile.WriteText(files.Sample, written + Environment.NewLine);
+        Leave(() => AtomicFile.WriteText(files.Sample, written + Environment.NewLine));
         context.Output.WriteLine($"{Environment.NewLine}A sample (the first {prompt.Length} tokens are the prompt, from held-out text):");
         context.Output.WriteLine(written);
     }
@@ -60,6 +65,18 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         context.Output.WriteLine($"loss curve {files.LossPlot}");
         context.Output.WriteLine($"time line  {files.TimelinePlot} and {files.Trace} (for ui.perfetto.dev)");
         context.Output.WriteLine($"more text  pipeline generate --run {files.Folder} --prompt \"...\"");
+    }
+
+    private void Leave(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (RunException fault)
+        {
+            context.Error.WriteLine(fault.Message);
+        }
     }
 
     private StageModel LoadNewest()
