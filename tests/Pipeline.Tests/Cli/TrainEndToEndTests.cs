@@ -49,6 +49,56 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
+    public void A_planned_run_has_the_bits_of_the_unsplit_trainer_says_why_it_was_planned_so_and_what_came_of_it()
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        var planned = Train("planned", "--stages", "2", "--steps", "4", "--set", "optimizer.horizon=8", "--set", "plan=auto");
+        Assert.Equal(ExitCode.Done, planned.Code);
+        Assert.Contains("is chosen of", planned.Output, StringComparison.Ordinal);
+        Assert.Contains("only proportions are predicted", planned.Output, StringComparison.Ordinal);
+        Assert.Contains("rebalance", planned.Output, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, Run("train", "--resume", In("planned"), "--steps", "8").Code);
+        Assert.Equal(Numbers("unsplit"), Numbers("planned"));
+        Assert.Contains("simulated", File.ReadAllText(new RunFiles(In("planned")).TimelinePlot), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_profile_turns_the_plan_and_the_prediction_into_seconds()
+    {
+        var file = In("profile.json");
+        string[] model =
+        [
+            "--preset", "gpt-nano", "--precision", "fp32", "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=16",
+            "--set", "model.vocabulary=300", "--set", "model.dropout=0.1", "--micro-batch-size", "2",
+        ];
+        var profile = Run(["profile", "--seconds", "0", "--out", file, .. model]);
+        Assert.Equal((ExitCode.Done, ""), (profile.Code, profile.Error));
+        using var json = JsonDocument.Parse(File.ReadAllText(file));
+        var units = json.RootElement.GetProperty("sizes").GetProperty("2").EnumerateArray().ToArray();
+        Assert.Equal(4, units.Length);
+        foreach (var unit in units)
+            foreach (var cost in new[] { "forward", "backward", "input-gradient", "weight-gradient", "optimizer", "kept-bytes", "state-bytes" })
+                Assert.True(unit.GetProperty(cost).GetDouble() > 0, $"{unit.GetProperty("name")} {cost}");
+        Assert.Contains("costs    measured on", Run(["plan", "--profile", file, "--stages", "2", .. model]).Output, StringComparison.Ordinal);
+        Assert.Contains("ms a step, measured", Train("predicted", "--precision", "fp32", "--set", $"profile={file}").Output, StringComparison.Ordinal);
+        var other = Run(["plan", "--profile", file, .. model, "--set", "model.layers=2"]);
+        Assert.Equal(ExitCode.Refused, other.Code);
+        Assert.Contains("is of another model", other.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("zb-v", "full", "schedule.barrier=off")]
+    [InlineData("interleaved-1f1b", "selective", "schedule.partition=1,1,1,1")]
+    [InlineData("greedy", "none", "schedule.memory-credit=3")]
+    public void Any_schedule_has_the_bits_of_the_unsplit_trainer(string schedule, string recompute, string setting)
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        var run = Train("split", "--stages", "2", "--schedule", schedule, "--set", $"schedule.recompute={recompute}", "--set", setting);
+        Assert.Equal(ExitCode.Done, run.Code);
+        Assert.Equal(Numbers("unsplit"), Numbers("split"));
+    }
+
+    [Fact]
     public void Bisect_names_step_unit_and_tensor_between_two_digests()
     {
         Assert.Equal(ExitCode.Done, Train("left", "--set", "run.digest-every=4").Code);
