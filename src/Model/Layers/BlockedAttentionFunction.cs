@@ -17,9 +17,9 @@ internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<B
     /// <inheritdoc/>
     public override string Name => nameof(BlockedAttentionFunction);
 
-    /// <summary>Attention of q, k, v [B, H, T, d], with T at most <see cref="LongestSequence"/>; what backward needs is kept if it trains.</summary>
-    internal static Tensor Apply(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults) =>
-        trains ? apply(query, key, value, faults) : Forward(query, key, value, null);
+    /// <summary>Attention of q, k, v [B, H, T, d], with T at most <see cref="LongestSequence"/>; what backward needs is kept if it tracks.</summary>
+    internal static Tensor Apply(Tensor query, Tensor key, Tensor value, bool tracks, BackwardFaults faults) =>
+        tracks ? apply(query, key, value, faults) : Forward(query, key, value, null);
 
     /// <inheritdoc/>
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)

@@ -13,11 +13,11 @@ namespace Pipeline.Model.Layers;
 internal static class CausalAttention
 {
     /// <summary>Causal attention of q, k, v [B, H, T, d] to themselves.</summary>
-    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults)
+    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, bool tracks, BackwardFaults faults)
     {
-        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), trains, faults).to_type(ScalarType.BFloat16);
+        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), tracks, faults).to_type(ScalarType.BFloat16);
         if (ElementWise.Serves(query) && query.shape[2] <= BlockedAttentionFunction.LongestSequence)
-            return BlockedAttentionFunction.Apply(query, key, value, trains, faults);
+            return BlockedAttentionFunction.Apply(query, key, value, tracks, faults);
         if (query.device_type != DeviceType.CPU || query.dtype == ScalarType.Float32)
             return nn.functional.scaled_dot_product_attention(query, key, value, is_casual: true);
         var length = query.shape[2];

@@ -37,6 +37,9 @@ public sealed class UnitPass
     /// <summary>Place of the unit in the whole model.</summary>
     public int UnitIndex => _state.Index;
 
+    /// <summary>Whether a backward will follow, so that functions keep what it needs.</summary>
+    internal bool Tracks => _context.Tracks;
+
     /// <summary>Where functions leave what their backward threw.</summary>
     internal BackwardFaults Faults => _context.Faults;
 
