@@ -14,6 +14,9 @@ root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 artifacts=$root/artifacts
 export DOTNET_CLI_UI_LANGUAGE=en DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
 torch=${Torch:-cpu}
+# One heap for all threads. glibc gives each thread that it meets another arena, and in those blocks beyond 64 MiB are mapped and
+# unmapped at every operation of a stage; unlike the other settings of the heap this one must stand before the process starts.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { local code=$1; shift; say "$@"; exit "$code"; }
