@@ -93,7 +93,7 @@ public sealed class Bf16KernelTests
         var leaves = Enumerable.Range(0, 3).Select(_ => randn(1, 2, 150, 8).to_type(ScalarType.BFloat16).requires_grad_(true)).ToArray();
         var wide = leaves.Select(leaf => leaf.detach().to_type(ScalarType.Float64).requires_grad_(true)).ToArray();
         var weight = randn(1, 2, 150, 8).to_type(ScalarType.BFloat16);
-        var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], tracks: true, new BackwardFaults());
+        var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], trains: true, new BackwardFaults());
         var expected = nn.functional.scaled_dot_product_attention(wide[0], wide[1], wide[2], is_casual: true);
         mixed.mul(weight).sum().backward();
         expected.mul(weight.to_type(ScalarType.Float64)).sum().backward();

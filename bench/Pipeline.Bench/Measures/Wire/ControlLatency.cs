@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Akka.Actor;
 using Pipeline.Bench.Reports;
-using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Wire;
 
