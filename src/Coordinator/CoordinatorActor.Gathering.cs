@@ -56,8 +56,14 @@ public sealed partial class CoordinatorActor
     /// <summary>Once all nodes of the predecessor's placement have answered, or were given up, nothing more is to be heard.</summary>
     private void OnHosted(HostedReport report)
     {
-        if (_run.Predecessor is not { } predecessor || _nodes[report.Node] is null) return;
+        if (_nodes[report.Node] is null) return;
         _standing[report.Node] = report;
+        TryTakeOver();
+    }
+
+    private void TryTakeOver()
+    {
+        if (_run.Predecessor is not { } predecessor || _ranks.Places.Count > 0 || _nodes.Alive.Count == 0) return;
         var isComplete = predecessor.Entry.Nodes.All(node => _standing.ContainsKey(node) || _nodes.IsLost(node)) && _nodes.Alive.All(node => _standing.ContainsKey(node.Id));
         if (isComplete) TakeOverFrom(predecessor);
     }

@@ -57,14 +57,26 @@ public sealed partial class CoordinatorActor
 
     private void OnSuspected(NodeId node, string reason)
     {
-        var info = _nodes[node];
-        if (info is null || !_nodes.Lose(node, reason)) return;
+        if (_nodes[node] is not { } info)
+        {
+            // One that a predecessor knew: nothing is to be waited for from it.
+            _nodes.Shut(node, reason);
+            TryTakeOver();
+            return;
+        }
+
+        _nodes.Lose(node, reason);
         Timers.Cancel(node);
         _copies.Lose(node);
         _standing.Remove(node);
         _observer.Tell(new RunNotice.NodeLost(info, reason));
         _run.Down(node, reason);
-        if (_ranks.Places.Count == 0) return;
+        if (_ranks.Places.Count == 0)
+        {
+            TryTakeOver();
+            return;
+        }
+
         var lost = _ranks.On(node);
         if (lost.Count > 0 || _ranks.Places.Any(place => place.Holder?.Node == node)) Recover($"{info.HostName} ({node}): {reason}", lost);
     }

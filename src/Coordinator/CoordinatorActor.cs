@@ -123,6 +123,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private void OnReady(StageReady ready)
     {
         Moved();
+        if (_run.Stages is null) _ranks.Speaks(ready.Rank, Sender);
         // Who has its state takes inputs; the word of that may have been lost.
         if (_ranks.Assigned(ready.Rank)) RegenerateOthers();
         if (!_ranks.Ready(ready.Rank)) return;

@@ -14,6 +14,7 @@ namespace Pipeline.Stages;
 public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
+    private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
     private ActorLinks? _links;
@@ -236,7 +237,8 @@ public sealed class StageActor : ReceiveActor
         foreach (var copy in copies) copy.Dispose();
     }
 
-    private static IActorRef Resolve(string path) => ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(path);
+    /// <summary>Any thread may ask.</summary>
+    private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>
     private sealed record ComputeEnded : INoSerializationVerificationNeeded;

@@ -5,12 +5,13 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Immutable; owns nothing.</summary>
+/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns nothing. Any thread.</summary>
 internal sealed class LinkTable
 {
     private readonly Generation _generation;
     private readonly IActorRef _coordinator;
     private readonly IActorRef[] _ranks;
+    private readonly Func<int, IActorRef> _resolve;
     private readonly bool[] _isNear;
     private readonly ProtectionDuties _protection;
 
@@ -20,7 +21,8 @@ internal sealed class LinkTable
         _coordinator = coordinator;
         IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
         _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
-        _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
+        _resolve = other => resolve(layout.Ranks[other].StagePath);
+        _ranks = [.. layout.Ranks.Select((_, other) => _resolve(other))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
     }
 
@@ -43,20 +45,23 @@ internal sealed class LinkTable
         var stamped = key.In(_generation);
         if (_isNear[rank])
         {
-            _ranks[rank].Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
+            Of(rank).Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
             return;
         }
 
         completion.Wait();
-        _ranks[rank].Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
         if (!isKept) tensor.Dispose();
     }
 
     internal void Send(int rank, NeighbourProtocol.INote note, IActorRef self)
     {
         var stamped = note.In(_generation);
-        _ranks[rank].Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
+        Of(rank).Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
     }
+
+    /// <summary>A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.</summary>
+    private IActorRef Of(int rank) => _ranks[rank] is EmptyLocalActorRef ? _ranks[rank] = _resolve(rank) : _ranks[rank];
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 

@@ -128,9 +128,9 @@ internal sealed class SimulatedNetwork(int seed)
     }
 
     /// <summary>The node that an actor lives on: the first part of its path below the user guardian, up to a dash.</summary>
-    internal static string? NodeOf(IActorRef actor)
+    internal static string? NodeOf(IActorRef? actor)
     {
-        var parts = actor.Path?.Elements;
+        var parts = actor?.Path?.Elements;
         return parts is { Count: > 1 } && parts[0] == "user" ? parts[1].Split('-')[0] : null;
     }
 
