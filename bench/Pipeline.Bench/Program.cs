@@ -1,5 +1,6 @@
 using Pipeline.Bench;
 using Pipeline.Bench.Measures;
+using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
 
@@ -21,4 +22,6 @@ if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAs
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
+if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
+if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;
