@@ -5,20 +5,29 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Immutable; owns nothing.</summary>
-internal sealed class LinkTable
+/// <summary>
+/// Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns the links to other processes.
+/// </summary>
+internal sealed class LinkTable : IDisposable
 {
     private readonly Generation _generation;
     private readonly IActorRef _coordinator;
     private readonly IActorRef[] _ranks;
     private readonly bool[] _isNear;
+    private readonly RankLinks? _links;
 
-    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve)
+    /// <param name="rank">Who sends.</param>
+    /// <param name="layout">Where the ranks lie.</param>
+    /// <param name="coordinator">Who is told.</param>
+    /// <param name="resolve">Finds an actor by its path.</param>
+    /// <param name="links">Links to other processes, owned from now on; null where tensors travel as messages.</param>
+    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve, RankLinks? links = null)
     {
+        _links = links;
         _generation = layout.Generation;
         _coordinator = coordinator;
         _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
-        _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
+        _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links != TensorLinkKind.Frames)];
     }
 
     internal int RankCount => _ranks.Length;
@@ -40,7 +49,8 @@ internal sealed class LinkTable
         }
 
         completion.Wait();
-        _ranks[rank].Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        if (_links?.Reaches(rank) == true) _links.Send(rank, stamped, tensor);
+        else _ranks[rank].Tell(TensorBytes.ToFrame(stamped, tensor), self);
         if (!isKept) tensor.Dispose();
     }
 
@@ -49,6 +59,9 @@ internal sealed class LinkTable
         var stamped = note.In(_generation);
         _ranks[rank].Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
     }
+
+    /// <summary>Gives up the links: what was not acknowledged on them is sent again in another generation, or not needed.</summary>
+    public void Dispose() => _links?.Dispose();
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 
