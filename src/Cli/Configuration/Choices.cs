@@ -41,6 +41,15 @@ public enum LinkKind
 
     /// <summary>As frames of bytes even within a process: slower, for tests and measurements.</summary>
     Frames,
+
+    /// <summary>Between processes over Unix sockets.</summary>
+    Unix,
+
+    /// <summary>Between processes over TCP.</summary>
+    Tcp,
+
+    /// <summary>Between processes over a second actor system.</summary>
+    Akka,
 }
 
 /// <summary>Where copies of the stages' state go.</summary>

@@ -36,6 +36,8 @@ public sealed record ClusterSettings
                 SeedNodes = from.Get(ClusterKeys.SeedNodes),
                 Roles = from.Get(ClusterKeys.Roles),
                 TokenPath = from.Get(ClusterKeys.TokenFile) ?? Path.Combine(DataSettings.DefaultCacheFolder(), "cluster-" + from.Get(ClusterKeys.Name) + ".token"),
+                Links = LinkKeys.From(from),
+                HasTunnels = from.Get(SettingsSchema.Link) == LinkKind.Akka,
                 JoinPatience = TimeSpan.FromSeconds(from.Get(ClusterKeys.JoinTimeout)),
             },
         };

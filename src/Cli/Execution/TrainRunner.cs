@@ -88,7 +88,7 @@ internal sealed class TrainRunner(CommandContext context)
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
-        if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress, LinkKeys.Words(bound.Configuration)).RunAsync(submission, stop).ConfigureAwait(false);
         // The run outlives this process, so that its lock is for its leader.
         directory.Dispose();
         return await new ClusterTraining(context, cluster, files, progress).RunAsync(submission, stop).ConfigureAwait(false);

@@ -5,6 +5,7 @@ using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
 using Pipeline.Protocol;
+using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Wire;
 using Pipeline.Runs;
 using Pipeline.Stages;
@@ -27,6 +28,7 @@ public sealed class NodeProcess
     private readonly TextWriter _output;
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ControlServer? _control;
+    private LinkHub? _hub;
     private HostRequests? _requests;
     private NodeId _id;
 
@@ -87,12 +89,13 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
+        _hub = NodeLinks.Start(_settings, system);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
-            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, "", "");
+            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address), "");
         _id = info.Id;
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), StageHostActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub), StageHostActor.Name);
         system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
@@ -118,6 +121,7 @@ public sealed class NodeProcess
             await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
         }
 
+        _hub?.Dispose();
         // Last: a control port that refuses would tell the others that the process has ended.
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
         if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);

@@ -1,3 +1,5 @@
+using Pipeline.Protocol.Links;
+
 namespace Pipeline.Nodes;
 
 /// <summary>What a process needs to know to become a node of a cluster.</summary>
@@ -32,6 +34,12 @@ public sealed record NodeSettings
 
     /// <summary>File that holds what a command must show; made by the first node that finds none.</summary>
     public required string TokenPath { get; init; }
+
+    /// <summary>How its links to other nodes behave; null where tensors travel as messages.</summary>
+    public LinkSettings? Links { get; init; }
+
+    /// <summary>Whether it also has a second actor system that carries frames where sockets cannot.</summary>
+    public bool HasTunnels { get; init; }
 
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }
