@@ -26,6 +26,8 @@ public sealed record ClusterSettings
                 Name = from.Get(ClusterKeys.NodeName) ?? FormattableString.Invariant($"{Environment.MachineName}-{port}"),
                 Cluster = from.Get(ClusterKeys.Name),
                 Host = from.Get(ClusterKeys.Host),
+                Bind = from.Get(ClusterKeys.Bind),
+                Security = SecurityKeys.Settings(from),
                 Port = port,
                 ControlPort = from.Count(ClusterKeys.ControlPort),
                 SeedNodes = from.Get(ClusterKeys.SeedNodes),

@@ -78,7 +78,7 @@ public static partial class SettingsSchema
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
-        .. ClusterKeys.All,
+        .. ClusterKeys.All, .. SecurityKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

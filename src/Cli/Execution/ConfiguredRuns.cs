@@ -1,4 +1,3 @@
-using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
@@ -24,7 +23,7 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         var configuration = assignment.Layout.Configuration;
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
-        var plan = materials.Plan(new FolderCheckpointStore(new RunFiles(directory).Checkpoints), configuration, assignment.Start.Step);
+        var plan = materials.Plan(CheckpointStores.Open(materials.Settings.Checkpoint, new RunFiles(directory)), configuration, assignment.Start.Step);
         return PipelineRun.WorkloadOf(plan).Create(assignment);
     }
 
@@ -48,7 +47,7 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         internal LedRun(CommandContext context, RunMaterials materials, RunSubmission submission)
         {
             var files = new RunFiles(submission.Directory);
-            Plan = materials.Plan(new FolderCheckpointStore(files.Checkpoints), submission.Configuration, submission.ResumeFrom);
+            Plan = materials.Plan(CheckpointStores.Open(materials.Settings.Checkpoint, files), submission.Configuration, submission.ResumeFrom);
             Layout = RunLayout.For(Plan);
             _recorder = RunRecording.Open(materials, Plan.ResumeFromStep, files, context.Time);
             _artifacts = new RunArtifacts(context, materials, files);

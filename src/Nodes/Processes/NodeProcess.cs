@@ -4,7 +4,7 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
-using Pipeline.Protocol.Wire;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 using static Pipeline.Protocol.MembershipProtocol;
 
@@ -17,6 +17,7 @@ namespace Pipeline.Nodes;
 public sealed class NodeProcess
 {
     private const string HostName = "host";
+    private static readonly string[] TrustedSelections = ["/user/" + NodeActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
     private readonly NodeSettings _settings;
     private readonly IRunSource _source;
@@ -25,6 +26,7 @@ public sealed class NodeProcess
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ControlServer? _control;
     private string? _runEndpoint;
+    private PeerCredentials? _credentials;
 
     private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
         (_settings, _source, _time, _output) = (settings, source, time, output);
@@ -57,9 +59,12 @@ public sealed class NodeProcess
     private ActorSystem Start()
     {
         ActorSystem system;
+        _credentials = _settings.Security?.Load(_time);
+        var remoting = SecureRemoting.For(new(_settings.Host, _settings.Bind, _settings.Port), _credentials, Roles(), TrustedSelections, _time);
+        _output.WriteLine(remoting.Notice);
         try
         {
-            system = ActorSystem.Create(_settings.Cluster, WireSetup.For(ClusterHocon.For(_settings).WithFallback(ClusterSingleton.DefaultConfig())));
+            system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())));
         }
         catch (Exception fault) when (SocketFault(fault) is { } taken)
         {
@@ -76,9 +81,12 @@ public sealed class NodeProcess
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
-        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync);
+        var listen = IPAddress.TryParse(_settings.Bind, out var bind) ? bind : Dns.GetHostAddresses(_settings.Host)[0];
+        _control = ControlServer.Start(new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync, _credentials);
         return system;
     }
+
+    private PeerRoles Roles() => _settings.Roles.Aggregate(PeerRoles.None, (roles, word) => roles | PeerRoleNames.Role(word));
 
     private void OnUp(Cluster cluster)
     {

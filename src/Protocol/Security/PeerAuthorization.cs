@@ -9,12 +9,26 @@ namespace Pipeline.Protocol.Security;
 /// </summary>
 public static class PeerAuthorization
 {
+    private const PeerRoles Nodes = PeerRoles.Coordinator | PeerRoles.Stage;
+
     private static readonly (Type Kind, PeerRoles Senders)[] Rows =
     [
         (typeof(StageProtocol.ICommand), PeerRoles.Coordinator),
         (typeof(StageProtocol.IEvent), PeerRoles.Stage),
         (typeof(NeighbourProtocol.INote), PeerRoles.Stage),
         (typeof(TensorFrame), PeerRoles.Stage),
+        (typeof(CopyProtocol.ITransfer), PeerRoles.Stage),
+        (typeof(NodeProtocol.INodeCommand), PeerRoles.Coordinator),
+        (typeof(NodeProtocol.INodeEvent), Nodes),
+        (typeof(MembershipProtocol.DescribeNode), Nodes),
+        (typeof(MembershipProtocol.NodeDescribed), Nodes),
+        (typeof(HostingProtocol.HostStage), PeerRoles.Coordinator),
+        (typeof(HostingProtocol.StageHosted), PeerRoles.Stage),
+        (typeof(HostingProtocol.ReleaseRun), PeerRoles.Coordinator),
+        // An operator speaks to any node, which has authenticated it and passes its requests on to the one that leads.
+        (typeof(OperatorProtocol.IRequest), PeerRoles.Operator | Nodes),
+        (typeof(OperatorProtocol.Answer), PeerRoles.Coordinator),
+        (typeof(OperatorProtocol.ClusterStatus), PeerRoles.Coordinator),
     ];
 
     /// <summary>The roles of which one suffices to send a message.</summary>
