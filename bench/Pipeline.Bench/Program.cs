@@ -20,4 +20,5 @@ if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
 if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
+if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 return 0;

@@ -18,6 +18,9 @@ public enum PlanKind
 {
     /// <summary>The settings.</summary>
     None,
+
+    /// <summary>The planner.</summary>
+    Auto,
 }
 
 /// <summary>In which order the gradients of micro-batches are added.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -65,6 +66,8 @@ public static class RunSettingsBinder
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep), from.Get(CheckpointKeys.Bucket), from.Get(CheckpointKeys.Prefix),
                 from.Get(CheckpointKeys.Endpoint), from.Get(CheckpointKeys.Region)),
             Run = Cadences(from),
+            Profile = from.Get(SettingsSchema.Profile),
+            Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
@@ -124,6 +127,11 @@ public static class RunSettingsBinder
     private static StepSettings Step(ResolvedConfiguration from) => new()
     {
         Schedule = from.Get(SettingsSchema.Schedule),
+        VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
+        Recompute = from.Get(SettingsSchema.Recompute),
+        Barrier = from.Get(SettingsSchema.Barrier),
+        MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),

@@ -98,7 +98,6 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages only")]
     [InlineData("pipeline.parallelism.optimizer = 2", "splits a model over stages only")]
     [InlineData("pipeline.numerics.summation = tree", "Expected index")]
-    [InlineData("pipeline.plan = auto", "Expected none")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]

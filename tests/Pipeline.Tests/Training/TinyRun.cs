@@ -61,7 +61,7 @@ internal static class TinyRun
         }
     }
 
-    private static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
+    internal static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
     {
         TorchRuntime.Initialize();
         TorchRuntime.UseThreads(1);
