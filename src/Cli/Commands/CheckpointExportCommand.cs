@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Pipeline.Checkpoints;
 using Pipeline.Checkpoints.Export;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Execution;

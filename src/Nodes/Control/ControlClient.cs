@@ -25,7 +25,7 @@ public static class ControlClient
             if (!TrySplit(address, out var host, out var port)) return null;
             using TcpClient client = new();
             await client.ConnectAsync(host, port, limit.Token).ConfigureAwait(false);
-            await using var stream = await ControlStream.ConnectAsync(client.GetStream(), host, credentials, limit.Token).ConfigureAwait(false);
+            using var stream = await ControlStream.ConnectAsync(client.GetStream(), host, credentials, limit.Token).ConfigureAwait(false);
             await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ControlRequest), limit.Token).ConfigureAwait(false);
             var line = await ControlLine.ReadAsync(stream, MaximumLineBytes, limit.Token).ConfigureAwait(false);
             return line is null ? null : JsonSerializer.Deserialize(line, ControlJson.Default.ControlReply);

@@ -84,7 +84,7 @@ public sealed class ControlServer : IAsyncDisposable
         {
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             patience.CancelAfter(Patience);
-            await using var stream = await ControlStream.AcceptAsync(client.GetStream(), _credentials, patience.Token).ConfigureAwait(false);
+            using var stream = await ControlStream.AcceptAsync(client.GetStream(), _credentials, patience.Token).ConfigureAwait(false);
             if (await ControlLine.ReadAsync(stream, MaximumLineBytes, patience.Token).ConfigureAwait(false) is not { } line) return;
             var reply = await ReplyToAsync(line, patience.Token).ConfigureAwait(false);
             await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(reply, ControlJson.Default.ControlReply), patience.Token).ConfigureAwait(false);

@@ -6,7 +6,7 @@ namespace Pipeline.Tests.Storage;
 
 /// <summary>
 /// The S3 server of the npm package fauxqs, in a process of its own. <c>PIPELINE_FAUXQS</c> names a folder in which
-/// <c>npm install fauxqs@2.4.1</c> was run; without it, or without node, tests that need it are skipped by name.
+/// <c>npm install fauxqs@1.9.2</c> was run; without it, or without node, tests that need it are skipped by name.
 /// </summary>
 internal sealed class FauxqsServer : IDisposable
 {

@@ -17,7 +17,7 @@ public sealed class S3CheckpointStoreTests
     public async Task Checkpoints_are_saved_listed_read_and_pruned_in_a_bucket()
     {
         var program = FauxqsServer.Program();
-        Skip.If(program is null, "No S3 server: set PIPELINE_FAUXQS to a folder with `npm install fauxqs@2.4.1`.");
+        Skip.If(program is null, "No S3 server: set PIPELINE_FAUXQS to a folder with `npm install fauxqs@1.9.2`.");
         using var server = await FauxqsServer.StartAsync(program!);
         using TemporaryFolder folder = new();
         using EnvironmentCredentials credentials = new();
@@ -47,7 +47,7 @@ public sealed class S3CheckpointStoreTests
     public async Task A_bucket_that_is_not_there_is_an_error_with_a_remedy()
     {
         var program = FauxqsServer.Program();
-        Skip.If(program is null, "No S3 server: set PIPELINE_FAUXQS to a folder with `npm install fauxqs@2.4.1`.");
+        Skip.If(program is null, "No S3 server: set PIPELINE_FAUXQS to a folder with `npm install fauxqs@1.9.2`.");
         using var server = await FauxqsServer.StartAsync(program!);
         using TemporaryFolder folder = new();
         using EnvironmentCredentials credentials = new();

@@ -53,30 +53,20 @@ public sealed class ObjectCheckpointStoreTests : IDisposable
     [Fact]
     public void A_pruning_that_dies_at_any_operation_leaves_no_damage()
     {
-        for (var survived = 0; ; survived++)
+        var died = true;
+        for (var survived = 0; died; survived++)
         {
-            foreach (var step in new long[] { 10, 20, 30 }) SampleCheckpoint.Save(Store(), step, attempt: survived);
-            _objects.FailFrom = _objects.ChangeCount + survived;
-            var died = false;
-            try
-            {
-                Store().Prune(1);
-            }
-            catch (CheckpointException)
-            {
-                died = true;
-            }
-
-            _objects.FailFrom = int.MaxValue;
-            Assert.DoesNotContain(Store().List(verify: true), item => item.State == CheckpointState.Damaged);
-            using (Latest(30))
-            {
-            }
-
-            if (!died) break;
+            MemoryObjects objects = new();
+            var store = new ObjectCheckpointStore(objects, "run", _folder.In($"prune-{survived}"));
+            foreach (var step in new long[] { 10, 20, 30 }) SampleCheckpoint.Save(store, step);
+            objects.FailFrom = objects.ChangeCount + survived;
+            died = Record.Exception(() => store.Prune(1)) is CheckpointException;
+            objects.FailFrom = int.MaxValue;
+            Assert.DoesNotContain(store.List(verify: true), item => item.State == CheckpointState.Damaged);
+            using var reader = store.OpenLatest().Require();
+            SampleCheckpoint.AssertHolds(reader, 30);
+            if (!died) Assert.Equal([30L], store.List().Select(item => item.Step));
         }
-
-        Assert.Equal([30L], Store().List().Where(item => item.State == CheckpointState.Complete).Select(item => item.Step));
     }
 
     [Fact]

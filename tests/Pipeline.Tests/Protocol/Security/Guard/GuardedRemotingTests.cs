@@ -11,7 +11,7 @@ using Xunit;
 
 namespace Pipeline.Tests.Protocol.Security.Guard;
 
-/// <summary>Rows A1 to A3, F11, F22 and F23 of the fault matrix against real remoting on loopback: nothing gets in, and whoever may goes on.</summary>
+/// <summary>Rows A1 to A3 and F11 of the fault matrix against real remoting on loopback: nothing gets in, and whoever may goes on.</summary>
 public sealed class GuardedRemotingTests : IDisposable
 {
     private static readonly object Allowed = new StageProtocol.StageStopped(new Generation(3), 1);
