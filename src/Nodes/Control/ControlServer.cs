@@ -26,18 +26,19 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly SemaphoreSlim _room = new(MaximumConnections);
     private readonly Task _accepting;
 
-    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials)
+    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials, string? publicHost)
     {
         _credentials = credentials;
         _listener = listener;
         _token = Encoding.UTF8.GetBytes(token);
         _answer = answer;
         Token = token;
-        Address = listener.LocalEndpoint.ToString()!;
+        var local = (IPEndPoint)listener.LocalEndpoint;
+        Address = publicHost is null ? local.ToString() : publicHost.Contains(':', StringComparison.Ordinal) ? $"[{publicHost.Trim('[', ']')}]:{local.Port}" : $"{publicHost}:{local.Port}";
         _accepting = AcceptAsync();
     }
 
-    /// <summary>Host and port.</summary>
+    /// <summary>Host and port at which it is reached.</summary>
     public string Address { get; }
 
     /// <summary>What a request must show.</summary>
@@ -48,12 +49,13 @@ public sealed class ControlServer : IAsyncDisposable
     /// <param name="token">What a request must show; see <see cref="NewToken"/>.</param>
     /// <param name="answer">Carries out a request whose token is right.</param>
     /// <param name="credentials">For mutual TLS; null for none, on loopback.</param>
+    /// <param name="publicHost">Name or address that others dial; null for the one that it listens on.</param>
     /// <exception cref="SocketException">The port is taken, or the address is not of this machine.</exception>
-    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials = null)
+    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials = null, string? publicHost = null)
     {
         TcpListener listener = new(address);
         listener.Start();
-        return new ControlServer(listener, token, answer, credentials);
+        return new ControlServer(listener, token, answer, credentials, publicHost);
     }
 
     /// <summary>256 random bits in hexadecimal.</summary>

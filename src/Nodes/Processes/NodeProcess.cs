@@ -82,7 +82,7 @@ public sealed class NodeProcess
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
         var listen = IPAddress.TryParse(_settings.Bind, out var bind) ? bind : Dns.GetHostAddresses(_settings.Host)[0];
-        _control = ControlServer.Start(new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync, _credentials);
+        _control = ControlServer.Start(new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync, _credentials, _settings.Host);
         return system;
     }
 

@@ -46,7 +46,7 @@ public sealed class InboundPolicy(IEnumerable<string> trustedSelections)
         trustedSelections.Concat(ClusterSelections).ToFrozenSet(StringComparer.Ordinal);
 
     /// <summary>Paths that the cluster itself selects.</summary>
-    public static IReadOnlyList<string> ClusterSelections { get; } = ["/system/cluster/core/daemon", "/system/cluster/heartbeatReceiver"];
+    public static IReadOnlyList<string> ClusterSelections { get; } = ["/system/cluster/core/daemon", "/system/cluster/heartbeatReceiver", "/system/remote-watcher"];
 
     /// <summary>Why a frame is refused, as a clause; null if it may pass.</summary>
     /// <param name="frame">One frame of Akka.Remote.</param>
