@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds what changed and runs it.
 #
-#   ./pipeline.sh train            the main job; every word but the two below goes to the executable
+#   ./pipeline.sh train            the main job; every word but the three below goes to the executable
 #   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`
 #   ./pipeline.sh bench [ARGS]     runs the benchmarks
+#   ./pipeline.sh chaos [ARGS]     does things to real processes: --count 300 --seed 1 | recovery | soak
 #
 # With --install as first argument, or with CI=true as root, it installs what the machine lacks; otherwise it names the
 # commands and exits with 3. Nothing is fetched when nothing is missing.
@@ -122,7 +123,7 @@ report_build_failure() {
 
 run_tests() {
   require_system test
-  build tests Pipeline.sln tests samples bench Pipeline.sln
+  build tests Pipeline.sln tests samples bench chaos Pipeline.sln
   local results=$artifacts/test-results/$$ code=0 project
   mkdir -p "$results"
   for project in "$root"/tests/*/*.csproj; do
@@ -152,6 +153,12 @@ run_bench() {
   exec dotnet "$artifacts/bin/Pipeline.Bench/release_$(runtime)/Pipeline.Bench.dll" "$@"
 }
 
+run_chaos() {
+  require_system chaos
+  build chaos chaos/Pipeline.Chaos/Pipeline.Chaos.csproj chaos
+  exec dotnet "$artifacts/bin/Pipeline.Chaos/release/Pipeline.Chaos.dll" "$@"
+}
+
 runtime() { if [[ $(uname -s) == Darwin ]]; then echo osx-arm64; else echo linux-x64; fi; }
 
 # The doctor must be able to say what is missing, so that it alone starts without the C++ library.
@@ -164,5 +171,6 @@ run_executable() {
 case ${1:-} in
   test) shift; run_tests "$@" ;;
   bench) shift; run_bench "$@" ;;
+  chaos) shift; run_chaos "$@" ;;
   *) run_executable "$@" ;;
 esac

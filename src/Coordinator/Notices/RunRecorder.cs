@@ -43,6 +43,9 @@ public sealed class RunRecorder(
             case RunNotice.Ended { Outcome: var outcome }:
                 Write(outcome);
                 break;
+            default:
+                ClusterEvents.Write(events, notice);
+                break;
         }
     }
 

@@ -22,9 +22,8 @@ public static class PeerAuthorization
         (typeof(NodeProtocol.INodeEvent), Nodes),
         (typeof(MembershipProtocol.DescribeNode), Nodes),
         (typeof(MembershipProtocol.NodeDescribed), Nodes),
-        (typeof(HostingProtocol.HostStage), PeerRoles.Coordinator),
-        (typeof(HostingProtocol.StageHosted), PeerRoles.Stage),
-        (typeof(HostingProtocol.ReleaseRun), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.AnnounceRun), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.ForgetRun), PeerRoles.Coordinator),
         // An operator speaks to any node, which has authenticated it and passes its requests on to the one that leads.
         (typeof(OperatorProtocol.IRequest), PeerRoles.Operator | Nodes),
         (typeof(OperatorProtocol.Answer), PeerRoles.Coordinator),
