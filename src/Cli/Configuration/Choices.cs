@@ -30,6 +30,16 @@ public enum SummationKind
     Index,
 }
 
+/// <summary>Where checkpoints lie.</summary>
+public enum CheckpointStoreKind
+{
+    /// <summary>In the run directory.</summary>
+    Folder,
+
+    /// <summary>In a bucket of S3, or of a server that speaks like it.</summary>
+    S3,
+}
+
 /// <summary>How tensors travel between stages.</summary>
 public enum LinkKind
 {

@@ -30,6 +30,8 @@ public sealed record ClusterSettings
                 Name = from.Get(ClusterKeys.NodeName) ?? FormattableString.Invariant($"{Environment.MachineName}-{port}"),
                 Cluster = from.Get(ClusterKeys.Name),
                 Host = from.Get(ClusterKeys.Host),
+                Bind = from.Get(ClusterKeys.Bind),
+                Security = SecurityKeys.Settings(from),
                 Port = port,
                 Device = from.Get(SettingsSchema.Device),
                 ControlPort = from.Count(ClusterKeys.ControlPort),

@@ -4,6 +4,7 @@ using Akka.Actor;
 using Akka.Configuration;
 using Akka.Event;
 using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Security;
 using Pipeline.Protocol.Wire;
 
 namespace Pipeline.Nodes;
@@ -12,7 +13,7 @@ namespace Pipeline.Nodes;
 internal static class NodeLinks
 {
     /// <summary>Starts to listen; null where the node has no links.</summary>
-    internal static LinkHub? Start(NodeSettings settings, ActorSystem system)
+    internal static LinkHub? Start(NodeSettings settings, ActorSystem system, IPeerCredentials? credentials)
     {
         if (settings.Links is not { } links) return null;
         var log = Logging.GetLogger(system, "links");
@@ -23,8 +24,9 @@ internal static class NodeLinks
                 Cluster = settings.Cluster,
                 Settings = links,
                 TcpHost = settings.Host,
-                // Nodes that can read each other's token belong together. Without certificates links do not leave the machine, so they all can.
-                Secret = SHA256.HashData(Encoding.UTF8.GetBytes("links " + TokenFile.ReadOrCreate(settings.TokenPath))),
+                Credentials = credentials,
+                // Without certificates links do not leave the machine, and nodes that can read each other's token belong together.
+                Secret = credentials is not null ? [] : SHA256.HashData(Encoding.UTF8.GetBytes("links " + TokenFile.ReadOrCreate(settings.TokenPath))),
                 Tunnels = settings.HasTunnels ? WireSetup.For(LinkHub.TunnelHocon.WithFallback(TunnelPlace(settings))) : null,
             },
             raised => Tell(raised, log, system.EventStream));

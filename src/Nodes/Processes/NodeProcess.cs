@@ -6,7 +6,7 @@ using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
-using Pipeline.Protocol.Wire;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 using Pipeline.Stages;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -20,6 +20,7 @@ namespace Pipeline.Nodes;
 public sealed class NodeProcess
 {
     private const string HostName = "host";
+    private static readonly string[] TrustedSelections = ["/user/" + MemberActor.Name, "/user/" + StageHostActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan BeatEvery = TimeSpan.FromMilliseconds(500);
     private readonly NodeSettings _settings;
@@ -31,6 +32,7 @@ public sealed class NodeProcess
     private LinkHub? _hub;
     private HostRequests? _requests;
     private NodeId _id;
+    private PeerCredentials? _credentials;
 
     private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
         (_settings, _source, _time, _output) = (settings, source, time, output);
@@ -63,9 +65,12 @@ public sealed class NodeProcess
     private ActorSystem Start()
     {
         ActorSystem system;
+        _credentials = _settings.Security?.Load(_time);
+        var remoting = SecureRemoting.For(new(_settings.Host, _settings.Bind, _settings.Port), _credentials, Roles(), TrustedSelections, _time);
+        _output.WriteLine(remoting.Notice);
         try
         {
-            system = ActorSystem.Create(_settings.Cluster, WireSetup.For(ClusterHocon.For(_settings).WithFallback(ClusterSingleton.DefaultConfig())));
+            system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())));
         }
         catch (Exception fault) when (SocketFault(fault) is { } taken)
         {
@@ -80,7 +85,9 @@ public sealed class NodeProcess
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
         _requests = new HostRequests(host);
-        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync);
+        var listen = IPAddress.TryParse(_settings.Bind, out var bind) ? bind : Dns.GetHostAddresses(_settings.Host)[0];
+        _control = ControlServer.Start(
+            new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync, _credentials, _settings.Host);
         Host(system, _control.Address);
         return system;
     }
@@ -89,7 +96,7 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
-        _hub = NodeLinks.Start(_settings, system);
+        _hub = NodeLinks.Start(_settings, system, _credentials);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
             GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address), "");
@@ -99,6 +106,8 @@ public sealed class NodeProcess
         system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
+
+    private PeerRoles Roles() => _settings.Roles.Aggregate(PeerRoles.None, (roles, word) => roles | PeerRoleNames.Role(word));
 
     private void OnUp(Cluster cluster)
     {

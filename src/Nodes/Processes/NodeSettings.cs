@@ -1,4 +1,5 @@
 using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Security;
 
 namespace Pipeline.Nodes;
 
@@ -11,8 +12,14 @@ public sealed record NodeSettings
     /// <summary>The cluster's name: nodes of another one are strangers.</summary>
     public required string Cluster { get; init; }
 
-    /// <summary>Address that it binds to and is reached at.</summary>
+    /// <summary>Name or address at which the others reach it.</summary>
     public required string Host { get; init; }
+
+    /// <summary>Address that it listens on; null for <see cref="Host"/>.</summary>
+    public string? Bind { get; init; }
+
+    /// <summary>How it proves who it is; null for no TLS, and then it listens on loopback only.</summary>
+    public SecuritySettings? Security { get; init; }
 
     /// <summary>Port of its actor system; 0 lets the system choose.</summary>
     public required int Port { get; init; }
