@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using MessagePack;
 using Pipeline.Protocol.Frames;
 using static Pipeline.Protocol.CopyProtocol;
+using static Pipeline.Protocol.Links.TunnelProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -55,6 +56,11 @@ internal static class WireManifests
         Control<CopyReceived>("cr"),
         Control<FetchCopy>("fc"),
         Control<CopyMissing>("cm"),
+        Control<OpenTunnel>("to"),
+        Control<TunnelOpened>("td"),
+        Control<TunnelChunk>("tc"),
+        Control<TunnelReceipt>("tr"),
+        Control<CloseTunnel>("tx"),
         new(typeof(TensorFrame), "tf", message => TensorFrameCodec.Encode((TensorFrame)message), bytes => TensorFrameCodec.Decode(bytes, FrameLimits.Default)),
     ];
 

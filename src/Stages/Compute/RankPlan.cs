@@ -114,6 +114,5 @@ internal sealed class RankPlan : IDisposable
         return own.Any(kind => kind != Recomputation.None) ? own : [.. Enumerable.Repeat(Recomputation.Full, count)];
     }
 
-    private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule) =>
-        new(workload.Barrier, canGain: schedule.RankCount > 1 && schedule.UsesSplitBackward);
+    private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule) => new(workload.Barrier, schedule);
 }

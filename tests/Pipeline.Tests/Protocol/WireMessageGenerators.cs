@@ -3,6 +3,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 using static Pipeline.Protocol.CopyProtocol;
+using static Pipeline.Protocol.Links.TunnelProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -59,7 +60,7 @@ internal static class WireMessageGenerators
         .Select((name, length, hash, tensors) => new WrittenFile(name, length, hash, tensors));
 
     private static readonly Gen<(StepTiming Timing, ParameterDigest[] Digests, ExecutedSpan[] Spans)> Records = Gen.Select(
-        Gen.Select(Real, Real, Real).Select((all, busy, wait) => new StepTiming(all, busy, wait)),
+        Gen.Select(Real, Real, Real, Gen.Int).Select((all, busy, wait, discarded) => new StepTiming(all, busy, wait, discarded)),
         Gen.Select(Text, Text, Text, Gen.Null(Text), Gen.Int).Select((unit, name, hash, moment, index) => new ParameterDigest(unit, name, hash, moment, moment, index)).Array[0, 3],
         Gen.Select(Text, Long, Long, Long).Select((action, ready, start, end) => new ExecutedSpan(action, ready, start, end)).Array[0, 3]);
 
@@ -130,6 +131,11 @@ internal static class WireMessageGenerators
             (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run)),
         [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
         [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
+        [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
+        [typeof(TunnelOpened)] = Gen.ULong.Select(tunnel => (IWireMessage)new TunnelOpened(tunnel)),
+        [typeof(TunnelChunk)] = Gen.Select(Long, Gen.Byte.Array[0, 60]).Select((number, bytes) => (IWireMessage)new TunnelChunk(number, bytes)),
+        [typeof(TunnelReceipt)] = Long.Select(number => (IWireMessage)new TunnelReceipt(number)),
+        [typeof(CloseTunnel)] = Gen.Const((IWireMessage)new CloseTunnel()),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };
 }
