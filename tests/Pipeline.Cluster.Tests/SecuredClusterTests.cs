@@ -1,5 +1,5 @@
 using System.Runtime.Versioning;
-using Pipeline.Nodes;
+using Pipeline.Chaos;
 using Pipeline.Runs;
 using Xunit;
 
