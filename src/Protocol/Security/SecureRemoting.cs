@@ -71,7 +71,8 @@ public sealed class SecureRemoting
               trusted-selection-paths = [{{string.Join(", ", trusted)}}]
               # A connection that says nothing is closed after this.
               handshake-timeout = 10s
-              adapters { {{TransportGuardProvider.Name}} = "{{typeof(TransportGuardProvider).FullName}}, {{typeof(TransportGuardProvider).Assembly.GetName().Name}}" }
+              # Without a blank: Akka would take the quotes for a part of the name.
+              adapters { {{TransportGuardProvider.Name}} = "{{typeof(TransportGuardProvider).FullName}},{{typeof(TransportGuardProvider).Assembly.GetName().Name}}" }
               dot-netty.tcp {
                 applied-adapters = ["{{TransportGuardProvider.Name}}"]
                 hostname = "{{endpoint.Bind ?? endpoint.Host}}"
