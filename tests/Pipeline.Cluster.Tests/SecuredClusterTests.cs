@@ -1,6 +1,6 @@
 using System.Runtime.Versioning;
 using Pipeline.Chaos;
-using Pipeline.Runs;
+using Pipeline.Nodes;
 using Xunit;
 
 namespace Pipeline.Cluster.Tests;
