@@ -1,4 +1,5 @@
 using Pipeline.Protocol.Frames;
+using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Wire;
 
 namespace Pipeline.Protocol.Security;
@@ -17,6 +18,7 @@ public static class PeerAuthorization
         (typeof(StageProtocol.IEvent), PeerRoles.Stage),
         (typeof(NeighbourProtocol.INote), PeerRoles.Stage),
         (typeof(TensorFrame), PeerRoles.Stage),
+        (typeof(TunnelProtocol.ITunnelMessage), PeerRoles.Stage),
         (typeof(CopyProtocol.ITransfer), PeerRoles.Stage),
         (typeof(NodeProtocol.INodeCommand), PeerRoles.Coordinator),
         (typeof(NodeProtocol.INodeEvent), Nodes),
