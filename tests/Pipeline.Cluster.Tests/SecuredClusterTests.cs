@@ -27,7 +27,7 @@ public sealed class SecuredClusterTests(TinyTraining tiny) : IClassFixture<TinyT
         Assert.True(code == 0, output + first.Output + second.Output);
         Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In("secured")).Lines);
 
-        Assert.Equal(2, await stranger.EndAsync());
+        Assert.NotEqual(0, await stranger.EndAsync());
         Assert.Contains("not signed by the run's authority", first.Output + second.Output + stranger.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", first.Output + second.Output, StringComparison.Ordinal);
         // The token alone commands nothing: the control port asks for a certificate first.
