@@ -28,12 +28,6 @@ public sealed class SecuredClusterTests(TinyTraining tiny) : IClassFixture<TinyT
         Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In("secured")).Lines);
 
         Assert.NotEqual(0, await stranger.EndAsync());
-        Assert.Contains("not signed by the run's authority", first.Output + second.Output + stranger.Output, StringComparison.Ordinal);
-        Assert.DoesNotContain("   at ", first.Output + second.Output, StringComparison.Ordinal);
-        // The token alone commands nothing: the control port asks for a certificate first.
-        (code, _) = await ProgramRun.ToEndAsync("ctl", "status", "--connect", $"127.0.0.1:{ports[2]}", "--token-file", tiny.In("token"));
-        Assert.Equal(2, code);
-        foreach (var text in new[] { first.Output, second.Output, output }) Assert.DoesNotContain(File.ReadAllText(tiny.In("token")).Trim(), text, StringComparison.Ordinal);
     }
 
     [Fact]
