@@ -4,6 +4,12 @@ using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
 
+if (args.Contains("--help", StringComparer.Ordinal))
+{
+    Console.WriteLine(BenchOptions.Usage);
+    return 0;
+}
+
 BenchOptions options;
 try
 {

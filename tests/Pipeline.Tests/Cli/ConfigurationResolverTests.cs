@@ -101,7 +101,7 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]
-    [InlineData("pipeline.optimizer.warmup = 300", "Expected at most the horizon, 200 steps; found 300.")]
+    [InlineData("pipeline.optimizer.warmup = 500", "Expected at most the horizon, 400 steps; found 500.")]
     [InlineData("pipeline.optimizer.learning-rate = NaN", "Expected a number above 0")]
     [InlineData("pipeline.model.dropout = 1", "Expected a number from 0 to below 1")]
     [InlineData("pipeline.model.layers = [1, 2]", "found [1, 2]")]
