@@ -99,6 +99,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReceiveSaving();
         ReceiveNodes();
         ReceiveMoves();
+        ReceiveOperations();
         ReceiveCommon();
     }
 
@@ -107,7 +108,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<DecisionRecorded>(OnDecisionRecorded);
         Receive<DecisionRefused>(refused => End(Failed($"The run's journal took no decision. {refused.Message}")));
         Receive<ObserverLost>(_ => OnObserverLost());
-        Receive<QueryStatus>(_ => Sender.Tell(Status(_hasBegun ? "running" : "preparing")));
+        Receive<QueryStatus>(_ => Sender.Tell(Status(Phase)));
+        ReceiveRecords();
         ReceiveAny(_ => { });
     }
 
@@ -257,10 +259,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
 
+    private string Phase => !_hasBegun ? "preparing" : _progress.IsStopWanted ? "stopping"
+        : _progress.IsPaused ? _progress.Committed == _progress.Granted ? "paused" : "pausing"
+        : _ranks.Unready.Count > 0 || !IsSettled ? "recovering" : "running";
+
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, UnitsOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase);
+        _nodes.Alive, phase, _progress.EndStep);
 
     private int UnitsOf(int rank)
     {

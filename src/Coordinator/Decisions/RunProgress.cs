@@ -46,6 +46,9 @@ internal sealed class RunProgress
     /// <summary>Whether somebody has asked for an end after the step under way.</summary>
     internal bool IsStopWanted { get; private set; }
 
+    /// <summary>Whether nothing further is handed out for the time being.</summary>
+    internal bool IsPaused { get; set; }
+
     /// <summary>No window reaches beyond this step while something is being prepared for its end.</summary>
     internal long Limit { get; set; } = long.MaxValue;
 
@@ -104,6 +107,7 @@ internal sealed class RunProgress
     internal IReadOnlyList<StageDirective> Next()
     {
         if (IsStopWanted) return SettleEnd();
+        if (IsPaused) return [];
         var directives = WindowPlan.Next(_plan, Granted, Math.Min(Limit, Committed + Math.Max(_plan.StepsAhead, _pace.StepsAhead)));
         foreach (var grant in directives.OfType<StageDirective.Grant>()) Hand(grant);
         return directives;

@@ -45,6 +45,7 @@ public sealed class RunRecorder(
                 Write(outcome);
                 break;
             default:
+                OperatorEvents.Write(events, notice);
                 ClusterEvents.Write(events, notice);
                 break;
         }
