@@ -37,7 +37,7 @@ public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraini
         Assert.DoesNotContain(status.Nodes.Single(node => node.Coordinates).Name, status.Stages.Select(stage => stage.Node));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(new RunFiles(tiny.In("long")).Endpoint));
 
-        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In("long"));
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", tiny.In("long"));
         Assert.True(code == 0, output);
         Assert.Equal(0, await train.EndAsync());
         Assert.All(status.Nodes, node => Assert.False(Signals.IsAlive(node.Pid)));

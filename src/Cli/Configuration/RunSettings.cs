@@ -61,6 +61,9 @@ public sealed record RunSettings
     /// <summary>The processes that a run is spread over, and how they find each other.</summary>
     public required ClusterSettings Cluster { get; init; }
 
+    /// <summary>Where a run is watched from.</summary>
+    public required TelemetrySettings Telemetry { get; init; }
+
     /// <summary>The arithmetic of the stages, once precision is settled.</summary>
     /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
     public Precision Arithmetic() => Precision switch

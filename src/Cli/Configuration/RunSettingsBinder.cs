@@ -74,6 +74,7 @@ public static class RunSettingsBinder
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
+            Telemetry = TelemetrySettings.From(from),
         };
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);

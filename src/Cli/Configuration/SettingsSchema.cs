@@ -105,7 +105,7 @@ public static partial class SettingsSchema
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
-        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All,
+        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

@@ -1,6 +1,7 @@
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
+using Pipeline.Operator;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -14,6 +15,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
 {
     private readonly RunRecorder _recorder;
     private readonly TracedSteps _traced = new();
+    private readonly RunMeter _meter = new(TimeProvider.System);
     private readonly RunArtifacts _artifacts;
     private readonly RunDirectory? _directory;
     private readonly RunFiles _files;
@@ -67,6 +69,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     public void OnNotice(RunNotice notice)
     {
         _traced.OnNotice(notice);
+        _meter.OnNotice(notice);
         var ends = notice is RunNotice.Ended && !IsTakenOver;
         // Drawn before the end is written: whoever waits for the end finds the plots.
         if (ends) _artifacts.Plot(_traced);
@@ -77,6 +80,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     public void Dispose()
     {
         _recorder.Dispose();
+        _meter.Dispose();
         _directory?.Dispose();
     }
 

@@ -62,14 +62,15 @@ internal sealed class TrainRunner(CommandContext context)
     {
         var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
-        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount, plan.ResumeFromStep, context.Time, stop);
+        var control = OwnProcessControl.Open(files, plan.ResumeFromStep, context.Time, stop);
         await using (control.ConfigureAwait(false))
         {
+            await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
             var observer = new ObserverChain(recorder, traced, times, progress, control);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
-                : await PipelineRun.TrainAsync(plan, observer, control.Stop).ConfigureAwait(false);
+                : await PipelineRun.TrainAsync(plan, observer, control.Led, control.Stop).ConfigureAwait(false);
         }
 
         if (options.IsReference) artifacts.Plot(traced);

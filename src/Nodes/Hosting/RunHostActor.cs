@@ -2,6 +2,7 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Event;
 using Pipeline.Coordinator;
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -13,10 +14,11 @@ namespace Pipeline.Nodes;
 /// Leads the cluster's run: one of the coordinators, chosen by the cluster, has it. It learns who is there, takes an operator's requests,
 /// opens the submitted run, or the one that a former leader has left, and tells the run's coordinator who comes and goes.
 /// </summary>
-public sealed class RunHostActor : ReceiveActor
+public sealed partial class RunHostActor : ReceiveActor
 {
     private readonly IRunSource _source;
-    private readonly Action<string> _announce;
+    private readonly Action<string, Uri?> _announce;
+    private readonly Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> _attend;
     private readonly Action _replaced;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
@@ -28,9 +30,9 @@ public sealed class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Action<string> announce, Action replaced)
+    public RunHostActor(IRunSource source, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
     {
-        (_source, _announce, _replaced) = (source, announce, replaced);
+        (_source, _announce, _attend, _replaced) = (source, announce, attend, replaced);
         ReceiveMembership();
         ReceiveRequests();
         Receive<Opened>(OnOpened);
@@ -40,9 +42,11 @@ public sealed class RunHostActor : ReceiveActor
 
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
-    /// <param name="announce">Told the run directory once it is led from here.</param>
+    /// <param name="announce">Told the run directory once it is led from here, and where people can look at it once that is known.</param>
+    /// <param name="attend">Has somebody look after the run.</param>
     /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
-    public static Props Props(IRunSource source, Action<string> announce, Action replaced) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce, replaced));
+    public static Props Props(IRunSource source, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
+        Akka.Actor.Props.Create(() => new RunHostActor(source, announce, attend, replaced));
 
     /// <inheritdoc/>
     protected override void PreStart() => _cluster.Subscribe(
@@ -53,6 +57,7 @@ public sealed class RunHostActor : ReceiveActor
     {
         _cluster.Unsubscribe(Self);
         _run?.Dispose();
+        Leave();
     }
 
     /// <summary>The run's coordinator is not begun anew under its old name: what it knew is in the journal, for the next leader.</summary>
@@ -76,6 +81,7 @@ public sealed class RunHostActor : ReceiveActor
         Receive<Vacate>(OnVacate);
         Receive<ReportDead>(OnReportedDead);
         Receive<AskStatus>(_ => OnAskStatus());
+        ReceiveCommands();
         Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
     }
 
@@ -124,8 +130,7 @@ public sealed class RunHostActor : ReceiveActor
         (_submission, _phase) = (submission, "opening");
         foreach (var member in _nodes.Keys) MemberAt(member).Tell(new AnnounceRun(submission));
         var owner = _cluster.SelfUniqueAddress.ToString();
-        _ = Task.Run(() => _source.Open(new RunSubmission(
-                submission.Configuration, submission.Directory, submission.ResumeFrom, submission.NodeCount, submission.Start, submission.IsLocked), owner))
+        _ = Task.Run(() => _source.Open(Submission(submission), owner))
             .PipeTo(Self, success: run => new Opened(run), failure: fault => new OpeningFailed(fault));
     }
 
@@ -133,7 +138,7 @@ public sealed class RunHostActor : ReceiveActor
     {
         if (_submission is not { } submission) return;
         (_run, _phase) = (opened.Run, "running");
-        _announce(submission.Directory);
+        _announce(submission.Directory, null);
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var cluster = _cluster;
         var run = opened.Run.Coordinated with
@@ -143,7 +148,9 @@ public sealed class RunHostActor : ReceiveActor
             Home = new NodeId(_cluster.SelfAddress.ToString(), _cluster.SelfUniqueAddress.Uid),
             Down = (node, _) => cluster.Down(Address.Parse(node.Address)),
         };
-        _coordinator = Context.ActorOf(CoordinatorActor.Props(run, opened.Run.Recorder, ended), "coordinator-" + submission.Start);
+        RunWatch watch = new(TimeProvider.System, new RunFiles(submission.Directory), run.Predecessor?.RecordedStep ?? submission.ResumeFrom);
+        _coordinator = Context.ActorOf(CoordinatorActor.Props(run, new ObserverChain(opened.Run.Recorder, watch), ended), "coordinator-" + submission.Start);
+        Attend(submission, DeskFor(new RunFiles(submission.Directory), watch));
         foreach (var node in _nodes.Values) _coordinator.Tell(new NodeJoined(node.Info));
         _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
     }
@@ -162,6 +169,7 @@ public sealed class RunHostActor : ReceiveActor
         var isTakenOver = _run is { IsTakenOver: true };
         _run?.Dispose();
         _run = null;
+        Leave();
         // The run goes on under another leader, who must not hear of an end from this one.
         if (isTakenOver) _replaced();
         else Forget();
@@ -170,7 +178,7 @@ public sealed class RunHostActor : ReceiveActor
     private void Forget()
     {
         foreach (var member in _nodes.Keys) MemberAt(member).Tell(new ForgetRun(_submission!.Start));
-        (_submission, _coordinator, _phase) = (null, ActorRefs.Nobody, "idle");
+        (_submission, _coordinator, _desk, _phase) = (null, ActorRefs.Nobody, null, "idle");
     }
 
     private void OnEnd()
@@ -236,14 +244,16 @@ public sealed class RunHostActor : ReceiveActor
     }
 
     private ClusterStatus Status(RunStatus? run) => new(
-        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node => new NodeLine(
-            node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString()))],
+        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(LineOf)],
         [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
         run?.Generation.Number ?? 0,
         run?.Step ?? 0,
         run?.Phase ?? _phase,
         _submission?.Directory ?? "",
         run?.ProtectedStep ?? 0);
+
+    private NodeLine LineOf(MembershipProtocol.NodeDescribed node) => new(
+        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString());
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 

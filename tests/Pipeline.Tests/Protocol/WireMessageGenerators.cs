@@ -122,6 +122,10 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.Vacate)] = NodeIds.Select(node => (IWireMessage)new OperatorProtocol.Vacate(node)),
         [typeof(OperatorProtocol.AskStatus)] = Gen.Const((IWireMessage)new OperatorProtocol.AskStatus()),
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
+        [typeof(OperatorProtocol.RunCommand)] = Gen.Select(Text, Text, Text).Select((line, who, id) => (IWireMessage)new OperatorProtocol.RunCommand(line, who, id)),
+        [typeof(OperatorProtocol.CompleteCommand)] = Text.Select(line => (IWireMessage)new OperatorProtocol.CompleteCommand(line)),
+        [typeof(OperatorProtocol.CommandAnswered)] = Gen.Select(Gen.Bool, Text, Text, Gen.Bool)
+            .Select((isDone, text, json, asks) => (IWireMessage)new OperatorProtocol.CommandAnswered(isDone, text, json, asks)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
                 Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
                 Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text)
