@@ -33,7 +33,7 @@ public sealed partial class CoordinatorActor
         }
 
         _nodes.Drain(drain.Node);
-        Plan(new PlannedMove(Sender, drain.Node, null, null));
+        Plan(new PlannedMove(Sender, drain.Node, null, null, null));
     }
 
     private void OnRebalance()
@@ -50,7 +50,7 @@ public sealed partial class CoordinatorActor
             return;
         }
 
-        Plan(new PlannedMove(Sender, null, division, null));
+        Plan(new PlannedMove(Sender, null, division, null, null));
     }
 
     private void Plan(PlannedMove move)
@@ -70,10 +70,10 @@ public sealed partial class CoordinatorActor
     private void SetBoundary(PlannedMove move)
     {
         // While the run is paused the boundary is where it stands.
-        var every = IsProtected && !_progress.IsPaused ? _run.Protection.Every : 1;
+        var every = IsProtected && !_progress.IsPaused && move.Change is null ? _run.Protection.Every : 1;
         move.Boundary = (_progress.Granted + every - 1) / every * every;
         _progress.Limit = move.Boundary;
-        var needsSave = !IsProtected || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
+        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
         if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued < move.Boundary) Save(move.Boundary);
         Advance();
     }
@@ -85,15 +85,16 @@ public sealed partial class CoordinatorActor
         {
             _move = null;
             _progress.Limit = long.MaxValue;
-            move.Refuse(_ranks.UnitCounts, _progress.Committed, "The run ends before anything could be moved.");
+            move.Refuse(_ranks.UnitCounts, _progress.Committed, "The run ends before that could be done.");
             return;
         }
 
         var isSettled = _progress.Committed == move.Boundary && _progress.Granted == move.Boundary && _progress.IsEvaluated && !_saving.IsSaving;
-        if (!isSettled || !(IsStateAtHand(move.Boundary) || IsReplayable(move))) return;
+        if (!isSettled || !(move.Change is not null || IsStateAtHand(move.Boundary) || IsReplayable(move))) return;
         _move = null;
         _progress.Limit = long.MaxValue;
-        if (move.Division is { } division) Divide(division, move.Boundary);
+        if (move.Change is { } change) Apply(change, move.Boundary);
+        else if (move.Division is { } division) Divide(division, move.Boundary);
         else if (move.Wanted is { } wanted) PutOn(wanted);
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
         if (_outcome is null) move.Done(_ranks.UnitCounts, move.Boundary);
@@ -149,7 +150,8 @@ public sealed partial class CoordinatorActor
     /// <param name="drained">The node to leave; null for another move.</param>
     /// <param name="division">The division to make; null for another move.</param>
     /// <param name="wanted">The rank to put elsewhere; null for another move.</param>
-    private sealed class PlannedMove(IActorRef requester, NodeId? drained, (IReadOnlyList<int> UnitCounts, string Schedule)? division, MoveRank? wanted)
+    /// <param name="change">The setting to change; null for a move.</param>
+    private sealed class PlannedMove(IActorRef requester, NodeId? drained, (IReadOnlyList<int> UnitCounts, string Schedule)? division, MoveRank? wanted, ChangeSetting? change)
     {
         internal NodeId? Drained => drained;
 
@@ -157,18 +159,21 @@ public sealed partial class CoordinatorActor
 
         internal MoveRank? Wanted => wanted;
 
+        internal ChangeSetting? Change => change;
+
         internal long Boundary { get; set; }
 
         internal void Done(IReadOnlyList<int> unitCounts, long step)
         {
-            if (wanted is { } put) requester.Tell(new OperationResult(true, $"Rank {put.Rank} goes on at {put.Node} from the end of step {step} on."));
+            if (change is not null) requester.Tell(new OperationResult(true, $"It holds from step {step + 1} on."));
+            else if (wanted is { } put) requester.Tell(new OperationResult(true, $"Rank {put.Rank} goes on at {put.Node} from the end of step {step} on."));
             else if (drained is { } node) requester.Tell(new NodeDrained(node, null));
             else requester.Tell(new Rebalanced(unitCounts, step, null));
         }
 
         internal void Refuse(IReadOnlyList<int> unitCounts, long step, string why)
         {
-            if (wanted is not null) requester.Tell(new OperationResult(false, why));
+            if (wanted is not null || change is not null) requester.Tell(new OperationResult(false, why));
             else if (drained is { } node) requester.Tell(new NodeDrained(node, why));
             else requester.Tell(new Rebalanced(unitCounts, step, why));
         }

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 
 namespace Pipeline.Coordinator;
 
@@ -19,6 +20,7 @@ public sealed partial class CoordinatorActor
         Receive<MoveRank>(OnMoveRank);
         Receive<RestartRank>(OnRestartRank);
         Receive<CordonNode>(OnCordon);
+        Receive<ChangeSetting>(OnChange);
     }
 
     private void ReceiveRecords()
@@ -90,9 +92,9 @@ public sealed partial class CoordinatorActor
     {
         if (!IsRankOfNodes(move.Rank)) return;
         if (_nodes[move.Node] is not { } node) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
-        else if (!node.Roles.Contains(Protocol.NodeInfo.StageRole)) Answer(false, $"The node {move.Node} does not have the role '{Protocol.NodeInfo.StageRole}'. `nodes` says who has.");
+        else if (!node.Roles.Contains(NodeInfo.StageRole)) Answer(false, $"The node {move.Node} does not have the role '{NodeInfo.StageRole}'. `nodes` says who has.");
         else if (_ranks.Places[move.Rank].Node == move.Node) Answer(true, $"Rank {move.Rank} is there already.");
-        else Plan(new PlannedMove(Sender, null, null, move));
+        else Plan(new PlannedMove(Sender, null, null, move, null));
     }
 
     private void OnRestartRank(RestartRank restart)
@@ -113,6 +115,28 @@ public sealed partial class CoordinatorActor
         if (_nodes[cordon.Node] is null) Answer(false, $"There is no node {cordon.Node}. `nodes` names those that are there.");
         else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned)) Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
         else Answer(true, cordon.IsCordoned ? "The node was cordoned already." : "The node was not cordoned.");
+    }
+
+    private void OnChange(ChangeSetting change)
+    {
+        if (SettingFault.Of(change, _progress) is { } fault) Answer(false, fault);
+        else Plan(new PlannedMove(Sender, null, null, null, change));
+    }
+
+    /// <summary>All ranks hear of it in a new generation, in which alone the steps are granted that it holds for.</summary>
+    private void Apply(ChangeSetting change, long step)
+    {
+        SettingChange changed = new(step + 1, change.Setting, change.Value);
+        _progress.Change(changed);
+        _ranks.Cadence = _progress.Plan.Cadence;
+        _ranks.Generation = _ranks.Generation.Next();
+        _observer.Tell(new RunNotice.SettingChanged(changed));
+        Decide(() =>
+        {
+            _assignedNow.Clear();
+            RegenerateOthers();
+            WatchProgress();
+        });
     }
 
     private bool IsRankOfNodes(int rank)

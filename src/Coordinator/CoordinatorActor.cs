@@ -39,7 +39,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _ended = ended;
         _ranks = new RankTable(run);
         _saving = new CheckpointSaving(run, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
-        _progress = new RunProgress(run.Plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
+        // A predecessor's decisions hold all changes, also those that the run began with.
+        var plan = run.Predecessor?.Entry.Changes is { } changes ? changes.Aggregate(run.Plan with { Changes = [] }, static (changed, change) => changed.With(change)) : run.Plan;
+        _ranks.Cadence = plan.Cadence;
+        _progress = new RunProgress(plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
         _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;

@@ -114,6 +114,7 @@ public static class PipelineRun
             Saves = plan.Checkpoints is not null,
             SaveEvery = plan.Checkpoints?.SaveEvery ?? 0,
             StepsAhead = plan.StepsAhead,
+            Changes = plan.Changes,
         },
         UnitCounts = layout.UnitCounts,
         Schedule = ScheduleText.Format(layout.Schedule),

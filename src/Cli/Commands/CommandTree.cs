@@ -17,6 +17,7 @@ public static class CommandTree
         NodeCommand.Create(context),
         CtlCommand.Create(context),
         ConsoleCommand.Create(context),
+        TopCommand.Create(context),
         CertsCommand.Create(context),
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),

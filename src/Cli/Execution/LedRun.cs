@@ -35,7 +35,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     {
         var files = new RunFiles(submission.Directory);
         var store = CheckpointStores.Open(materials.Settings.Checkpoint, files);
-        var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom);
+        var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom).In(files, submission.ResumeFrom);
         var layout = RunLayout.For(plan);
         // The lock of a former leader that is frozen stays held: the journal decides who writes.
         var directory = submission.IsLocked || RunJournal.Last(files.Journal) is not null ? null : RunDirectory.OpenForResume(files.Folder);

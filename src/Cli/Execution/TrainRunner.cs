@@ -41,7 +41,7 @@ internal sealed class TrainRunner(CommandContext context)
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
-        var plan = Planned(materials.Plan(store, text, resumeFrom));
+        var plan = Planned(materials.Plan(store, text, resumeFrom)).In(directory.Files, resumeFrom);
         PrintArithmetic(materials, plan, layout, prediction);
         foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);

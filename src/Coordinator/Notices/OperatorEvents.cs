@@ -1,3 +1,4 @@
+using Pipeline.Protocol;
 using Pipeline.Runs;
 
 namespace Pipeline.Coordinator;
@@ -15,6 +16,9 @@ internal static class OperatorEvents
                 break;
             case RunNotice.Resumed resumed:
                 events.Write("run-resumed", EventSeverity.Information, EventField.Of("step", resumed.Step));
+                break;
+            case RunNotice.SettingChanged { Change: var change }:
+                events.Write("setting-changed", EventSeverity.Information, EventField.Of("step", change.FromStep), EventField.Of("setting", SettingChange.NameOf(change.Setting)), EventField.Of("value", change.Value));
                 break;
             case RunNotice.Commanded commanded:
                 events.Write(commanded.IsDone ? "command-done" : "command-refused", commanded.IsDone ? EventSeverity.Information : EventSeverity.Warning,

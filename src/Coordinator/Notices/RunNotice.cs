@@ -48,6 +48,9 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="Step">Last committed step.</param>
     public sealed record Resumed(long Step) : RunNotice;
 
+    /// <summary>A setting has another value from a step on.</summary>
+    public sealed record SettingChanged(SettingChange Change) : RunNotice;
+
     /// <summary>An operator's command was carried out, or refused.</summary>
     /// <param name="Operator">Who, as far as is known.</param>
     /// <param name="Command">The command's text.</param>

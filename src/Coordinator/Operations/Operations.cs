@@ -34,5 +34,8 @@ public sealed record RestartRank(int Rank) : IOperation;
 /// <summary>Whether a node may be given further ranks; those that it has stay.</summary>
 public sealed record CordonNode(NodeId Node, bool IsCordoned) : IOperation;
 
+/// <summary>Give a setting another value, from the next step on that is not granted yet.</summary>
+public sealed record ChangeSetting(SettingKind Setting, double Value) : IOperation;
+
 /// <summary>Something that the run's record is to hold, such as a command and its result. Not answered.</summary>
 public sealed record RecordNotice(RunNotice Notice) : INoSerializationVerificationNeeded;

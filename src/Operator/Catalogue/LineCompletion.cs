@@ -23,6 +23,7 @@ internal static class LineCompletion
         {
             Completion.Node => (await run.NodesAsync(cancellation).ConfigureAwait(false)).Select(node => node.Line.Name),
             Completion.Rank => (await run.StatusAsync(cancellation).ConfigureAwait(false)).Stages.Select(stage => $"{stage.Rank}"),
+            Completion.Setting => Protocol.SettingChange.SettingNames,
             Completion.Metric => MeasureCommands.MetricNames,
             Completion.Command => CommandCatalogue.All.Select(known => known.Name),
             Completion.CheckpointWord => ["now", "ls", "keep"],

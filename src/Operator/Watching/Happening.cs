@@ -1,5 +1,6 @@
 using System.Globalization;
 using Pipeline.Coordinator;
+using Pipeline.Protocol;
 
 namespace Pipeline.Operator;
 
@@ -20,6 +21,7 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
         RunNotice.Stopping stopping => new(time, step, "stop-requested", $"after step {stopping.EndStep} at the latest"),
         RunNotice.Paused paused => new(time, paused.Step, "run-paused", $"after step {paused.Step}"),
         RunNotice.Resumed resumed => new(time, resumed.Step, "run-resumed", $"after step {resumed.Step}"),
+        RunNotice.SettingChanged { Change: var change } => new(time, change.FromStep, "setting-changed", Invariant($"{SettingChange.NameOf(change.Setting)} = {change.Value:R} from step {change.FromStep} on")),
         RunNotice.Commanded commanded => new(time, step, commanded.IsDone ? "command-done" : "command-refused", $"{commanded.Operator}: {commanded.Command}: {commanded.Result}"),
         RunNotice.Warned warned => new(time, warned.Step, warned.Kind, warned.Message),
         RunNotice.NodeJoined joined => new(time, step, "node-joined", $"{joined.Node.Id} on {joined.Node.HostName}"),

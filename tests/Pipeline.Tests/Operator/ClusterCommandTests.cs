@@ -2,6 +2,7 @@ using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
+using Pipeline.Model.Training;
 using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
@@ -54,8 +55,8 @@ public sealed class ClusterCommandTests : IDisposable
         var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
         var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
         cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => (wanted, schedule) });
-        Assert.True((await await cluster.UntilAsync(paused)).IsDone);
-        await cluster.UntilAsync(() => cluster.Coordinator.Ask<RunStatus>(QueryStatus.Instance).Result.Phase == "paused");
+        Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
+        await ReachPauseAsync(cluster);
 
         var answer = await cluster.UntilAsync(Run(cluster, line));
         Assert.True(answer.IsDone, answer.Text);
@@ -76,6 +77,32 @@ public sealed class ClusterCommandTests : IDisposable
         await AssertCompletedAsync(cluster);
         Assert.True((await await asked).IsDone);
         Assert.DoesNotContain(cluster.Work, work => work.Key.Node == "e");
+    }
+
+    [Fact]
+    public async Task A_change_holds_for_a_rank_that_computes_its_steps_again()
+    {
+        var plan = Plan(ProtectionKind.Memory);
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
+        cluster.StartCoordinator("a");
+        await cluster.UntilAsync(await cluster.UntilAsync(paused));
+        var first = (await ReachPauseAsync(cluster)).GrantedStep + 1;
+        Assert.True((await cluster.UntilAsync(Run(cluster, "set lr 0.02 --yes"))).IsDone);
+        cluster.Kill("c");
+        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        var changed = plan with { StageCount = 1, Optimizer = TinyRun.Optimizer with { Changes = [new OptimizerChange(first, 0.02, null)] } };
+        TinyRun.AssertEqual(TinyRun.Train(changed), cluster.Notices.Steps, allowsMissingDigests: true);
+    }
+
+    private static async Task<RunStatus> ReachPauseAsync(SimulatedCluster cluster)
+    {
+        while (true)
+        {
+            var status = await cluster.UntilAsync(cluster.Coordinator.Ask<RunStatus>(QueryStatus.Instance));
+            if (status.Phase == "paused") return status;
+        }
     }
 
     private static Task<CommandAnswer> Run(SimulatedCluster cluster, string line) => Desk(cluster).RunAsync(new CommandCall(line, "tester"), CancellationToken.None);

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
+using Pipeline.Model.Training;
 using Pipeline.Operator;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
@@ -133,6 +134,40 @@ public sealed class CommandDeskTests : IDisposable
         Assert.Equal(["0", "1"], await run.Desk.CompleteAsync("restart ", CancellationToken.None));
         Assert.Equal(["--now", "--yes"], await run.Desk.CompleteAsync("stop --", CancellationToken.None));
         Assert.Empty(await run.Desk.CompleteAsync("nonsense ", CancellationToken.None));
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task A_changed_setting_holds_from_its_step_on_as_in_the_reference()
+    {
+        var run = await PausedAsync();
+        var first = (await run.Desk.Run.StatusAsync(CancellationToken.None)).GrantedStep + 1;
+        Assert.True((await run.RunAsync("set lr 0.02")).NeedsConsent);
+        Assert.True((await run.RunAsync("set lr 0.02 --yes")).IsDone);
+        Assert.True((await run.RunAsync("set clip 0.05 --yes")).IsDone);
+        Assert.True((await run.RunAsync("set steps 40 --yes")).IsDone);
+        Assert.True((await run.RunAsync("evaluate")).IsDone);
+        Assert.True((await run.RunAsync("trace start")).IsDone);
+        Assert.True((await run.RunAsync("resume")).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 40), await run.Ended);
+        var changed = Plan() with { Steps = 40, Optimizer = TinyRun.Optimizer with { Changes = [new OptimizerChange(first, 0.02, null), new OptimizerChange(first, null, 0.05)] } };
+        TinyRun.AssertEqual(TinyRun.Train(changed), run.Notices.Steps);
+        Assert.Equal([first], run.Notices.All.OfType<RunNotice.Evaluated>().Select(one => one.AfterStep));
+        Assert.All(run.Notices.Steps.Where(step => step.Step >= first), step => Assert.NotEmpty(step.Ranks[0].Spans));
+    }
+
+    [Theory]
+    [InlineData("set lr -1 --yes", "Expected a learning rate")]
+    [InlineData("set lr many --yes", "'many' is no number")]
+    [InlineData("set steps 1 --yes", "Expected a whole number above")]
+    [InlineData("set eval-every 2.5 --yes", "Expected a whole number of steps")]
+    [InlineData("set seed 7 --yes", "cannot be changed of a run under way")]
+    public async Task A_value_that_cannot_be_is_refused_in_a_sentence(string line, string sentence)
+    {
+        var run = await PausedAsync();
+        var answer = await run.RunAsync(line);
+        Assert.False(answer.IsDone);
+        Assert.Contains(sentence, answer.Text, StringComparison.Ordinal);
         await EndAsync(run);
     }
 
