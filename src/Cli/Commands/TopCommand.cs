@@ -19,14 +19,17 @@ internal static class TopCommand
             Examples = [("pipeline top --run runs/2026-05-01-gpt-micro-001", "q leaves; the run goes on"), ("pipeline top --run runs/2026-05-01-gpt-micro-001 --every 30 >> watch.log", "a line every 30 seconds")],
         };
         Option<double?> every = new("--every") { HelpName = "SECONDS", Description = "Seconds between two looks; 1 on a terminal, else 5." };
+        var json = ConfigCommand.JsonOption();
         command.Add(every);
+        command.Add(json);
         var connect = RunConnection.AddTo(command, context);
         command.SetAction(async (parsed, cancellation) =>
         {
             using var connection = connect(parsed);
-            var isLive = context.IsTerminal && !Console.IsInputRedirected;
+            var asJson = parsed.GetValue(json);
+            var isLive = context.IsTerminal && !Console.IsInputRedirected && !asJson;
             var pause = TimeSpan.FromSeconds(Math.Max(0.2, parsed.GetValue(every) ?? (isLive ? 1 : 5)));
-            return isLive ? await WatchAsync(context, connection, pause, cancellation).ConfigureAwait(false) : await PrintAsync(context, connection, pause, cancellation).ConfigureAwait(false);
+            return isLive ? await WatchAsync(context, connection, pause, cancellation).ConfigureAwait(false) : await PrintAsync(context, connection, pause, asJson, cancellation).ConfigureAwait(false);
         });
         return command;
     }
@@ -72,14 +75,14 @@ internal static class TopCommand
         return cancellation.IsCancellationRequested;
     }
 
-    private static async Task<int> PrintAsync(CommandContext context, RunConnection connection, TimeSpan pause, CancellationToken cancellation)
+    private static async Task<int> PrintAsync(CommandContext context, RunConnection connection, TimeSpan pause, bool asJson, CancellationToken cancellation)
     {
         for (var isFirst = true; !cancellation.IsCancellationRequested; isFirst = false)
         {
             try
             {
                 if (await LookAsync(connection).ConfigureAwait(false) is not { } view) return ExitCode.Done;
-                context.Output.WriteLine(view.Line());
+                context.Output.WriteLine(asJson ? view.Status.ToJsonString() : view.Line());
                 await context.Output.FlushAsync(cancellation).ConfigureAwait(false);
             }
             catch (RunException) when (!isFirst)
