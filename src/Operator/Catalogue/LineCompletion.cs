@@ -1,5 +1,3 @@
-using Pipeline.Checkpoints;
-
 namespace Pipeline.Operator;
 
 /// <summary>What may stand at the end of an unfinished line: words of the catalogue, and names that live.</summary>
@@ -26,9 +24,8 @@ internal static class LineCompletion
             Completion.Setting => Protocol.SettingChange.SettingNames,
             Completion.Metric => MeasureCommands.MetricNames,
             Completion.Command => CommandCatalogue.All.Select(known => known.Name),
-            Completion.CheckpointWord => ["now", "ls", "keep"],
+            Completion.CheckpointWord => ["now", "ls"],
             Completion.TraceWord => ["start", "stop"],
-            Completion.CheckpointStep => new FolderCheckpointStore(run.Files.Checkpoints).List().Select(checkpoint => $"{checkpoint.Step}"),
             _ => [],
         };
     }

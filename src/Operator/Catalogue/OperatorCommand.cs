@@ -61,14 +61,11 @@ public enum Completion
     /// <summary>What <c>set</c> may change.</summary>
     Setting,
 
-    /// <summary>now, ls, keep.</summary>
+    /// <summary>now, ls.</summary>
     CheckpointWord,
 
     /// <summary>start, stop.</summary>
     TraceWord,
-
-    /// <summary>Step of a checkpoint.</summary>
-    CheckpointStep,
 }
 
 /// <summary>A command as it is to be carried out.</summary>

@@ -37,8 +37,8 @@ internal static class FlowCommands
         new("checkpoint", "now|ls", "Saves the state after the last granted step, or lists what is saved.")
         {
             Examples = [("checkpoint now", "answers once it is on disk"), ("checkpoint ls", "what there is to resume from")],
-            ArgumentCount = (1, 2),
-            Completions = [Completion.CheckpointWord, Completion.CheckpointStep],
+            ArgumentCount = (1, 1),
+            Completions = [Completion.CheckpointWord],
             IsChange = true,
             QueryWords = ["ls"],
             Run = CheckpointAsync,

@@ -48,7 +48,7 @@ internal static class MeasureCommands
         },
         new("timeline", "", "What each rank did in the newest step whose actions were recorded.")
         {
-            Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. Actions are recorded while `telemetry.trace` asks for it: the run's first steps by default.",
+            Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. Actions are recorded in the run's first steps (run.trace-steps) and while `trace start` holds.",
             Examples = [("timeline", "where are the gaps?")],
             Run = request => Task.FromResult(Timeline(request)),
         },
