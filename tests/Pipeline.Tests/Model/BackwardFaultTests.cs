@@ -16,7 +16,7 @@ public sealed class BackwardFaultTests
         using var batch = batches.Training(1, 0, CPU);
         using var pass = model.Forward(batch, null, PassMode.Train);
         // The head's gradient is gone: its function fails first, and all others get nothing to work with.
-        model.Units[^1].Parameters.Single(parameter => parameter.Spec.Name == "weight").Gradient.Dispose();
+        model.Units[^1].Parameters.Single(parameter => parameter.Spec.Name == "output.weight").Gradient.Dispose();
         var fault = Assert.Throws<InvalidOperationException>(() => model.Backward(pass, null));
         Assert.StartsWith("Backward failed: ", fault.Message, StringComparison.Ordinal);
     }
