@@ -54,7 +54,7 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
     /// <exception cref="OperatorException">It does not answer, or there is none.</exception>
     public async Task<T> AskAsync<T>(object question, TimeSpan patience, CancellationToken cancellation)
     {
-        if (!IsLed) throw new OperatorException("The run is computed by the unsplit trainer (--reference), which can only be watched and stopped. Start it without --reference.");
+        if (!IsLed) throw new OperatorException("Nobody leads the run: it has not begun yet (try again in a moment), or the unsplit trainer computes it (--reference), which can only be watched and stopped.");
         try
         {
             return await coordinator.Ask<T>(question, patience, cancellation).ConfigureAwait(false);

@@ -32,7 +32,10 @@ internal static class CtlCommand
         };
         Argument<string[]>? arguments = word.ArgumentCount.Most == 0 ? null : new("arguments")
         {
-            HelpName = word.Arguments.Split(" [--")[0], Arity = new(word.ArgumentCount.Least, word.ArgumentCount.Most), Description = "What the command is about.",
+            HelpName = word.Arguments.Split(" [--")[0], Arity = new(word.ArgumentCount.Least, word.ArgumentCount.Most),
+            // The library converts a single word to no array by itself.
+            CustomParser = result => [.. result.Tokens.Select(token => token.Value)],
+            Description = "What the command is about.",
         };
         if (arguments is not null) command.Add(arguments);
         var flags = word.Flags.Select(flag => new Option<bool>(flag.Name) { Description = flag.Meaning }).ToArray();
