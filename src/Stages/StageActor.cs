@@ -213,7 +213,7 @@ public sealed class StageActor : ReceiveActor
     {
         Context.Stop(_fetcher);
         if (_executor is null) OnComputeEnded();
-        else _executor.RequestStop();
+        else _executor.RequestStop(finishesSaves: _isStopWanted);
     }
 
     private void OnComputeEnded()

@@ -63,7 +63,8 @@ internal sealed class StageExecutor
     }
 
     /// <summary>Asks the thread to end at the end of the action under way. Does not wait.</summary>
-    internal void RequestStop() => _inbox.Close();
+    /// <param name="finishesSaves">Whether a save of the step under way is completed first; see <see cref="StageInbox.Close"/>.</param>
+    internal void RequestStop(bool finishesSaves = false) => _inbox.Close(finishesSaves);
 
     private void Run()
     {
