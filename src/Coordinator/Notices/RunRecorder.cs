@@ -76,7 +76,7 @@ public sealed class RunRecorder(
         Tokens = step.TokenCount,
         Seconds = step.Seconds,
         Bubble = step.Bubble,
-        Stages = [.. step.Ranks.Select(rank => new StageMetrics(rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble))],
+        Stages = [.. step.Ranks.Select(rank => new StageMetrics(rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble, rank.Timing.DiscardedActions))],
         Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
     };
 
