@@ -36,23 +36,6 @@ public sealed partial class CoordinatorActor
         Plan(new PlannedMove(Sender, drain.Node, null, null, null));
     }
 
-    private void OnRebalance()
-    {
-        if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _busySeconds) is not { } division)
-        {
-            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units cannot be divided better by what has been measured so far."));
-            return;
-        }
-
-        if (division.UnitCounts.SequenceEqual(_ranks.UnitCounts))
-        {
-            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units are divided as well as can be already."));
-            return;
-        }
-
-        Plan(new PlannedMove(Sender, null, division, null, null));
-    }
-
     private void Plan(PlannedMove move)
     {
         if (_progress.IsStopWanted || !_hasBegun || _move is not null)
@@ -117,12 +100,13 @@ public sealed partial class CoordinatorActor
     }
 
     /// <summary>All ranks become others: each takes its tensors by name from the copies or the checkpoint of the boundary.</summary>
-    private void Divide((IReadOnlyList<int> UnitCounts, string Schedule) division, long step)
+    private void Divide(UnitDivision division, long step)
     {
         var start = step == _ranks.Base.Step ? _ranks.Base
             : !IsCopied(step) ? StartingPoint.Checkpoint(step)
             : new StartingPoint(StartKind.Copies, step, [.. Enumerable.Range(0, _run.RankCount).Select(rank => SourceOf(rank, step))]);
         _saving.Abandon();
+        _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
         _ranks.Divide(division.UnitCounts, division.Schedule);
         _ranks.Base = start;
@@ -151,11 +135,11 @@ public sealed partial class CoordinatorActor
     /// <param name="division">The division to make; null for another move.</param>
     /// <param name="wanted">The rank to put elsewhere; null for another move.</param>
     /// <param name="change">The setting to change; null for a move.</param>
-    private sealed class PlannedMove(IActorRef requester, NodeId? drained, (IReadOnlyList<int> UnitCounts, string Schedule)? division, MoveRank? wanted, ChangeSetting? change)
+    private sealed class PlannedMove(IActorRef requester, NodeId? drained, UnitDivision? division, MoveRank? wanted, ChangeSetting? change)
     {
         internal NodeId? Drained => drained;
 
-        internal (IReadOnlyList<int> UnitCounts, string Schedule)? Division => division;
+        internal UnitDivision? Division => division;
 
         internal MoveRank? Wanted => wanted;
 

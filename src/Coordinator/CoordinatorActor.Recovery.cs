@@ -135,6 +135,7 @@ public sealed partial class CoordinatorActor
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
+        _rebalance.Restart();
         var plan = RecoveryPlan.For(new LossReport(
             lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved));
         _ranks.Generation = _ranks.Generation.Next();

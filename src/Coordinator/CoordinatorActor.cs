@@ -21,7 +21,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly Queue<(long Step, long EvaluatedThrough)> _told = [];
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
-    private readonly double[] _busySeconds;
+    private readonly RebalanceWatch _rebalance;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -46,7 +46,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
-        _busySeconds = new double[run.RankCount];
+        _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -154,7 +154,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     {
         foreach (var reports in committed)
         {
-            foreach (var one in reports) _busySeconds[one.Rank] = one.Timing.BusySeconds;
+            _rebalance.Enter(reports);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
             _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
@@ -164,6 +164,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Moved();
         ReportRecovered();
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
+        ConsiderRebalance();
         Advance();
     }
 

@@ -123,6 +123,7 @@ public static class PipelineRun
         Recording = plan.Recording,
         Stages = stages,
         Protection = plan.Protection,
+        Rebalance = plan.Rebalance,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,

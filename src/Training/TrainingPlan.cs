@@ -84,6 +84,9 @@ public sealed record TrainingPlan
     /// <summary>What was changed of the run before it goes on, in the order of the steps.</summary>
     public IReadOnlyList<SettingChange> Changes { get; init; } = [];
 
+    /// <summary>What follows when the ranks' measured times ask for another division of the units.</summary>
+    public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
+
     /// <summary>Name of the run; keys its messages.</summary>
     public string Name { get; init; } = "run";
 }

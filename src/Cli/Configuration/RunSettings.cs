@@ -1,3 +1,4 @@
+using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -94,6 +95,9 @@ public sealed record StepSettings
 
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }
+
+    /// <summary>Whether units change hands during the run.</summary>
+    public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
     /// <summary>Units of each stage; null to balance their costs.</summary>
     public IReadOnlyList<int>? Partition { get; init; }

@@ -90,6 +90,7 @@ internal sealed class RunMaterials : IDisposable
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
             Barrier = step.Barrier,
+            Rebalance = step.Rebalance,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

@@ -54,7 +54,7 @@ public sealed class ClusterCommandTests : IDisposable
         IReadOnlyList<int> wanted = [1, 4, 3];
         var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
         var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => (wanted, schedule) });
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) });
         Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
         await ReachPauseAsync(cluster);
 
