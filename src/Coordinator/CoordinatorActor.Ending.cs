@@ -19,6 +19,7 @@ public sealed partial class CoordinatorActor
         Receive<CommitFailed>(_ => OnCommitEnded());
         Receive<ObserverLost>(_ => _isObserverLost = true);
         Receive<QueryStatus>(_ => Sender.Tell(Status("ending")));
+        ReceiveFlights();
         ReceiveRecords();
         ReceiveAny(_ => { });
     }
@@ -63,6 +64,7 @@ public sealed partial class CoordinatorActor
     {
         if (_outcome is not { } outcome) return;
         Timers.CancelAll();
+        FinishFlights();
         Release();
         if (_isObserverLost) Context.Stop(Self);
         else _observer.Tell(new RunNotice.Ended(outcome));

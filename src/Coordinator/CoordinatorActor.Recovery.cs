@@ -78,6 +78,7 @@ public sealed partial class CoordinatorActor
         }
 
         var lost = _ranks.On(node);
+        if (lost.Count > 0) GatherFlights($"{info.HostName} ({node}): {reason}");
         if (lost.Count > 0 || _ranks.Places.Any(place => place.Holder?.Node == node)) Recover($"{info.HostName} ({node}): {reason}", lost);
     }
 
@@ -117,6 +118,7 @@ public sealed partial class CoordinatorActor
         WatchProgress();
         var isWaiting = _ranks.Unready.Count > 0 || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
         if (!isWaiting) return;
+        GatherFlights("nothing has moved");
         if (++_repeats > _run.Recovery.RepeatLimit)
         {
             End(Failed(StallText.For(_progress, _ranks, _standing.Values)));

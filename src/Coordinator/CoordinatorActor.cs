@@ -112,6 +112,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<DecisionRefused>(refused => End(Failed($"The run's journal took no decision. {refused.Message}")));
         Receive<ObserverLost>(_ => OnObserverLost());
         Receive<QueryStatus>(_ => Sender.Tell(Status(Phase)));
+        ReceiveFlights();
         ReceiveRecords();
         ReceiveAny(_ => { });
     }
@@ -225,6 +226,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         }
 
         _observer.Tell(new RunNotice.StageFailed(failure));
+        GatherFlights(failure.Message);
         End(new RunOutcome(RunEnd.Failed, _progress.Committed, failure.Message, failure));
     }
 

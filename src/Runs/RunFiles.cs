@@ -28,6 +28,9 @@ public sealed record RunFiles(string Folder)
     /// <summary>Spans of some steps, readable by Perfetto.</summary>
     public string Trace => In("trace.json");
 
+    /// <summary>What the ranks' flight recorders held when something went wrong.</summary>
+    public string Dumps => In("dumps");
+
     /// <summary>The folder that holds <c>step-N/</c>.</summary>
     public string Checkpoints => In("checkpoints");
 

@@ -3,6 +3,7 @@ using Akka.Event;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
+using static Pipeline.Protocol.FlightProtocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
@@ -18,6 +19,7 @@ public sealed class StageActor : ReceiveActor
     private readonly LinkHub? _hub;
     private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
+    private FlightRecorder _flight = new();
     private StageInbox _inbox = new();
     private ActorLinks? _links;
     private CopyOutbox? _copies;
@@ -58,6 +60,7 @@ public sealed class StageActor : ReceiveActor
         Receive<AssignStage>(IsNewer, Assign);
         Receive<StopStage>(IsCurrent, _ => ReportStopped());
         Receive<ReportStanding>(_ => Sender.Tell(new StageStanding(null)));
+        Receive<ReportFlight>(OnReportFlight);
         RefuseTheRest();
     }
 
@@ -75,6 +78,7 @@ public sealed class StageActor : ReceiveActor
         Receive<GrantSteps>(IsCurrent, OnGrant);
         Receive<SaveCheckpoint>(IsCurrent, save => _inbox.Post(save));
         Receive<ReportStanding>(_ => Sender.Tell(new StageStanding(Standing())));
+        Receive<ReportFlight>(OnReportFlight);
         Receive<StateTaken>(OnStateTaken);
         Receive<CopyDelivered>(OnCopyDelivered);
         Receive<CopyFailed>(OnCopyFailed);
@@ -122,9 +126,11 @@ public sealed class StageActor : ReceiveActor
         _isStopWanted = false;
         _granted = _protected = assignment.Start.Step;
         _live = new LiveSettings(assignment.Layout);
-        var inbox = _inbox = new StageInbox();
+        var flight = _flight = new FlightRecorder();
+        flight.Completed(assignment.Start.Step);
+        var inbox = _inbox = new StageInbox(flight);
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
-        _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator));
+        _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator), flight);
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
@@ -137,7 +143,7 @@ public sealed class StageActor : ReceiveActor
     private void Start(IReadOnlyList<StateCopy> copies)
     {
         if (_assignment is not { } assignment || _links is not { } links || _live is not { } live) return;
-        _executor = new StageExecutor(assignment, _factory, links, _inbox, live, copies);
+        _executor = new StageExecutor(assignment, _factory, links, _inbox, live, _flight, copies);
         _ = _executor.Ended.PipeTo(Self, success: () => new ComputeEnded());
         _executor.Start();
     }
@@ -177,6 +183,14 @@ public sealed class StageActor : ReceiveActor
     private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
         assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
         _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "");
+
+    private void OnReportFlight(ReportFlight ask)
+    {
+        if (_assignment is not { } assignment) return;
+        var otherwise = _executor is null ? "waits for its state, or has ended" : "is between two actions";
+        var flight = _flight.Report(assignment.Rank, otherwise);
+        Sender.Tell(new FlightReported(assignment.Generation, assignment.Rank, ask.Request, flight));
+    }
 
     private void OnStateTaken(StateTaken taken)
     {

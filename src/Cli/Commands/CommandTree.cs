@@ -29,6 +29,7 @@ public static class CommandTree
         SimulateCommand.Create(context),
         CheckpointCommand.Create(context),
         ConfigCommand.Create(context),
+        DumpCommand.Create(context),
         DoctorCommand.Create(context),
     ]);
 

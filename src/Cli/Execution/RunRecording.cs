@@ -22,7 +22,8 @@ internal static class RunRecording
             Begun(EventLog.Open(files.Events, time), leader),
             new TensorBoardWriter(files.Folder, time, resumes ? from : null),
             materials.Data.BitsPerByte,
-            SettingsLedger.Resume(files.Changes, from));
+            SettingsLedger.Resume(files.Changes, from),
+            files);
     }
 
     /// <summary>Goes on with what a former leader of the run has recorded, out of its reach.</summary>
@@ -33,7 +34,8 @@ internal static class RunRecording
         Begun(EventLog.TakeOver(files.Events, time), leader),
         new TensorBoardWriter(files.Folder, time, recordedStep),
         materials.Data.BitsPerByte,
-        SettingsLedger.Resume(files.Changes, long.MaxValue - 1));
+        SettingsLedger.Resume(files.Changes, long.MaxValue - 1),
+        files);
 
     /// <summary>Until the first event of a start, the end of the former one would be the last thing that is told of the run.</summary>
     private static EventLog Begun(EventLog events, string? leader)

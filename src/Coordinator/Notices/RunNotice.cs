@@ -64,6 +64,9 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="Message">A sentence.</param>
     public sealed record Warned(string Kind, long Step, string Message) : RunNotice;
 
+    /// <summary>Something went wrong, and this is what the ranks were at.</summary>
+    public sealed record FlightGathered(FlightDump Dump) : RunNotice;
+
     /// <summary>A node may take ranks.</summary>
     public sealed record NodeJoined(NodeInfo Node) : RunNotice;
 

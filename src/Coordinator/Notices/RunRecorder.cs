@@ -11,13 +11,15 @@ namespace Pipeline.Coordinator;
 /// <param name="tensorBoard">The same curves for TensorBoard; null for none.</param>
 /// <param name="bitsPerByte">From a loss in nats per token to bits per byte of text; null where bytes are not known.</param>
 /// <param name="ledger">What was changed of the run; null for a run that nothing is changed of.</param>
+/// <param name="files">Where dumps of flight recorders go; null for nowhere.</param>
 public sealed class RunRecorder(
     MetricsWriter metrics,
     DigestFile digests,
     EventLog events,
     TensorBoardWriter? tensorBoard = null,
     Func<double, double>? bitsPerByte = null,
-    SettingsLedger? ledger = null) : IRunObserver, IDisposable
+    SettingsLedger? ledger = null,
+    RunFiles? files = null) : IRunObserver, IDisposable
 {
     /// <inheritdoc/>
     public void OnNotice(RunNotice notice)
@@ -49,6 +51,9 @@ public sealed class RunRecorder(
             case RunNotice.SettingChanged { Change: var change }:
                 ledger?.Write(new ChangedSetting(change.FromStep, SettingChange.NameOf(change.Setting), change.Value));
                 OperatorEvents.Write(events, notice);
+                break;
+            case RunNotice.FlightGathered { Dump: var dump }:
+                Write(dump);
                 break;
             default:
                 OperatorEvents.Write(events, notice);
@@ -110,6 +115,20 @@ public sealed class RunRecorder(
         EventField.Of("action", failure.Action),
         EventField.Of("message", failure.Message),
         EventField.Of("detail", failure.Detail));
+
+    private void Write(FlightDump dump)
+    {
+        if (files is null) return;
+        try
+        {
+            events.Write("flight-dumped", EventSeverity.Warning, EventField.Of("step", dump.Step), EventField.Of("path", FlightFile.Write(files, dump)), EventField.Of("reason", dump.Reason));
+        }
+        catch (RunException fault)
+        {
+            // What helps to understand a fault must not add one.
+            events.Write("flight-lost", EventSeverity.Warning, EventField.Of("step", dump.Step), EventField.Of("message", fault.Message));
+        }
+    }
 
     private void Write(RunOutcome outcome) => WriteEnd(events, outcome);
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Pipeline.Coordinator;
 using Pipeline.Protocol.Security;
 
 namespace Pipeline.Operator;
@@ -8,6 +9,7 @@ namespace Pipeline.Operator;
 internal static class RecordCommands
 {
     private const int LineCount = 40;
+    private static readonly TimeSpan DumpPatience = TimeSpan.FromSeconds(10);
     private const int LongestLine = 300;
     private static readonly string[] AuditEvents = ["command-done", "command-refused", "run-paused", "run-resumed", "stop-requested"];
 
@@ -29,6 +31,12 @@ internal static class RecordCommands
         {
             Examples = [("events", "what went wrong in the night")],
             Run = request => Task.FromResult(Events(request, null)),
+        },
+        new("dump", "", "Writes down what each rank did last and whom it waits for.")
+        {
+            Detail = "A stall, a lost process and a failed stage write the same by themselves. `pipeline dump show FILE` prints such a file.",
+            Examples = [("dump", "why does nothing move?")],
+            Run = DumpAsync,
         },
         new("log", "[NODE]", "The end of the logs of the run's nodes, as far as they lie in its directory.")
         {
@@ -59,6 +67,17 @@ internal static class RecordCommands
         var lines = ReadShared(request.Run.Files.Events).Select(Parse).OfType<JsonObject>()
             .Where(line => names is null || names.Contains(line["event"]?.GetValue<string>())).TakeLast(LineCount).ToArray();
         return new CommandAnswer(true, lines.Length == 0 ? "Nothing of that kind has happened yet." : string.Join('\n', lines.Select(Describe)), new JsonArray([.. lines.Select(line => (JsonNode)line)]));
+    }
+
+    private static async Task<CommandAnswer> DumpAsync(CommandRequest request)
+    {
+        var dump = await request.Run.AskAsync<FlightDump>(new DumpFlights("an operator asked"), DumpPatience, request.Cancellation).ConfigureAwait(false);
+        var path = FlightFile.Write(request.Run.Files, dump);
+        string[] lines = [.. WaitGraph.Describe(dump).Select(line => SafeText.Of(line, LongestLine))];
+        return new CommandAnswer(true, string.Join('\n', [.. lines, path]), new JsonObject
+        {
+            ["path"] = path, ["step"] = dump.Step, ["generation"] = dump.Generation, ["lines"] = new JsonArray([.. lines.Select(line => (JsonNode)line)]),
+        });
     }
 
     private static string Describe(JsonObject line)

@@ -24,6 +24,7 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
         RunNotice.SettingChanged { Change: var change } => new(time, change.FromStep, "setting-changed", Invariant($"{SettingChange.NameOf(change.Setting)} = {change.Value:R} from step {change.FromStep} on")),
         RunNotice.Commanded commanded => new(time, step, commanded.IsDone ? "command-done" : "command-refused", $"{commanded.Operator}: {commanded.Command}: {commanded.Result}"),
         RunNotice.Warned warned => new(time, warned.Step, warned.Kind, warned.Message),
+        RunNotice.FlightGathered { Dump: var dump } => new(time, dump.Step, "flight-dumped", dump.Reason),
         RunNotice.NodeJoined joined => new(time, step, "node-joined", $"{joined.Node.Id} on {joined.Node.HostName}"),
         RunNotice.NodeLost lost => new(time, step, "node-lost", $"{lost.Node.Id}: {lost.Reason}"),
         RunNotice.Recovering recovering => new(time, step, "recovering", $"generation {recovering.Generation.Number}: {recovering.Reason}"),

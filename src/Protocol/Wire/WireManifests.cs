@@ -30,6 +30,8 @@ internal static class WireManifests
         Control<CheckpointPartFailed>("cf"),
         Control<StageFailed>("sf"),
         Control<StageStopped>("ss"),
+        Control<FlightProtocol.ReportFlight>("rf"),
+        Control<FlightProtocol.FlightReported>("fr"),
         Control<SquaredNorms>("sn"),
         Control<StepTotals>("tt"),
         Control<OperatorProtocol.SubmitRun>("osu"),

@@ -20,7 +20,8 @@ internal sealed class StageExecutor
     private readonly StageInbox _inbox;
     private readonly List<StateCopy> _copies;
     private readonly LiveSettings _live;
-    private readonly StepRecorder _recorder = new();
+    private readonly FlightRecorder _flight;
+    private readonly StepRecorder _recorder;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _step;
     private long _completedStep;
@@ -31,9 +32,12 @@ internal sealed class StageExecutor
     /// <param name="links">Ways out.</param>
     /// <param name="inbox">Way in.</param>
     /// <param name="live">What may change while the thread computes.</param>
+    /// <param name="flight">Keeps what the rank did last.</param>
     /// <param name="copies">The copies to start from, owned by the thread; none for other starting points.</param>
-    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, LiveSettings live, IReadOnlyList<StateCopy> copies)
+    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, LiveSettings live, FlightRecorder flight, IReadOnlyList<StateCopy> copies)
     {
+        _flight = flight;
+        _recorder = new StepRecorder(flight);
         _live = live;
         _copies = [.. copies];
         _assignment = assignment;
@@ -93,6 +97,7 @@ internal sealed class StageExecutor
             var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies, _live);
+            _flight.Know(RankMap.Of(plan));
             var parameterCount = plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
@@ -174,6 +179,7 @@ internal sealed class StageExecutor
         if (settled.Outcome.IsLast) _step = settled.Step;
         _isEnded = settled.Outcome.IsLast;
         Interlocked.Exchange(ref _completedStep, settled.Step);
+        _flight.Completed(settled.Step);
         _links.Report(Completed(plan, settled));
     }
 
@@ -224,5 +230,9 @@ internal sealed class StageExecutor
         _recorder.Exclude(since);
     }
 
-    private void Fail(StageFailed failure) => _links.Report(failure);
+    private void Fail(StageFailed failure)
+    {
+        _flight.Ends(failure.Message);
+        _links.Report(failure);
+    }
 }

@@ -8,7 +8,7 @@ namespace Pipeline.Stages;
 /// Measures a rank's steps: the time from one step's end to the next without evaluation and saving, how much of it was spent in
 /// actions and in waiting for inputs, and, when wanted, every action's span.
 /// </summary>
-internal sealed class StepRecorder
+internal sealed class StepRecorder(FlightRecorder flight)
 {
     private readonly List<ExecutedSpan> _spans = [];
     private long _mark = Stopwatch.GetTimestamp();
@@ -41,6 +41,9 @@ internal sealed class StepRecorder
         _spans.Clear();
     }
 
+    /// <summary>An action of the list begins.</summary>
+    internal void Began(StageAction action, long step) => flight.Began(action, step);
+
     /// <summary>Records one action.</summary>
     /// <param name="action">Action.</param>
     /// <param name="asked">When the thread was free to run it.</param>
@@ -54,6 +57,7 @@ internal sealed class StepRecorder
         _waitTicks += Math.Max(0, started - Math.Max(asked, _lastEnded));
         _lastEnded = ended;
         _recordedCount++;
+        flight.Ended(action);
         // An input that came while the thread was busy was not waited for.
         if (_wantsSpans) _spans.Add(new ExecutedSpan(action.ToString(), ready > asked ? Wire(ready) : 0, Wire(started), Wire(ended)));
     }

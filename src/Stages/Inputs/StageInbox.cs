@@ -11,9 +11,10 @@ namespace Pipeline.Stages;
 /// generation they were sent in: an input of a step is the same bits in all of them. Owns the tensors that lie in it; what repeats an
 /// input or belongs to a finished phase is freed unread.
 /// </summary>
-internal sealed class StageInbox
+internal sealed partial class StageInbox(FlightRecorder? flight = null)
 {
     private readonly object _gate = new();
+    private readonly FlightRecorder _flight = flight ?? new FlightRecorder();
     private readonly Dictionary<FrameKey, Arrived<TensorArrival>> _tensors = [];
     private readonly Dictionary<(StepKey Step, int Stage), Arrived<SquaredNorms>> _squares = [];
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
@@ -25,7 +26,7 @@ internal sealed class StageInbox
     private bool _finishesSaves;
     private long _begunStep;
     private bool _isEndWanted;
-    private object? _awaited;
+    private FlightSubject? _awaited;
     // One on its way, one that has arrived and may be wanted by another holder.
     private int _freeCopyCount = 2;
 
@@ -39,7 +40,7 @@ internal sealed class StageInbox
     }
 
     /// <summary>What the compute thread waits for; null while it computes.</summary>
-    internal object? Awaited
+    internal FlightSubject? Awaited
     {
         get
         {
@@ -59,8 +60,14 @@ internal sealed class StageInbox
         lock (_gate)
         {
             var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key) && !IsAbandoned(key);
-            if (!isWanted || !_tensors.TryAdd(key, Now(arrival))) arrival.Refuse();
-            else Wake();
+            if (!isWanted || !_tensors.TryAdd(key, Now(arrival)))
+            {
+                arrival.Refuse();
+                return;
+            }
+
+            _flight.Arrived(FlightSubject.Of(key));
+            Wake();
         }
     }
 
@@ -76,7 +83,9 @@ internal sealed class StageInbox
                 StepTotals totals => _totals.TryAdd(totals.Step, Now(totals)),
                 _ => throw new UnreachableException($"note {note.GetType().Name}"),
             };
-            if (isNew) Wake();
+            if (!isNew) return;
+            _flight.Arrived(FlightSubject.Of(note));
+            Wake();
         }
     }
 
@@ -94,6 +103,7 @@ internal sealed class StageInbox
         lock (_gate)
         {
             _orders.Add(save);
+            _flight.Arrived(FlightSubject.Save(save.Step));
             Wake();
         }
     }
@@ -147,15 +157,15 @@ internal sealed class StageInbox
             while (true)
             {
                 ThrowIfClosed();
-                if (_orders.TryTakeSave(step, out var save)) return new StageOrder(StageOrderKind.Save, save);
+                if (_orders.TryTakeSave(step, out var save)) return Go(new StageOrder(StageOrderKind.Save, save));
                 if (!isEnded && step < _orders.GrantedStep)
                 {
                     _begunStep = step + 1;
-                    return new StageOrder(StageOrderKind.Step);
+                    return Go(new StageOrder(StageOrderKind.Step));
                 }
 
-                if (awaited is { } totals && Holds(totals)) return new StageOrder(StageOrderKind.Settle);
-                Wait(FormattableString.Invariant($"a grant beyond step {step}"));
+                if (awaited is { } totals && Holds(totals)) return Go(new StageOrder(StageOrderKind.Settle));
+                Wait(FlightSubject.Grant(step));
             }
         }
     }
@@ -168,9 +178,10 @@ internal sealed class StageInbox
             while (_freeCopyCount == 0)
             {
                 ThrowIfClosed();
-                Wait("the holder of its copies");
+                Wait(FlightSubject.CopyPlace);
             }
 
+            _flight.Goes();
             _freeCopyCount--;
         }
     }
@@ -188,7 +199,7 @@ internal sealed class StageInbox
     {
         lock (_gate)
         {
-            var arrived = TakeFrom(_tensors, key);
+            var arrived = TakeFrom(_tensors, key, FlightSubject.Of(key));
             _taken.Add(key);
             return arrived;
         }
@@ -203,8 +214,13 @@ internal sealed class StageInbox
             {
                 ThrowIfClosed();
                 if (_tensors.ContainsKey(key)) return TakeTensor(key);
-                if (awaited is { } totals && Holds(totals)) return null;
-                Wait(key);
+                if (awaited is { } totals && Holds(totals))
+                {
+                    _flight.Goes();
+                    return null;
+                }
+
+                Wait(FlightSubject.Of(key));
             }
         }
     }
@@ -231,12 +247,12 @@ internal sealed class StageInbox
 
     internal Arrived<SquaredNorms> TakeSquares(StepKey step, int stage)
     {
-        lock (_gate) return TakeFrom(_squares, (step, stage));
+        lock (_gate) return TakeFrom(_squares, (step, stage), FlightSubject.Squares(step, stage));
     }
 
     internal Arrived<StepTotals> TakeTotals(StepKey step)
     {
-        lock (_gate) return TakeFrom(_totals, step);
+        lock (_gate) return TakeFrom(_totals, step, FlightSubject.Totals(step));
     }
 
     /// <summary>Throws unless a wait may go on: lets a long action end early.</summary>
@@ -281,37 +297,4 @@ internal sealed class StageInbox
     private bool Holds(AwaitedTotals awaited) => awaited.StageCount is { } count
         ? Enumerable.Range(0, count).All(stage => _squares.ContainsKey((awaited.Step, stage)))
         : _totals.ContainsKey(awaited.Step);
-
-    private static Arrived<T> Now<T>(T value) => new(value, Stopwatch.GetTimestamp());
-
-    private Arrived<T> TakeFrom<TKey, T>(Dictionary<TKey, Arrived<T>> box, TKey key) where TKey : notnull
-    {
-        while (true)
-        {
-            ThrowIfClosed();
-            if (box.Remove(key, out var arrived)) return arrived;
-            Wait(key);
-        }
-    }
-
-    /// <summary>The thread has something to look at; if it is not what it waits for, it waits on.</summary>
-    private void Wake()
-    {
-        _awaited = null;
-        Monitor.Pulse(_gate);
-    }
-
-    private void Wait(object awaited)
-    {
-        if (_isClosed) throw new StageClosedException();
-        _awaited = awaited;
-        Monitor.Wait(_gate);
-        _awaited = null;
-    }
-
-    /// <summary>An input and when it came, in ticks of the monotonic clock.</summary>
-    internal readonly record struct Arrived<T>(T Value, long Timestamp);
 }
-
-/// <summary>The stage was told to stop while its compute thread waited or was between two actions: not a failure.</summary>
-internal sealed class StageClosedException() : Exception("The stage was told to stop.");

@@ -11,7 +11,7 @@ namespace Pipeline.Stages;
 /// until the step that it belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
 /// thread and by the stage's actor.
 /// </summary>
-internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table) : IStageLinks
+internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table, FlightRecorder flight) : IStageLinks
 {
     private readonly Lock _gate = new();
     private readonly KeptMessages _kept = new();
@@ -28,6 +28,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
             return;
         }
 
+        flight.Sent(FlightSubject.Of(key), to);
         lock (_gate)
         {
             var isKept = !_isClosed && _table.IsSpread;
@@ -45,6 +46,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
             return;
         }
 
+        flight.Sent(FlightSubject.Of(note), to);
         lock (_gate)
         {
             if (_table.IsSpread) _kept.Add(to, note);

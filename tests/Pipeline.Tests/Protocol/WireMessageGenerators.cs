@@ -114,6 +114,10 @@ internal static class WireMessageGenerators
         [typeof(StageFailed)] = Gen.Select(Generations, Number, Long, Text, Text, Gen.Enum<StageFailureKind>(), Text).Select((generation, rank, step, action, text, kind, detail) =>
             (IWireMessage)new StageFailed(generation, rank, rank, step, action, text, kind, detail)),
         [typeof(StageStopped)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageStopped(generation, rank)),
+        [typeof(FlightProtocol.ReportFlight)] = Gen.Select(Generations, Long).Select((generation, request) => (IWireMessage)new FlightProtocol.ReportFlight(generation, request)),
+        [typeof(FlightProtocol.FlightReported)] = Gen.Select(Generations, Number, Long, Text, Gen.Select(Long, Gen.Enum<FlightKind>(), Text, Number)
+            .Select((age, kind, subject, peer) => new FlightEntry(age, kind, subject, peer)).Array[0, 3]).Select((generation, rank, step, doing, entries) =>
+            (IWireMessage)new FlightProtocol.FlightReported(generation, rank, step, new RankFlight(rank, step, doing, rank, entries))),
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
             (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
