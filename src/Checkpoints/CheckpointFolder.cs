@@ -24,6 +24,9 @@ internal sealed record CheckpointFolder(string Path, long Step, FolderRole Role)
     private const string Prefix = "step-";
     private const string SavingSuffix = "saving-";
 
+    /// <summary>The file beside the folder that says that no pruning may remove it.</summary>
+    internal string KeepPath => Path + ".keep";
+
     internal string ManifestPath => System.IO.Path.Combine(Path, CheckpointFileName.Manifest);
 
     /// <summary>Whether it may be chosen as a checkpoint.</summary>

@@ -86,6 +86,17 @@ public sealed class FolderCheckpointStore : ICheckpointStore
     /// <inheritdoc/>
     public CheckpointSelection OpenLatest(bool verify = true) => CheckpointCatalog.OpenLatest(_root, verify);
 
+    /// <summary>Has a checkpoint outlive every <see cref="Prune"/>. Those that it keeps by number are counted without regard to it.</summary>
+    /// <exception cref="CheckpointException">There is none of that step that can be used, or the mark cannot be written.</exception>
+    public void Keep(long step)
+    {
+        using (CheckpointCatalog.Open(_root, step, verify: false))
+        {
+            var folder = CheckpointFolder.Of(_root, step, FolderRole.Checkpoint);
+            Guarded(folder.KeepPath, () => File.WriteAllBytes(folder.KeepPath, []));
+        }
+    }
+
     /// <inheritdoc/>
     public PruneReport Prune(int keepCount)
     {

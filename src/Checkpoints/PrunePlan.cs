@@ -15,7 +15,7 @@ internal sealed record PrunePlan(IReadOnlyList<CheckpointFolder> Checkpoints, IR
         var kept = complete.Take(KeptCount(complete, keepCount)).ToHashSet();
         var oldestKeptStep = kept.Min(folder => folder.Step);
         return new PrunePlan(
-            [.. folders.Where(folder => folder.Role == FolderRole.Checkpoint && folder.Step < oldestKeptStep && File.Exists(folder.ManifestPath))],
+            [.. folders.Where(folder => folder.Role == FolderRole.Checkpoint && folder.Step < oldestKeptStep && File.Exists(folder.ManifestPath) && !File.Exists(folder.KeepPath))],
             [.. folders.Where(folder => IsLeftover(folder, newestStep, complete))]);
     }
 

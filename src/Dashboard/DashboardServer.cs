@@ -88,7 +88,7 @@ public sealed class DashboardServer : IAsyncDisposable
         headers.CacheControl = "no-store";
         // The page itself holds nothing: it asks for the token where one is needed.
         if (PageFiles.Holds(context.Request.Path) || guard.FaultOf(context.Request) is not { } fault) return next(context);
-        if (!HttpMethods.IsGet(context.Request.Method)) desk().Refused($"{context.Connection.RemoteIpAddress}", fault);
+        desk().Refused($"{context.Connection.RemoteIpAddress}", fault);
         context.Response.StatusCode = StatusCodes.Status403Forbidden;
         return context.Response.WriteAsJsonAsync(new JsonObject { ["done"] = false, ["message"] = fault });
     });

@@ -13,6 +13,7 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
 {
     private const int RememberedCalls = 1024;
     private readonly Lock _gate = new();
+    private readonly RefusalRate _refusals = new();
     private readonly HashSet<string> _calls = new(StringComparer.Ordinal);
     private readonly Queue<string> _order = [];
 
@@ -35,7 +36,11 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     }
 
     /// <summary>A request that did not show the token, or is not to be trusted, for the audit.</summary>
-    public void Refused(string from, string why) => run.Record(new RunNotice.Commanded(SafeText.Of(from), "", false, SafeText.Of(why)));
+    public void Refused(string from, string why)
+    {
+        if (_refusals.Admit(watch.Time) is { } unsaid)
+            run.Record(new RunNotice.Commanded(SafeText.Of(from), "", false, SafeText.Of(unsaid > 0 ? $"{why} ({unsaid} more refusals since the last line)" : why, 400)));
+    }
 
     /// <summary>The words that may stand at the end of an unfinished line.</summary>
     public async Task<IReadOnlyList<string>> CompleteAsync(string line, CancellationToken cancellation)

@@ -22,6 +22,9 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
     /// <summary>The run directory.</summary>
     public RunFiles Files => files;
 
+    /// <summary>Continues a text with the newest checkpoint's weights, without the ranks; null where nobody can.</summary>
+    public Func<string, CancellationToken, Task<CommandAnswer>>? Generate { get; init; }
+
     /// <summary>Whether a coordinator leads it; else it is computed unsplit in one thread.</summary>
     public bool IsLed => !coordinator.IsNobody();
 

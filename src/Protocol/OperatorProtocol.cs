@@ -66,6 +66,14 @@ public static class OperatorProtocol
     [MessagePackObject]
     public sealed record CompleteCommand([property: Key(0)] string Line) : IRequest;
 
+    /// <summary>A node has refused somebody at its control port: for the audit of the run. Not answered.</summary>
+    /// <param name="Source">Address of whoever was refused.</param>
+    /// <param name="Reason">Why.</param>
+    [MessagePackObject]
+    public sealed record AuditRefusal(
+        [property: Key(0)] string Source,
+        [property: Key(1)] string Reason) : IWireMessage;
+
     /// <summary>What came of a command.</summary>
     /// <param name="IsDone">Whether it was, or is being, carried out.</param>
     /// <param name="Text">For people.</param>

@@ -22,6 +22,8 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
     public async Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) =>
         await RunAttendance.StartAsync(context, MaterialsOf(submission.Configuration).Settings.Telemetry, () => desk, token).ConfigureAwait(false);
 
+    public Task<CommandAnswer> GenerateAsync(RunFiles files, string prompt, CancellationToken cancellation) => GenerationProcess.RunAsync(files, prompt, cancellation);
+
     public StageWorkload Create(StageProtocol.AssignStage assignment)
     {
         var configuration = assignment.Layout.Configuration;

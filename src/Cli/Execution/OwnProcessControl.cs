@@ -31,7 +31,7 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
         _meter = new RunMeter(time);
         _watch = new RunWatch(time, files, startStep);
         _desk = DeskOf(ActorRefs.Nobody);
-        _server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), AnswerAsync);
+        _server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), AnswerAsync, refused: (source, reason) => _desk.Refused(source, reason));
     }
 
     /// <summary>Asks for the end of the run: by a command, or by what the caller gave.</summary>
@@ -72,7 +72,11 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
         _stop.Dispose();
     }
 
-    private CommandDesk DeskOf(IActorRef coordinator) => new(new OperatedRun(_files, coordinator, _ => Task.FromResult(_nodes), _stop.Cancel), _watch);
+    private CommandDesk DeskOf(IActorRef coordinator) => new(new OperatedRun(_files, coordinator, _ => Task.FromResult(_nodes), _stop.Cancel)
+    {
+        Generate = (prompt, cancellation) => GenerationProcess.RunAsync(_files, prompt, cancellation),
+    },
+    _watch);
 
     private async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation)
     {

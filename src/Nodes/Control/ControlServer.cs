@@ -22,12 +22,14 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly byte[] _token;
     private readonly Func<ControlRequest, CancellationToken, Task<ControlReply>> _answer;
     private readonly IPeerCredentials? _credentials;
+    private readonly Action<string, string>? _refused;
     private readonly CancellationTokenSource _stop = new();
     private readonly SemaphoreSlim _room = new(MaximumConnections);
     private readonly Task _accepting;
 
-    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials, string? publicHost)
+    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials, string? publicHost, Action<string, string>? refused)
     {
+        _refused = refused;
         _credentials = credentials;
         _listener = listener;
         _token = Encoding.UTF8.GetBytes(token);
@@ -50,12 +52,13 @@ public sealed class ControlServer : IAsyncDisposable
     /// <param name="answer">Carries out a request whose token is right.</param>
     /// <param name="credentials">For mutual TLS; null for none, on loopback.</param>
     /// <param name="publicHost">Name or address that others dial; null for the one that it listens on.</param>
+    /// <param name="refused">Told whom it refuses, and why: the token is wrong, the certificate is, or its role.</param>
     /// <exception cref="SocketException">The port is taken, or the address is not of this machine.</exception>
-    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials = null, string? publicHost = null)
+    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials = null, string? publicHost = null, Action<string, string>? refused = null)
     {
         TcpListener listener = new(address);
         listener.Start();
-        return new ControlServer(listener, token, answer, credentials, publicHost);
+        return new ControlServer(listener, token, answer, credentials, publicHost, refused);
     }
 
     /// <summary>256 random bits in hexadecimal.</summary>
@@ -82,18 +85,24 @@ public sealed class ControlServer : IAsyncDisposable
     private async Task ServeAsync(TcpClient client)
     {
         using var connection = client;
+        var source = $"{client.Client.RemoteEndPoint}";
         try
         {
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             patience.CancelAfter(Patience);
-            using var stream = await ControlStream.AcceptAsync(client.GetStream(), _credentials, patience.Token).ConfigureAwait(false);
+            var (accepted, roles) = await ControlStream.AcceptAsync(client.GetStream(), _credentials, patience.Token).ConfigureAwait(false);
+            using var stream = accepted;
             if (await ControlLine.ReadAsync(stream, MaximumLineBytes, patience.Token).ConfigureAwait(false) is not { } line) return;
-            var reply = await ReplyToAsync(line, patience.Token).ConfigureAwait(false);
+            var reply = await ReplyToAsync(line, source, roles, patience.Token).ConfigureAwait(false);
             await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(reply, ControlJson.Default.ControlReply), patience.Token).ConfigureAwait(false);
         }
-        catch (Exception gone) when (gone is IOException or SocketException or AuthenticationException or OperationCanceledException or ObjectDisposedException)
+        catch (AuthenticationException fault)
         {
-            // The peer left or dawdled, has no certificate of ours, or the server is closing.
+            _refused?.Invoke(source, $"No certificate that may command: {fault.Message}");
+        }
+        catch (Exception gone) when (gone is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The peer left or dawdled, or the server is closing.
         }
         finally
         {
@@ -101,12 +110,14 @@ public sealed class ControlServer : IAsyncDisposable
         }
     }
 
-    private async Task<ControlReply> ReplyToAsync(byte[] line, CancellationToken cancellation)
+    private async Task<ControlReply> ReplyToAsync(byte[] line, string source, PeerRoles roles, CancellationToken cancellation)
     {
         if (Parse(line) is not { Token: not null, Command: not null } request)
             return new ControlReply(false, "Expected one line of JSON with a token and a command.");
         if (!CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(request.Token), _token))
-            return new ControlReply(false, "The token is not that of this endpoint. Take the one that endpoint.json names.");
+            return Refuse(source, "The token is not that of this endpoint. Take the one that endpoint.json names.");
+        if (request.Command is ControlCommand.Operate or ControlCommand.Stop or ControlCommand.Rebalance or ControlCommand.Submit && (roles & (PeerRoles.Operator | PeerRoles.Coordinator)) == 0)
+            return Refuse(source, "The certificate grants no role that may command. Use one with the role 'operator': pipeline certs issue --role operator.");
         try
         {
             return await _answer(request, cancellation).ConfigureAwait(false);
@@ -115,6 +126,12 @@ public sealed class ControlServer : IAsyncDisposable
         {
             return new ControlReply(false, "Nobody leads the cluster at the moment. Try again in a few seconds.");
         }
+    }
+
+    private ControlReply Refuse(string source, string sentence)
+    {
+        _refused?.Invoke(source, sentence);
+        return new ControlReply(false, sentence);
     }
 
     private static ControlRequest? Parse(byte[] line)

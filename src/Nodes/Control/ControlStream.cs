@@ -10,14 +10,15 @@ internal static class ControlStream
 {
     /// <summary>The side that takes commands.</summary>
     /// <exception cref="AuthenticationException">The peer has no certificate that may command.</exception>
-    internal static async Task<Stream> AcceptAsync(NetworkStream socket, IPeerCredentials? credentials, CancellationToken cancellation)
+    /// <returns>The stream, and what the peer's certificate grants; everything where there is none, on loopback.</returns>
+    internal static async Task<(Stream Stream, PeerRoles Roles)> AcceptAsync(NetworkStream socket, IPeerCredentials? credentials, CancellationToken cancellation)
     {
-        if (credentials is null) return socket;
+        if (credentials is null) return (socket, PeerRoles.Operator | PeerRoles.Coordinator | PeerRoles.Stage);
         SslStream encrypted = new(socket);
         await encrypted.AuthenticateAsServerAsync(credentials.ForServer(), cancellation).ConfigureAwait(false);
         // A node may ask too: it reports the death of another.
-        return encrypted.RemoteCertificate is { } shown && credentials.RolesOf(shown) != PeerRoles.None
-            ? encrypted
+        return encrypted.RemoteCertificate is { } shown && credentials.RolesOf(shown) is not PeerRoles.None and var roles
+            ? (encrypted, roles)
             : throw new AuthenticationException("The peer's certificate grants no role.");
     }
 

@@ -38,6 +38,9 @@ internal sealed class HostRequests(IActorRef host)
         }
     }
 
+    /// <summary>Somebody was refused at this node's port; whoever leads the run writes it down.</summary>
+    internal void Refused(string source, string reason) => host.Tell(new AuditRefusal(source, reason));
+
     private async Task<ControlReply> AskAsync(IRequest request, CancellationToken cancellation)
     {
         var answer = await host.Ask<Answer>(request, Patience, cancellation).ConfigureAwait(false);

@@ -1,5 +1,6 @@
 using Pipeline.Coordinator;
 using Pipeline.Operator;
+using Pipeline.Runs;
 using Pipeline.Stages;
 
 namespace Pipeline.Nodes;
@@ -18,6 +19,10 @@ public interface IRunSource
     /// <param name="desk">Where its commands are carried out.</param>
     /// <param name="token">What a change must show.</param>
     Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) => Task.FromResult<IRunAttendance?>(null);
+
+    /// <summary>Continues a text with the weights of a run's newest checkpoint, in a way that its ranks do not notice.</summary>
+    Task<CommandAnswer> GenerateAsync(RunFiles files, string prompt, CancellationToken cancellation) =>
+        Task.FromResult(new CommandAnswer(false, "This node cannot generate. Use: pipeline generate --run DIR --prompt TEXT."));
 
     /// <summary>What the stages of this node compute with, taken from each assignment's configuration.</summary>
     IStageWorkloadFactory Workloads { get; }

@@ -22,6 +22,7 @@ public sealed partial class RunHostActor
         Receive<RunCommand>(OnCommand);
         Receive<CompleteCommand>(OnComplete);
         Receive<Attended>(OnAttended);
+        Receive<AuditRefusal>(refusal => _desk?.Refused(refusal.Source, refusal.Reason));
         Receive<ListNodes>(_ => Sender.Tell(new NodeList([.. _nodes.Values.Select(node => new OperatedNode(node.Info.Id, LineOf(node)))])));
     }
 
@@ -29,7 +30,10 @@ public sealed partial class RunHostActor
     {
         var (self, coordinator) = (Self, _coordinator);
         return new CommandDesk(
-            new OperatedRun(files, coordinator, async cancellation => (await self.Ask<NodeList>(new ListNodes(), NodesPatience, cancellation).ConfigureAwait(false)).Nodes, () => coordinator.Tell(StopRun.Instance)),
+            new OperatedRun(files, coordinator, async cancellation => (await self.Ask<NodeList>(new ListNodes(), NodesPatience, cancellation).ConfigureAwait(false)).Nodes, () => coordinator.Tell(StopRun.Instance))
+            {
+                Generate = (prompt, cancellation) => _source.GenerateAsync(files, prompt, cancellation),
+            },
             watch);
     }
 

@@ -87,7 +87,7 @@ public sealed class NodeProcess
         _requests = new HostRequests(host);
         var listen = IPAddress.TryParse(_settings.Bind, out var bind) ? bind : Dns.GetHostAddresses(_settings.Host)[0];
         _control = ControlServer.Start(
-            new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync, _credentials, _settings.Host);
+            new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync, _credentials, _settings.Host, _requests.Refused);
         Host(system, _control.Address);
         return system;
     }

@@ -24,7 +24,7 @@ internal static class LineCompletion
             Completion.Setting => Protocol.SettingChange.SettingNames,
             Completion.Metric => MeasureCommands.MetricNames,
             Completion.Command => CommandCatalogue.All.Select(known => known.Name),
-            Completion.CheckpointWord => ["now", "ls"],
+            Completion.CheckpointWord => ["now", "ls", "keep"],
             Completion.TraceWord => ["start", "stop"],
             _ => [],
         };

@@ -61,7 +61,7 @@ public enum Completion
     /// <summary>What <c>set</c> may change.</summary>
     Setting,
 
-    /// <summary>now, ls.</summary>
+    /// <summary>now, ls, keep.</summary>
     CheckpointWord,
 
     /// <summary>start, stop.</summary>

@@ -34,10 +34,11 @@ internal static class FlowCommands
                 : "This ends the run after the step under way, saving first. `pipeline train --resume` goes on from there.",
             Run = StopAsync,
         },
-        new("checkpoint", "now|ls", "Saves the state after the last granted step, or lists what is saved.")
+        new("checkpoint", "now|ls|keep [STEP]", "Saves the state after the last granted step, lists what is saved, or has one kept for good.")
         {
-            Examples = [("checkpoint now", "answers once it is on disk"), ("checkpoint ls", "what there is to resume from")],
-            ArgumentCount = (1, 1),
+            Detail = "A kept checkpoint outlives checkpoint.keep; `keep` without a step means the newest.",
+            Examples = [("checkpoint now", "answers once it is on disk"), ("checkpoint ls", "what there is to resume from"), ("checkpoint keep 400", "is never removed")],
+            ArgumentCount = (1, 2),
             Completions = [Completion.CheckpointWord],
             IsChange = true,
             QueryWords = ["ls"],
@@ -56,8 +57,18 @@ internal static class FlowCommands
     {
         "now" => request.Run.OperateAsync(new SaveNow(), request.Cancellation, SavePatience),
         "ls" => Task.FromResult(List(request)),
-        _ => throw new OperatorException("Expected: checkpoint now, or checkpoint ls."),
+        "keep" => Task.FromResult(Keep(request)),
+        _ => throw new OperatorException("Expected: checkpoint now, checkpoint ls, or checkpoint keep STEP."),
     };
+
+    private static CommandAnswer Keep(CommandRequest request)
+    {
+        FolderCheckpointStore store = new(request.Run.Files.Checkpoints);
+        var step = request[1] is not null ? request.Number(1, "step")
+            : store.List().FirstOrDefault(one => one.State == CheckpointState.Complete)?.Step ?? throw new OperatorException("There is no checkpoint yet. `checkpoint now` makes one.");
+        store.Keep(step);
+        return new CommandAnswer(true, $"The checkpoint of step {step} is kept, however many follow it.");
+    }
 
     private static CommandAnswer List(CommandRequest request)
     {

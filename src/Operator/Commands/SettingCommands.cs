@@ -42,6 +42,10 @@ internal static class SettingCommands
 
     private static Task<CommandAnswer> SetAsync(CommandRequest request)
     {
+        if (request[0] == "protection")
+            throw new OperatorException("Protection is part of what each rank was assigned, and cannot change under way. Stop the run and go on with: pipeline train --resume DIR --set protection.kind=memory.");
+        if (request[0] == "compression")
+            throw new OperatorException("Compression cannot change under way: what it holds back for later steps belongs to the run's state.");
         if (SettingChange.Parse(request[0]) is not { } setting)
             throw new OperatorException($"'{SafeText.Of(request[0])}' cannot be changed of a run under way. Expected one of {string.Join(", ", SettingChange.SettingNames)}.");
         return double.TryParse(request[1], NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && double.IsFinite(value)

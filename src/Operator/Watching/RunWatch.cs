@@ -36,6 +36,9 @@ public sealed class RunWatch : IRunObserver
         }
     }
 
+    /// <summary>The clock of what happens.</summary>
+    internal TimeProvider Time => _time;
+
     /// <summary>How the run ended; null while it goes on.</summary>
     public RunOutcome? Outcome { get; private set; }
 

@@ -43,6 +43,7 @@ internal static class WireManifests
         Control<OperatorProtocol.Answer>("oan"),
         Control<OperatorProtocol.RunCommand>("orc"),
         Control<OperatorProtocol.CompleteCommand>("occ"),
+        Control<OperatorProtocol.AuditRefusal>("oar"),
         Control<OperatorProtocol.CommandAnswered>("oca"),
         Control<OperatorProtocol.ClusterStatus>("ocs"),
         Control<MembershipProtocol.DescribeNode>("mdn"),

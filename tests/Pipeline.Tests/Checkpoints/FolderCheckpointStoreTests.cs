@@ -132,6 +132,16 @@ public sealed class FolderCheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public void Pruning_leaves_what_is_to_be_kept()
+    {
+        foreach (var step in new long[] { 1, 2, 3, 4 }) SampleCheckpoint.Save(_store, step);
+        _store.Keep(2);
+        Assert.Equal([1], _store.Prune(2).Steps);
+        Assert.Equal([4, 3, 2], _store.List().Select(one => one.Step));
+        Assert.Throws<CheckpointException>(() => _store.Keep(9));
+    }
+
+    [Fact]
     public void Pruning_never_removes_the_last_good_one()
     {
         foreach (var step in new long[] { 10, 20, 30, 40 })

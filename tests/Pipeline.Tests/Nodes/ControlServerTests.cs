@@ -25,15 +25,17 @@ public sealed class ControlServerTests
     public async Task Another_token_is_refused_and_nothing_is_carried_out(string token)
     {
         var asked = 0;
+        System.Collections.Concurrent.ConcurrentBag<string> refused = [];
         await using var server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), (_, _) =>
         {
             asked++;
             return Task.FromResult(new ControlReply(true, ""));
-        });
+        }, refused: (source, reason) => refused.Add($"{source} {reason}"));
         var reply = await ControlClient.AskAsync(server.Address, new ControlRequest(token, ControlCommand.Stop), Patience);
         Assert.False(reply!.Done);
         Assert.StartsWith("The token is not that of this endpoint", reply.Message, StringComparison.Ordinal);
         Assert.Equal(0, asked);
+        Assert.Matches(@"^127\.0\.0\.1:\d+ The token is not that of this endpoint", Assert.Single(refused));
     }
 
     [Theory]

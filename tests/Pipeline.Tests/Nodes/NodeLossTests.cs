@@ -42,6 +42,9 @@ public sealed class NodeLossTests
         var recovering = Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>(), notice => notice.Reason != "nothing has moved");
         Assert.Equal([(1, new NodeId("e", 1))], recovering.Ranks);
         Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovered>());
+        var dump = cluster.Notices.All.OfType<RunNotice.FlightGathered>().First(notice => notice.Dump.Reason != "nothing has moved").Dump;
+        Assert.Equal([0, 2], dump.Ranks.Select(rank => rank.Rank));
+        Assert.Contains("rank 1 did not answer", WaitGraph.Describe(dump));
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
         // The replacement began after the copy of step 2, not from the beginning.
         Assert.Equal(3, cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step));

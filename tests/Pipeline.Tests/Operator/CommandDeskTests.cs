@@ -4,6 +4,7 @@ using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Operator;
+using Pipeline.Protocol;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -36,6 +37,12 @@ public sealed class CommandDeskTests : IDisposable
         Assert.True(saved.IsDone, saved.Text);
         Assert.Contains(new FolderCheckpointStore(Path.Combine(_folder, "run", "checkpoints")).List(), one => one.Step == status.Step && one.State == CheckpointState.Complete);
         Assert.Contains($"{status.Step}", (await run.RunAsync("checkpoint ls")).Text, StringComparison.Ordinal);
+        Assert.Contains($"Intact to the last byte: the checkpoints of the steps {status.Step}", (await run.RunAsync("verify")).Text, StringComparison.Ordinal);
+        var weights = Directory.EnumerateFiles(Path.Combine(_folder, "run", "checkpoints", $"step-{status.Step}"), "model*.safetensors").First();
+        var sound = await File.ReadAllBytesAsync(weights);
+        await File.WriteAllBytesAsync(weights, [.. sound[..^1], (byte)~sound[^1]]);
+        Assert.False((await run.RunAsync("verify")).IsDone);
+        await File.WriteAllBytesAsync(weights, sound);
 
         Assert.True((await run.RunAsync("resume")).IsDone);
         Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await run.Ended);
@@ -162,6 +169,10 @@ public sealed class CommandDeskTests : IDisposable
     [InlineData("set steps 1 --yes", "Expected a whole number above")]
     [InlineData("set eval-every 2.5 --yes", "Expected a whole number of steps")]
     [InlineData("set seed 7 --yes", "cannot be changed of a run under way")]
+    [InlineData("set protection none --yes", "cannot change under way")]
+    [InlineData("set compression topk --yes", "cannot change under way")]
+    [InlineData("generate text", "cannot generate from here")]
+    [InlineData("checkpoint keep 777", "holds no checkpoint of step 777")]
     public async Task A_value_that_cannot_be_is_refused_in_a_sentence(string line, string sentence)
     {
         var run = await PausedAsync();
@@ -169,6 +180,32 @@ public sealed class CommandDeskTests : IDisposable
         Assert.False(answer.IsDone);
         Assert.Contains(sentence, answer.Text, StringComparison.Ordinal);
         await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task A_dump_says_what_every_rank_did_last()
+    {
+        var run = await PausedAsync();
+        var answer = await run.RunAsync("dump");
+        Assert.True(answer.IsDone, answer.Text);
+        var dump = FlightFile.Read(answer.Json!["path"]!.GetValue<string>());
+        Assert.Equal([0, 1], dump.Ranks.Select(rank => rank.Rank));
+        Assert.All(dump.Ranks, rank => Assert.StartsWith("waits for a grant beyond step", rank.Doing, StringComparison.Ordinal));
+        Assert.Contains(dump.Ranks[1].Entries, entry => entry is { Kind: FlightKind.Arrived, Peer: 0 } && entry.Subject.StartsWith("the activation of micro-batch", StringComparison.Ordinal));
+        Assert.Contains(dump.Ranks[0].Entries, entry => entry is { Kind: FlightKind.Sent, Peer: 1 });
+        Assert.Contains(dump.Ranks[0].Entries, entry => entry.Kind == FlightKind.Ended && entry.Subject.StartsWith("0O of step", StringComparison.Ordinal));
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task Refusals_are_written_down_and_a_flood_of_them_is_counted()
+    {
+        var run = await PausedAsync();
+        for (var index = 0; index < 1000; index++) run.Desk.Refused("10.0.0.9:1\u001b[2J", "The token is wrong.");
+        await EndAsync(run);
+        var lines = run.Notices.All.OfType<RunNotice.Commanded>().Where(command => command.Result.StartsWith("The token is wrong.", StringComparison.Ordinal)).ToArray();
+        Assert.InRange(lines.Length, 32, 100);
+        Assert.All(lines, line => Assert.DoesNotContain(line.Operator, char.IsControl));
     }
 
     private async Task<OperatedTinyRun> PausedAsync()

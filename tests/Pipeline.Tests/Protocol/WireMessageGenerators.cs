@@ -130,6 +130,7 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
         [typeof(OperatorProtocol.RunCommand)] = Gen.Select(Text, Text, Text).Select((line, who, id) => (IWireMessage)new OperatorProtocol.RunCommand(line, who, id)),
         [typeof(OperatorProtocol.CompleteCommand)] = Text.Select(line => (IWireMessage)new OperatorProtocol.CompleteCommand(line)),
+        [typeof(OperatorProtocol.AuditRefusal)] = Gen.Select(Text, Text).Select((source, reason) => (IWireMessage)new OperatorProtocol.AuditRefusal(source, reason)),
         [typeof(OperatorProtocol.CommandAnswered)] = Gen.Select(Gen.Bool, Text, Text, Gen.Bool)
             .Select((isDone, text, json, asks) => (IWireMessage)new OperatorProtocol.CommandAnswered(isDone, text, json, asks)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(

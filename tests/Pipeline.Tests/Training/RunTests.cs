@@ -102,6 +102,7 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
         Assert.Equal("Rank 1, stage 1, step 3, action 1F1: deliberate fault", outcome.Error);
         Assert.Equal(StageFailureKind.Action, outcome.Failure?.Kind);
         Assert.Single(notices.All.OfType<RunNotice.StageFailed>());
+        Assert.Contains(Assert.Single(notices.All.OfType<RunNotice.FlightGathered>()).Dump.Ranks, rank => rank.Doing.Contains("deliberate fault", StringComparison.Ordinal));
         using var latest = store.OpenLatest().Require();
         Assert.Equal(2, latest.Step);
     }
