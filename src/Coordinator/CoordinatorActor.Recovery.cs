@@ -17,6 +17,7 @@ public sealed partial class CoordinatorActor
     private Action? _decided;
     private Task _lastDecision = Task.CompletedTask;
     private int _repeats;
+    private readonly Dictionary<long, int> _refusals = [];
 
     private void ReceiveNodes()
     {
@@ -133,12 +134,26 @@ public sealed partial class CoordinatorActor
     /// The generation rises and is written down; then ranks that have lost their state are assigned anew, and once they take inputs, the
     /// others are told to say again what may have been lost.
     /// </summary>
-    private void Recover(string reason, IReadOnlyList<int> lostRanks)
+    private void Recover(string reason, IReadOnlyList<int> lostRanks) => Recover(reason, lostRanks, null);
+
+    /// <summary>A step that is not finite may be a fault of the machine: it is tried again, from the newest checkpoint, a few times.</summary>
+    private bool TryRollBack(StageFailed failure)
+    {
+        var count = _refusals[failure.Step] = _refusals.GetValueOrDefault(failure.Step) + 1;
+        if (count >= _run.NonFiniteLimit || _progress.IsStopWanted) return false;
+        var step = _saving.LastSaved;
+        _observer.Tell(new RunNotice.Warned("non-finite", failure.Step, $"{failure.Message} All ranks go back to step {step} (refusal {count} of {_run.NonFiniteLimit})."));
+        _progress.ForgetSkipped();
+        Recover(failure.Message, [], new RecoveryPlan.Restart(step));
+        return true;
+    }
+
+    private void Recover(string reason, IReadOnlyList<int> lostRanks, RecoveryPlan? wanted)
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
         _rebalance.Restart();
-        var plan = RecoveryPlan.For(new LossReport(
+        var plan = wanted ?? RecoveryPlan.For(new LossReport(
             lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;

@@ -64,6 +64,12 @@ internal sealed class StepLedger(int rankCount, long startStep)
         foreach (var step in _known.Keys.TakeWhile(step => step <= Math.Min(throughStep, Committed)).ToArray()) _known.Remove(step);
     }
 
+    /// <summary>What was left out and is run again need not be left out then.</summary>
+    internal void ForgetSkipped()
+    {
+        foreach (var step in _known.Where(known => known.Value.IsSkipped).Select(known => known.Key).ToArray()) _known.Remove(step);
+    }
+
     private static void RequireAgreement(StepCompleted report, StepOutcome known)
     {
         if (Agrees(report.Totals, known)) return;

@@ -9,6 +9,11 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links)
 {
+    private bool _hasSkipped;
+
+    /// <summary>The former step is known. The rank that makes the totals leaves no two steps out in a row; where it begins anew it counts from there.</summary>
+    internal void Settled(StepOutcome outcome) => _hasSkipped = outcome.IsSkipped;
+
     /// <summary>What has to come before the totals of a step are known.</summary>
     internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount : null);
 
@@ -31,7 +36,7 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
         var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(step, stage)).ToArray();
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
-            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
+            ?? Decided(StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]));
         for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
         {
             if (rank != plan.Rank) links.Send(rank, new StepTotals(step, outcome));
@@ -39,4 +44,10 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
 
         return (outcome, contributions.Max(contribution => contribution.Timestamp));
     }
+
+    private StepOutcome Decided(StepOutcome outcome) => outcome with
+    {
+        IsLast = inbox.IsEndWanted,
+        IsSkipped = outcome.Verdict != StepVerdict.Apply && plan.Workload.SkipsNonFinite && !_hasSkipped,
+    };
 }

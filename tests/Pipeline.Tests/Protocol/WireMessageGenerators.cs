@@ -22,7 +22,7 @@ internal static class WireMessageGenerators
         .Select((run, generation, attempt, step) => new StepKey(new RunId(run), generation, attempt, step));
 
     private static readonly Gen<StepOutcome> Outcomes = Gen.Select(Real, Long, Real, Gen.Enum<StepVerdict>(), Number, Gen.Bool)
-        .Select((loss, tokens, norm, verdict, microBatch, isLast) => new StepOutcome(loss, tokens, norm, verdict, microBatch, isLast));
+        .Select((loss, tokens, norm, verdict, microBatch, isLast) => new StepOutcome(loss, tokens, norm, verdict, microBatch, isLast, tokens % 2 == 0));
 
     private static readonly Gen<RecordingDuties> Duties = Gen.Select(Number, Long, Long).Select((every, from, through) => new RecordingDuties(every, from, through));
 
