@@ -201,15 +201,12 @@ public sealed partial class CoordinatorActor
         WatchProgress();
     }
 
-    /// <summary>What a rank reported before the state that it starts from may have been lost with it.</summary>
+    /// <summary>What a rank reported before the state that it starts from may have been lost with it; evaluations are reported where the last stage is.</summary>
     private void Vouch(int rank, long step)
     {
-        if (rank == LastStageRank) _progress.GiveUpEvaluations(step);
+        if (rank == _ranks.RankOfStage[^1]) _progress.GiveUpEvaluations(step);
         Commit(_progress.Vouch(rank, step));
     }
-
-    /// <summary>The rank that reports evaluations.</summary>
-    private int LastStageRank => (_ranks.UnitCounts.Count - 1) % _run.RankCount;
 
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()

@@ -259,12 +259,6 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
-        [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, UnitsOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
+        [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
         _nodes.Alive, phase);
-
-    private int UnitsOf(int rank)
-    {
-        var perRank = _ranks.UnitCounts.Count / _run.RankCount;
-        return Enumerable.Range(0, perRank).Sum(chunk => _ranks.UnitCounts[chunk * _run.RankCount + rank]);
-    }
 }

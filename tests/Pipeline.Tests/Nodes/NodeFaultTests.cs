@@ -54,7 +54,7 @@ public sealed class NodeFaultTests : IDisposable
         {
             EvaluateEvery = 2,
             EvaluationMicroBatchCount = 2,
-            Schedule = chance.Next(2) == 0 ? "1f1b" : "gpipe",
+            Schedule = chance.Next(4) switch { 0 => "gpipe", 1 => "interleaved", 2 => "zb-v", _ => "1f1b" },
             Protection = protection,
             StepsAhead = chance.Next(1, 5),
             Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 2, KeepCount = 2 },
