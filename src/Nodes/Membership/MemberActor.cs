@@ -16,16 +16,19 @@ public sealed class MemberActor : ReceiveActor
     private NodeDescribed _self;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public MemberActor(NodeDescribed self)
+    public MemberActor(NodeDescribed self, Action<string> refused)
     {
         _self = self;
+        Receive<NotAdmitted>(answer => refused(answer.Reason));
         Receive<DescribeNode>(_ => Sender.Tell(_self));
         Receive<AnnounceRun>(announced => Remember(announced.Run));
         Receive<ForgetRun>(forget => { if (_self.Run?.Start == forget.Start) Remember(null); });
     }
 
     /// <summary>How to make one.</summary>
-    public static Props Props(NodeDescribed self) => Akka.Actor.Props.Create(() => new MemberActor(self));
+    /// <param name="self">What it says of the node.</param>
+    /// <param name="refused">Told why, when the node may not take part.</param>
+    public static Props Props(NodeDescribed self, Action<string> refused) => Akka.Actor.Props.Create(() => new MemberActor(self, refused));
 
     private void Remember(SubmitRun? run) => _self = _self with { Run = run };
 }

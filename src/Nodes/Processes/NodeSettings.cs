@@ -1,3 +1,4 @@
+using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
 
@@ -47,6 +48,12 @@ public sealed record NodeSettings
 
     /// <summary>Whether it also has a second actor system that carries frames where sockets cannot.</summary>
     public bool HasTunnels { get; init; }
+
+    /// <summary>Settings that it must have in common with the other nodes, beside those that it needs to find them.</summary>
+    public IReadOnlyList<SharedSetting> Shared { get; init; } = [];
+
+    /// <summary>Name and version of the tensor library.</summary>
+    public string TensorLibrary { get; init; } = "";
 
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }

@@ -39,6 +39,13 @@ public sealed class SecureRemoting
     /// <summary>Frames and connections refused since the start.</summary>
     public long RefusalCount => _guard.Refusals.Count;
 
+    /// <summary>Told of each node that this one dials in vain, on a thread of the transport; set before the actor system is made.</summary>
+    public Action<DialRefusal> Refused
+    {
+        get => _guard.Refused;
+        set => _guard.Refused = value;
+    }
+
     /// <summary>Judges the settings, and makes the setup. Pure but for what the guard counts later.</summary>
     /// <param name="endpoint">Where the node listens.</param>
     /// <param name="credentials">For mutual TLS; null for none, and then for loopback only.</param>

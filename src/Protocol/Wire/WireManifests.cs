@@ -44,6 +44,7 @@ internal static class WireManifests
         Control<MembershipProtocol.NodeDescribed>("mnd"),
         Control<MembershipProtocol.AnnounceRun>("man"),
         Control<MembershipProtocol.ForgetRun>("mfr"),
+        Control<MembershipProtocol.NotAdmitted>("mna"),
         Control<HostStages>("ho"),
         Control<ReportHosted>("rh"),
         Control<ReleaseStages>("rl"),

@@ -61,7 +61,7 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal NodeInfo StartNode(string name)
     {
-        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "", "");
+        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "");
         _nodes.Add(name, info);
         _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;

@@ -49,8 +49,13 @@ internal static class WireMessageGenerators
     private static readonly Gen<AssignStage> Assignments = Gen.Select(Generations, Number, Layouts, Starts, Duties)
         .Select((generation, rank, layout, start, duties) => new AssignStage(generation, rank, layout, start, duties));
 
-    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text, Text)
-        .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
+    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text)
+        .Select((who, device, threads, able, host, links) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links));
+
+    private static readonly Gen<PlatformFingerprint> Platforms = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text, Text)
+        .Select((build, wire, processor, features, runtime, library) => new PlatformFingerprint(build, wire, processor, features, runtime, library));
+
+    private static readonly Gen<SharedSetting> Shared = Gen.Select(Text, Text).Select((key, value) => new SharedSetting(key, value));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
         .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits));
@@ -127,8 +132,9 @@ internal static class WireMessageGenerators
                 Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text)
             .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step)),
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
-        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions)).Select((name, process, control, info, run) =>
-            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run)),
+        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions), Platforms, Shared.Array[0, 3]).Select((name, process, control, info, run, platform, shared) =>
+            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run, platform, shared)),
+        [typeof(MembershipProtocol.NotAdmitted)] = Text.Select(reason => (IWireMessage)new MembershipProtocol.NotAdmitted(reason)),
         [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
         [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
         [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
