@@ -32,6 +32,14 @@ public static class MembershipProtocol
         [property: Key(5)] PlatformFingerprint Platform,
         [property: Key(6)] IReadOnlyList<SharedSetting> Shared) : IWireMessage;
 
+    /// <summary>Say how the links are by which you send; answered by <see cref="LinksDescribed"/>.</summary>
+    [MessagePackObject]
+    public sealed record DescribeLinks : IWireMessage;
+
+    /// <summary>The links by which a node sends, as they are now.</summary>
+    [MessagePackObject]
+    public sealed record LinksDescribed([property: Key(0)] IReadOnlyList<LinkLine> Links) : IWireMessage;
+
     /// <summary>The node is not let take part; it ends.</summary>
     /// <param name="Reason">Sentences for people: expected, found, remedy.</param>
     [MessagePackObject]

@@ -48,6 +48,15 @@ public static class LinkKeys
     internal static IEnumerable<SharedSetting> Shared(ResolvedConfiguration from) =>
         All.Except([MaxConnections, MaxPending]).Prepend(SettingsSchema.Link).Select(setting => new SharedSetting(setting.Path, from.TextOf(setting)));
 
+    /// <summary>The kind of link for what no run says one for.</summary>
+    internal static LinkKindChoice Choice(ResolvedConfiguration from) => from.Get(SettingsSchema.Link) switch
+    {
+        LinkKind.Unix => LinkKindChoice.Unix,
+        LinkKind.Tcp => LinkKindChoice.Tcp,
+        LinkKind.Akka => LinkKindChoice.Akka,
+        _ => LinkKindChoice.Automatic,
+    };
+
     internal static LinkSettings From(ResolvedConfiguration from) => new()
     {
         WindowBytes = (long)from.Count(Window) * BytesOfMebibyte,

@@ -82,7 +82,7 @@ public sealed class RunHostActor : ReceiveActor
         Receive<Vacate>(OnVacate);
         Receive<ReportDead>(OnReportedDead);
         Receive<AskStatus>(_ => OnAskStatus());
-        Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
+        Receive<Answered>(answered => Sender.Tell(Status(answered.Status, answered.Links)));
     }
 
     private void OnUp(Address member)
@@ -246,11 +246,14 @@ public sealed class RunHostActor : ReceiveActor
     private void OnAskStatus()
     {
         var asker = Sender;
-        if (_coordinator.IsNobody()) asker.Tell(Status(null));
-        else _ = _coordinator.Ask<RunStatus>(QueryStatus.Instance, TimeSpan.FromSeconds(10)).PipeTo(Self, asker, status => new Answered(status));
+        var links = LinkSurvey.AskAsync([.. _nodes.Keys.Select(MemberAt)]);
+        var run = _coordinator.IsNobody() ? Task.FromResult<RunStatus?>(null) : _coordinator.Ask<RunStatus?>(QueryStatus.Instance, TimeSpan.FromSeconds(10));
+        _ = AnswerAsync().PipeTo(Self, asker);
+
+        async Task<Answered> AnswerAsync() => new(await run.ConfigureAwait(false), await links.ConfigureAwait(false));
     }
 
-    private ClusterStatus Status(RunStatus? run) => new(
+    private ClusterStatus Status(RunStatus? run, IReadOnlyList<LinkLine> links) => new(
         [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node => new NodeLine(
             node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString()))],
         [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
@@ -258,7 +261,8 @@ public sealed class RunHostActor : ReceiveActor
         run?.Step ?? 0,
         run?.Phase ?? _phase,
         _submission?.Directory ?? "",
-        run?.ProtectedStep ?? 0);
+        run?.ProtectedStep ?? 0,
+        links);
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 
@@ -270,5 +274,5 @@ public sealed class RunHostActor : ReceiveActor
 
     private sealed record Ended(RunOutcome Outcome) : INoSerializationVerificationNeeded;
 
-    private sealed record Answered(RunStatus Status) : INoSerializationVerificationNeeded;
+    private sealed record Answered(RunStatus? Status, IReadOnlyList<LinkLine> Links) : INoSerializationVerificationNeeded;
 }

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.MembershipProtocol;
 using static Pipeline.Protocol.OperatorProtocol;
 
@@ -16,9 +17,10 @@ public sealed class MemberActor : ReceiveActor
     private NodeDescribed _self;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public MemberActor(NodeDescribed self, Action<string> refused)
+    public MemberActor(NodeDescribed self, Action<string> refused, Func<IReadOnlyList<LinkLine>> links)
     {
         _self = self;
+        Receive<DescribeLinks>(_ => Sender.Tell(new LinksDescribed(links())));
         Receive<NotAdmitted>(answer => refused(answer.Reason));
         Receive<DescribeNode>(_ => Sender.Tell(_self));
         Receive<AnnounceRun>(announced => Remember(announced.Run));
@@ -28,7 +30,9 @@ public sealed class MemberActor : ReceiveActor
     /// <summary>How to make one.</summary>
     /// <param name="self">What it says of the node.</param>
     /// <param name="refused">Told why, when the node may not take part.</param>
-    public static Props Props(NodeDescribed self, Action<string> refused) => Akka.Actor.Props.Create(() => new MemberActor(self, refused));
+    /// <param name="links">The links by which the node sends, at the moment of the call.</param>
+    public static Props Props(NodeDescribed self, Action<string> refused, Func<IReadOnlyList<LinkLine>> links) =>
+        Akka.Actor.Props.Create(() => new MemberActor(self, refused, links));
 
     private void Remember(SubmitRun? run) => _self = _self with { Run = run };
 }

@@ -18,7 +18,8 @@ public static class ClusterHocon
             retry-gate-closed-for = 1s
             log-remote-lifecycle-events = off
             dot-netty.tcp {
-              maximum-frame-size = 32000000b
+              # Control messages only: tensors and copies travel over links.
+              maximum-frame-size = 128000b
               batching.enabled = off
               connection-timeout = 5s
             }
@@ -54,7 +55,7 @@ public static class ClusterHocon
 
     /// <summary>What the nodes of a cluster must decide alike when it is cut in two.</summary>
     public static SharedSetting SplitRule(NodeSettings settings) => new("cluster.seed-nodes", IsPair(settings)
-        ? "two nodes, so that the leader's side of a split goes on" : $"{(settings.SeedNodes.Count == 1 ? "one node" : "three nodes or more")}, so that the larger side of a split goes on");
+        ? "two nodes, so that the leader's side of a split goes on" : "one node, or three or more, so that the larger side of a split goes on");
 
     /// <summary>
     /// The settings of one node. Of two nodes the leader's side goes on, and the oldest leads; of more the larger side does, since with it a

@@ -105,7 +105,7 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
-        _hub = NodeLinks.Start(_settings, system, _credentials);
+        _hub = NodeLinks.Start(_settings, system, _credentials, Roles(), _time);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
             GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address));
@@ -113,8 +113,8 @@ public sealed class NodeProcess
         _self = new NodeDescribed(
             _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub), StageHostActor.Name);
-        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason))), MemberActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice), StageHostActor.Name);
+        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 

@@ -46,6 +46,9 @@ public sealed record NodeSettings
     /// <summary>How its links to other nodes behave; null where tensors travel as messages.</summary>
     public LinkSettings? Links { get; init; }
 
+    /// <summary>What carries copies of states; for tensors the run says it.</summary>
+    public LinkKindChoice LinkChoice { get; init; }
+
     /// <summary>Whether it also has a second actor system that carries frames where sockets cannot.</summary>
     public bool HasTunnels { get; init; }
 

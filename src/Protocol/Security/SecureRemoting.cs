@@ -64,7 +64,7 @@ public sealed class SecureRemoting
     /// <summary>The whole setup of the actor system: this, the protocol's serializers, and the caller's own configuration, which cannot weaken either.</summary>
     public ActorSystemSetup Complete(Config rest)
     {
-        var setup = WireSetup.For(_hocon.WithFallback(rest)).And(_guard).And(TransportNoise.Filter());
+        var setup = WireSetup.For(_hocon.WithFallback(rest)).And(_guard).And(TransportNoise.Filter(_guard.Time));
         return _credentials is null ? setup : setup.And(new DotNettySslSetup(
             _credentials.Certificate, suppressValidation: false, requireMutualAuthentication: true, _guard.Judge));
     }

@@ -45,7 +45,10 @@ internal static class WireManifests
         Control<MembershipProtocol.AnnounceRun>("man"),
         Control<MembershipProtocol.ForgetRun>("mfr"),
         Control<MembershipProtocol.NotAdmitted>("mna"),
-        Control<HostStages>("ho"),
+        Control<MembershipProtocol.DescribeLinks>("mdl"),
+        Control<MembershipProtocol.LinksDescribed>("mld"),
+        // "ho" was HostStages, all ranks of a node in one message.
+        Control<HostStage>("hs"),
         Control<ReportHosted>("rh"),
         Control<ReleaseStages>("rl"),
         Control<Fenced>("fe"),

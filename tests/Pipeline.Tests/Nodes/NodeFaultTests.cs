@@ -79,7 +79,7 @@ public sealed class NodeFaultTests : IDisposable
     private static void ScheduleLosses(SimulatedCluster cluster, Random chance, List<string> victims, TaskCompletionSource<RunOutcome> coordinatorLost)
     {
         string[] kinds = ["", "", "TensorFrame", "StepTotals", "SquaredNorms", "StepCompleted", "CheckpointPartWritten", "SaveCheckpoint", "CopyChunk", "CopyReceived",
-            "HeldOutEvaluated", "StageReady", "StageAssigned", "Regenerate", "HostStages", "FetchCopy", "GrantSteps", "NodeBeat"];
+            "HeldOutEvaluated", "StageReady", "StageAssigned", "Regenerate", "HostStage", "FetchCopy", "GrantSteps", "NodeBeat"];
         var losses = victims.Select(victim => (Victim: victim, Kind: kinds[chance.Next(kinds.Length)], Count: chance.Next(1, 12), IsHeard: chance.Next(3) > 0)).ToArray();
         if (losses.Length == 2 && chance.Next(3) == 0) losses[1] = (losses[1].Victim, losses[0].Kind, losses[0].Count, losses[1].IsHeard);
         var seen = new int[losses.Length];
@@ -126,7 +126,7 @@ public sealed class NodeFaultTests : IDisposable
         Assert.All(cluster.Work.Where(work => !replaced.Contains(work.Key.Rank)), work => Assert.Equal(1, work.Value));
     }
 
-    private static async Task ForSeedsAsync(int count, Func<int, Task> run)
+    internal static async Task ForSeedsAsync(int count, Func<int, Task> run)
     {
         var range = Environment.GetEnvironmentVariable("PIPELINE_FAULT_SEEDS")?.Split('-').Select(number => int.Parse(number, CultureInfo.InvariantCulture)).ToArray();
         for (var seed = range?[0] ?? 1; seed <= (range?[1] ?? count); seed++)

@@ -68,7 +68,7 @@ internal sealed class SimulatedCluster : IDisposable
     }
 
     /// <summary>Starts a coordinator on a node and tells it of all nodes.</summary>
-    internal IActorRef StartCoordinator(string home, Func<CoordinatedRun, CoordinatedRun>? change = null, TaskCompletionSource<RunOutcome>? ended = null, IEnumerable<string>? alive = null)
+    internal IActorRef StartCoordinator(string home, Func<CoordinatedRun, CoordinatedRun>? change = null, TaskCompletionSource<RunOutcome>? ended = null, IEnumerable<string>? alive = null, IRunObserver? observer = null)
     {
         var run = PipelineRun.Coordinated(_plan, RunLayout.For(_plan), null) with
         {
@@ -84,7 +84,7 @@ internal sealed class SimulatedCluster : IDisposable
             },
             StopPatience = TimeSpan.FromSeconds(10),
         };
-        Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
+        Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, observer ?? Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
         _actors.Add(Coordinator);
         foreach (var node in alive ?? _nodes.Keys) Coordinator.Tell(new NodeJoined(_nodes[node]));
         return Coordinator;
@@ -103,6 +103,9 @@ internal sealed class SimulatedCluster : IDisposable
         Network.Kill(node);
         if (isHeard) Coordinator.Tell(new NodeSuspected(_nodes[node].Id, "The connection was reset."));
     }
+
+    /// <summary>Does something later, on the simulation's clock.</summary>
+    internal void After(TimeSpan delay, Action action) => _system.Scheduler.Advanced.ScheduleOnce(delay, action);
 
     /// <summary>Does something once, when a rank first reports a step.</summary>
     internal Task<Task<T>> AtStep<T>(long step, Func<Task<T>> ask, Action? action = null)

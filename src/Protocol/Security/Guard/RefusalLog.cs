@@ -26,6 +26,17 @@ internal sealed class RefusalLog(TimeProvider time)
     public void Report(ILoggingAdapter log, string source, string clause)
     {
         Interlocked.Increment(ref _count);
+        Say(log, source, $"Refused from {SafeText.Of(source)}: {clause}.");
+    }
+
+    /// <summary>Writes a line about somebody who was not reached, if it is time for one.</summary>
+    /// <param name="log">Where to.</param>
+    /// <param name="address">Who was dialled.</param>
+    /// <param name="reason">Why it came to nothing.</param>
+    public void Unreached(ILoggingAdapter log, string address, string reason) => Say(log, address, $"No connection to {SafeText.Of(address)}: {SafeText.Of(reason.TrimEnd('.'))}.");
+
+    private void Say(ILoggingAdapter log, string source, string sentence)
+    {
         long unsaid;
         lock (_gate)
         {
@@ -38,7 +49,7 @@ internal sealed class RefusalLog(TimeProvider time)
             (unsaid, _silent) = (_silent, 0);
         }
 
-        log.Warning("Refused from {0}: {1}.{2}", SafeText.Of(source), clause, unsaid > 0 ? $" {unsaid} more were refused since the last such line." : "");
+        log.Warning("{0}{1}", sentence, unsaid > 0 ? $" {unsaid} more such lines were left out since the last one." : "");
     }
 
     private bool IsTime(string source)
