@@ -79,8 +79,8 @@ public sealed class SecuredCluster : IAsyncLifetime
     }
 
     /// <summary>Starts a further node, to its end.</summary>
-    internal static Task<(int Code, string Output)> NodeAsync(string configuration, params string[] settings) => ProgramRun.ToEndAsync(
-        ["node", "-c", configuration, "--name", "further", "--set", "cluster.port=0", "--set", "cluster.control-port=0", .. settings.SelectMany(setting => new[] { "--set", setting })]);
+    internal static Task<(int Code, string Output)> NodeAsync(string configuration, int port, params string[] settings) => ProgramRun.ToEndAsync(
+        ["node", "-c", configuration, "--name", "further", "--set", $"cluster.port={port}", "--set", "cluster.control-port=0", .. settings.SelectMany(setting => new[] { "--set", setting })]);
 
     /// <summary>Nothing that was said holds the token or a key, nor a stack trace.</summary>
     internal void AssertDiscreet(params string[] outputs)

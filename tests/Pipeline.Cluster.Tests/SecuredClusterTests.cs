@@ -25,7 +25,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     {
         await cluster.IssueAsync("foreign", "--role", "coordinator", "--role", "stage");
         var start = TimeProvider.System.GetTimestamp();
-        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("foreign"));
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("foreign"), 0);
         Assert.True(code == 2, output);
         Assert.Contains("not signed by the run's authority", output, StringComparison.Ordinal);
         Assert.Contains("Give all nodes certificates of one authority", output, StringComparison.Ordinal);
@@ -48,8 +48,8 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     [Fact]
     public async Task A_node_with_other_settings_or_of_another_cluster_is_refused_with_the_difference()
     {
-        var other = SecuredCluster.NodeAsync(cluster.Configuration, "link.window=8");
-        var elsewhere = SecuredCluster.NodeAsync(cluster.Configuration, "cluster.name=pipelime", "cluster.join-timeout=4");
+        var other = SecuredCluster.NodeAsync(cluster.Configuration, 0, "link.window=8");
+        var elsewhere = SecuredCluster.NodeAsync(cluster.Configuration, 0, "cluster.name=pipelime", "cluster.join-timeout=4");
         var (code, output) = await other;
         Assert.True(code == 2, output);
         Assert.Contains("differs from the leader in link.window: 8 there, 64 at the leader. Give every node the same value.", output, StringComparison.Ordinal);
@@ -92,7 +92,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     public async Task A_role_that_the_certificate_does_not_grant_is_refused_before_anything_starts()
     {
         await cluster.IssueAsync("stage-only", "--role", "stage");
-        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("stage-only"));
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("stage-only"), 0);
         Assert.Equal(2, code);
         Assert.Contains("does not grant coordinator", output, StringComparison.Ordinal);
     }
@@ -100,7 +100,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     [Fact]
     public async Task A_node_that_is_started_twice_is_told_that_its_port_is_taken()
     {
-        var (code, output) = await SecuredCluster.NodeAsync(cluster.Configuration, $"cluster.port={cluster.FirstPort}");
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Configuration, cluster.FirstPort);
         Assert.True(code == 2, output);
         Assert.Contains($"cannot listen on 127.0.0.1:{cluster.FirstPort}", output, StringComparison.Ordinal);
         cluster.AssertDiscreet(output);

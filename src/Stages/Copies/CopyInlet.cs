@@ -1,6 +1,5 @@
 using Akka.Actor;
 using Pipeline.Protocol.Frames;
-using Pipeline.Protocol.Links;
 
 namespace Pipeline.Stages;
 

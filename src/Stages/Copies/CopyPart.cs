@@ -1,4 +1,5 @@
 using System.Buffers;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 
@@ -22,8 +23,9 @@ internal sealed unsafe class CopyPart : MemoryManager<byte>, IFramePayload, IFra
     /// <param name="gone">Told once when the link lets go; on a thread of the link.</param>
     internal CopyPart(StateCopy copy, long offset, Action<FrameOutcome> gone)
     {
-        (_copy, Offset, _start, _length, _gone) = (copy.Share(), offset, copy.At(offset), LengthAt(copy, offset), gone);
-        Copy = copy;
+        _copy = Copy = copy.Share();
+        _start = copy.At(offset);
+        (Offset, _length, _gone) = (offset, LengthAt(copy, offset), gone);
     }
 
     /// <summary>The copy, to tell it from others.</summary>

@@ -1,5 +1,4 @@
 using Akka.Actor;
-using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 using static Pipeline.Protocol.CopyProtocol;
 

@@ -9,7 +9,7 @@ public sealed class RankTableTests
 {
     [Theory]
     [InlineData("1f1b", 2, new[] { 3, 7, 11 })]
-    [InlineData("interleaved", 2, new[] { 3 + 17, 7 + 19, 11 + 23 })]
+    [InlineData("interleaved-1f1b", 2, new[] { 3 + 17, 7 + 19, 11 + 23 })]
     [InlineData("zb-v", 0, new[] { 3 + 23, 7 + 19, 11 + 17 })]
     public void The_schedule_says_which_rank_has_the_last_stage_and_how_many_units_each_holds(string name, int rankOfLastStage, int[] perRank)
     {

@@ -20,6 +20,7 @@ internal sealed class SimulatedNetwork(int seed)
     private readonly List<(IActorRef Receiver, object Message, IActorRef Sender)> _held = [];
     private readonly List<(IActorRef Receiver, object Message, IActorRef Sender)> _frozenMail = [];
     private readonly Dictionary<string, int> _counts = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _standing = new(StringComparer.Ordinal);
     private long _activity;
     private int _pending;
     private int _atWork;
@@ -42,6 +43,15 @@ internal sealed class SimulatedNetwork(int seed)
         get
         {
             lock (_gate) return new Dictionary<string, int>(_counts, StringComparer.Ordinal);
+        }
+    }
+
+    /// <summary>What each node last said of its stages, for messages of tests that fail.</summary>
+    internal string Standing
+    {
+        get
+        {
+            lock (_gate) return string.Join("; ", _standing.Select(pair => $"{pair.Key}: {pair.Value}"));
         }
     }
 
@@ -126,6 +136,7 @@ internal sealed class SimulatedNetwork(int seed)
         lock (_gate)
         {
             Interlocked.Increment(ref _activity);
+            if (message is Pipeline.Protocol.NodeProtocol.HostedReport report) _standing[from] = $"{string.Join(", ", report.Stages)} copies {string.Join(", ", report.Copies.Select(copy => $"{copy.Rank}@{copy.Step}"))}";
             _counts[message.GetType().Name] = _counts.GetValueOrDefault(message.GetType().Name) + 1;
             if (_dead.Contains(from) || _dead.Contains(to) || _cut.Contains((from, to))) return 0;
             if (_frozen.Contains(from) || _frozen.Contains(to))

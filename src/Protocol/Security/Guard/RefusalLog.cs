@@ -1,3 +1,4 @@
+using System.Net;
 using Akka.Event;
 
 namespace Pipeline.Protocol.Security.Guard;
@@ -25,6 +26,7 @@ internal sealed class RefusalLog(TimeProvider time)
     /// <param name="clause">What was refused.</param>
     public void Report(ILoggingAdapter log, string source, string clause)
     {
+        source = Plain(source);
         Interlocked.Increment(ref _count);
         Say(log, source, $"Refused from {SafeText.Of(source)}: {clause}.");
     }
@@ -51,6 +53,11 @@ internal sealed class RefusalLog(TimeProvider time)
 
         log.Warning("{0}{1}", sentence, unsaid > 0 ? $" {unsaid} more such lines were left out since the last one." : "");
     }
+
+    /// <summary>One name for a source, however the transport spells its address.</summary>
+    private static string Plain(string source) => IPAddress.TryParse(source.Trim('[', ']'), out var address)
+        ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
+        : source;
 
     private bool IsTime(string source)
     {

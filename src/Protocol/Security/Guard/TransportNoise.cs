@@ -15,7 +15,7 @@ internal sealed class TransportNoise(TimeProvider time) : LogFilterBase
     private static readonly string[] SaidByTheGuard =
     [
         "Error caught channel", "TLS handshake failed", "TLS/SSL certificate validation failed", "Mutual TLS required but client did not provide a certificate",
-        "Rejected incoming connection", "Half-close failed on channel", "Association with remote system", "Tried to associate with unreachable remote address",
+        "Rejected incoming connection", "Half-close failed on channel", "Association with remote system", "Disassociated", "Tried to associate with unreachable remote address",
     ];
 
     /// <summary>What the transport alone knows, and says at each attempt.</summary>
@@ -33,7 +33,8 @@ internal sealed class TransportNoise(TimeProvider time) : LogFilterBase
     /// <inheritdoc/>
     public override LogFilterDecision ShouldKeepMessage(LogEvent content, string? expandedMessage = null)
     {
-        var text = expandedMessage ?? content.Message?.ToString() ?? "";
+        // The expanded form begins with time and source.
+        var text = content.Message?.ToString() ?? "";
         if (SaidByTheGuard.Any(beginning => text.StartsWith(beginning, StringComparison.Ordinal))) return LogFilterDecision.Drop;
         var kind = Array.FindIndex(SaidOnceAMinute, beginning => text.StartsWith(beginning, StringComparison.Ordinal));
         return kind < 0 || IsTime(kind) ? LogFilterDecision.NoDecision : LogFilterDecision.Drop;

@@ -70,8 +70,7 @@ internal sealed class GatheringLogger : ReceiveActor
         var lines = Of(Context.System);
         Receive<InitializeLogger>(_ => Sender.Tell(new LoggerInitialized()));
         // Filters are the loggers' to apply.
-        var filter = Context.System.Settings.LogFilter;
-        Receive<LogEvent>(line => filter.ShouldTryKeepMessage(line, out _), lines.Enqueue);
+        Receive<LogEvent>(line => Context.System.Settings.LogFilter.ShouldTryKeepMessage(line, out _), lines.Enqueue);
     }
 
     public static ConcurrentQueue<LogEvent> Of(ActorSystem system) => Lines.GetOrAdd(system, _ => new());

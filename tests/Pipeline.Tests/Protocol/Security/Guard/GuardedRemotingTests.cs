@@ -2,7 +2,6 @@ using System.Text;
 using Akka.Actor;
 using Akka.Cluster;
 using Akka.Configuration;
-using Akka.Event;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Security;
 using Pipeline.Protocol.Wire;
