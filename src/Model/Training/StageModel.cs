@@ -112,7 +112,7 @@ public sealed class StageModel : IDisposable
         foreach (var tie in Ties)
         {
             if (tie.IsOwner || Ties.FirstOrDefault(other => other.IsOwner && other.Group == tie.Group) is not { } owner) continue;
-            owner.Parameter.Gradient.add_(tie.Parameter.Gradient);
+            owner.Parameter.Gradient.AddInPlace(tie.Parameter.Gradient);
             tie.Parameter.Gradient.copy_(owner.Parameter.Gradient);
         }
     }
@@ -174,7 +174,7 @@ public sealed class StageModel : IDisposable
     public void ClearGradients()
     {
         using var guard = no_grad();
-        foreach (var unit in _units) unit.Gradient.fill_(0);
+        foreach (var unit in _units) unit.Gradient.FillInPlace(0);
     }
 
     /// <summary>
