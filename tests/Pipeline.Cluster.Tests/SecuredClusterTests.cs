@@ -1,7 +1,6 @@
 using System.Runtime.Versioning;
 using Pipeline.Chaos;
 using Pipeline.Nodes;
-using Pipeline.Runs;
 using Xunit;
 
 namespace Pipeline.Cluster.Tests;
