@@ -231,8 +231,12 @@ public sealed class GuardedRemotingTests : IDisposable
 
     private static byte[] Gadget(Type type) => ForgedPdu.Payload(1, "", Encoding.UTF8.GetBytes($$"""{"$id":"1","$type":"{{type.AssemblyQualifiedName}}"}"""));
 
-    private static IReadOnlyList<string> Refusals(GuardedNode node) =>
-        [.. GatheringLogger.Of(node.System).Select(line => line.Message.ToString()!)];
+    /// <summary>Every line of the node's log. Loggers are actors: the first line may still be under way.</summary>
+    private static IReadOnlyList<string> Refusals(GuardedNode node)
+    {
+        SpinWait.SpinUntil(() => !GatheringLogger.Of(node.System).IsEmpty, TimeSpan.FromSeconds(20));
+        return [.. GatheringLogger.Of(node.System).Select(line => line.Message.ToString()!)];
+    }
 }
 
 /// <summary>A clock whose monotonic part a test moves.</summary>
