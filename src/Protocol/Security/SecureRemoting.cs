@@ -85,6 +85,8 @@ public sealed class SecureRemoting
                 hostname = "{{endpoint.Bind ?? endpoint.Host}}"
                 public-hostname = "{{endpoint.Host}}"
                 port = {{endpoint.Port}}
+                # Or two nodes could listen on one port, and each would get some of the connections.
+                tcp-reuse-addr = off
                 enable-ssl = {{(isEncrypted ? "on" : "off")}}
                 ssl { suppress-validation = off, require-mutual-authentication = on }
               }
