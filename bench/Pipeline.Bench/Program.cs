@@ -4,6 +4,12 @@ using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
 
+if (args.Contains("--help", StringComparer.Ordinal))
+{
+    Console.WriteLine(BenchOptions.Usage);
+    return 0;
+}
+
 BenchOptions options;
 try
 {
@@ -17,13 +23,14 @@ catch (ArgumentException fault)
 
 TorchRuntime.Initialize();
 var writer = new ReportWriter(options, TimeProvider.System);
+// First: the peak that it reports is the process's.
+if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
 if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
 if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
 if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
-if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;

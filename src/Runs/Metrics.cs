@@ -9,7 +9,8 @@ public abstract record MetricsLine(long Step);
 /// <param name="Busy">Seconds in which it computed.</param>
 /// <param name="Wait">Seconds in which it waited for input.</param>
 /// <param name="Bubble">Idle share of the step, 0 to 1.</param>
-public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble);
+/// <param name="Discarded">Actions that ran in vain, since the step before was not what had been assumed; stands in the file where there are any.</param>
+public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble, int Discarded = 0);
 
 /// <summary>A training step. Numbers that are not finite are kept as NaN and stand in the file as null.</summary>
 /// <param name="Step">The step.</param>

@@ -52,7 +52,8 @@ public static class MetricsReader
         stage.GetProperty("rank").GetInt32(),
         Number(stage.GetProperty("busy")),
         Number(stage.GetProperty("wait")),
-        Number(stage.GetProperty("bubble")));
+        Number(stage.GetProperty("bubble")),
+        stage.TryGetProperty("discarded", out var discarded) ? discarded.GetInt32() : 0);
 
     private static double Number(JsonElement element) => element.ValueKind == JsonValueKind.Null ? double.NaN : element.GetDouble();
 }

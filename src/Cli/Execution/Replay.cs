@@ -13,7 +13,7 @@ internal sealed class Replay : IDisposable
     public Replay(StoredRun run, long fromStep)
     {
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, run.Materials.Settings.Optimizer);
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(run.Materials.Settings.Optimizer, run.Files));
         Step = fromStep;
     }
 
