@@ -109,6 +109,7 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
             status?.Step ?? _watch.Last?.Step ?? 0,
             _stop.IsCancellationRequested ? "stopping" : status?.Phase ?? "running",
             _files.Folder,
-            status?.ProtectedStep ?? 0);
+            status?.ProtectedStep ?? 0,
+            []);
     }
 }

@@ -6,10 +6,11 @@ namespace Pipeline.Coordinator;
 /// <param name="LostRanks">Ranks whose state is gone.</param>
 /// <param name="RankCount">All ranks.</param>
 /// <param name="Copies">Where copies lie, without those that were lost.</param>
-/// <param name="ProtectedStep">Kept messages reach back to the end of this step.</param>
+/// <param name="ProtectedStep">What the ranks that stay have kept reaches back to the end of this step: all of it, also that of a rank that was itself replaced.</param>
 /// <param name="Base">The state that the ranks' present units began from.</param>
 /// <param name="IsBaseWhole">Whether that state is still to be had: seed and checkpoints are, copies while their holders live.</param>
 /// <param name="CheckpointStep">Step of the newest checkpoint; the start's for a run without any.</param>
+/// <param name="ReportedStep">Every step through this one is reported or will be, by a rank that stays: what all have left behind them unreported could never be committed.</param>
 internal sealed record LossReport(
     IReadOnlyList<int> LostRanks,
     int RankCount,
@@ -17,7 +18,8 @@ internal sealed record LossReport(
     long ProtectedStep,
     StartingPoint Base,
     bool IsBaseWhole,
-    long CheckpointStep);
+    long CheckpointStep,
+    long ReportedStep = long.MaxValue);
 
 /// <summary>How a run goes on after a loss. Pure: <see cref="For"/> decides, the coordinator carries it out.</summary>
 internal abstract record RecoveryPlan
@@ -25,7 +27,7 @@ internal abstract record RecoveryPlan
     /// <summary>Nobody has lost anything but messages: all ranks say again what others may lack.</summary>
     internal sealed record Repeat : RecoveryPlan;
 
-    /// <summary>The lost ranks alone run again, each from its own state, fed by what the others have kept.</summary>
+    /// <summary>The lost ranks alone run again, each from its own state, all after the same step, since they feed each other; fed by what the others have kept.</summary>
     /// <param name="Starts">Rank → step and holder of its copy; no holder: the base, or the protection's folder.</param>
     internal sealed record Replay(IReadOnlyDictionary<int, ReplayStart> Starts) : RecoveryPlan;
 
@@ -42,20 +44,15 @@ internal abstract record RecoveryPlan
     internal static RecoveryPlan For(LossReport loss)
     {
         if (loss.LostRanks.Count == 0) return new Repeat();
-        Dictionary<int, ReplayStart> starts = [];
-        foreach (var rank in loss.LostRanks)
-        {
-            if (Start(loss, rank) is not { } start) return new Restart(loss.CheckpointStep);
-            starts.Add(rank, start);
-        }
-
-        return new Replay(starts);
+        if (CommonStep(loss) is { } step) return new Replay(loss.LostRanks.ToDictionary(rank => rank, rank => new ReplayStart(step, IsBase: false, loss.Copies.HolderOf(rank, step)!.Value)));
+        return loss.IsBaseWhole && loss.ProtectedStep == loss.Base.Step
+            ? new Replay(loss.LostRanks.ToDictionary(rank => rank, _ => new ReplayStart(loss.Base.Step, IsBase: true, default)))
+            : new Restart(loss.CheckpointStep);
     }
 
-    /// <summary>The newest copy, or the state from which the ranks began while their neighbours' kept messages still reach back to it.</summary>
-    private static ReplayStart? Start(LossReport loss, int rank)
-    {
-        if (loss.Copies.Newest(rank) is var (step, holder) && step > loss.Base.Step && step >= loss.ProtectedStep) return new ReplayStart(step, IsBase: false, holder);
-        return loss.IsBaseWhole && loss.ProtectedStep == loss.Base.Step ? new ReplayStart(loss.Base.Step, IsBase: true, default) : null;
-    }
+    /// <summary>The newest step of which every lost rank has a copy and to which kept messages reach back.</summary>
+    private static long? CommonStep(LossReport loss) => loss.LostRanks
+        .Select(loss.Copies.StepsOf).Aggregate((one, other) => one.Intersect(other).ToHashSet())
+        .Where(step => step > loss.Base.Step && step >= loss.ProtectedStep && step <= loss.ReportedStep)
+        .Select(step => (long?)step).Max();
 }

@@ -20,9 +20,11 @@ public sealed partial class RunHostActor : ReceiveActor
     private readonly Action<string, Uri?> _announce;
     private readonly Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> _attend;
     private readonly Action _replaced;
+    private readonly Lazy<NodeAdmission> _admission;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
-    private readonly HashSet<Address> _up = [];
+    private readonly HashSet<NodeId> _up = [];
+    private readonly HashSet<Address> _silent = [];
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
     private SubmitRun? _submission;
     private ILedRun? _run;
@@ -30,9 +32,11 @@ public sealed partial class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
+    public RunHostActor(
+        IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
     {
         (_source, _announce, _attend, _replaced) = (source, announce, attend, replaced);
+        _admission = new(() => new NodeAdmission(self()));
         ReceiveMembership();
         ReceiveRequests();
         Receive<Opened>(OnOpened);
@@ -42,15 +46,17 @@ public sealed partial class RunHostActor : ReceiveActor
 
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
+    /// <param name="self">What the node says of itself: others are held against it.</param>
     /// <param name="announce">Told the run directory once it is led from here, and where people can look at it once that is known.</param>
     /// <param name="attend">Has somebody look after the run.</param>
     /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
-    public static Props Props(IRunSource source, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
-        Akka.Actor.Props.Create(() => new RunHostActor(source, announce, attend, replaced));
+    public static Props Props(
+        IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
+        Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, attend, replaced));
 
     /// <inheritdoc/>
     protected override void PreStart() => _cluster.Subscribe(
-        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.UnreachableMember));
+        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -65,10 +71,11 @@ public sealed partial class RunHostActor : ReceiveActor
 
     private void ReceiveMembership()
     {
-        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member.Address));
-        Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
-        Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
-        Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member.Address, node => new NodeLeft(node), forget: true));
+        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member));
+        Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
+        Receive<ClusterEvent.ReachableMember>(back => _silent.Remove(back.Member.Address));
+        Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
+        Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member, node => new NodeLeft(node), forget: true));
         Receive<ClusterEvent.IMemberEvent>(_ => { });
         Receive<NodeDescribed>(OnDescribed);
     }
@@ -82,32 +89,43 @@ public sealed partial class RunHostActor : ReceiveActor
         Receive<ReportDead>(OnReportedDead);
         Receive<AskStatus>(_ => OnAskStatus());
         ReceiveCommands();
-        Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
+        Receive<Answered>(answered => Sender.Tell(Status(answered.Status, answered.Links)));
     }
 
-    private void OnUp(Address member)
+    private void OnUp(Member member)
     {
-        _up.Add(member);
-        MemberAt(member).Tell(new DescribeNode());
+        _up.Add(IdOf(member));
+        MemberAt(member.Address).Tell(new DescribeNode());
     }
 
     private void OnDescribed(NodeDescribed node)
     {
         var address = Address.Parse(node.Info.Id.Address);
         // An answer may arrive after its sender was removed.
-        if (!_up.Contains(address)) return;
+        if (!_up.Contains(node.Info.Id)) return;
+        if (_admission.Value.RefusalOf(node, _nodes.Where(known => !_silent.Contains(known.Key)).Select(known => known.Value)) is { } refusal)
+        {
+            _log.Warning("{0} It is not let take part.", refusal);
+            Sender.Tell(new NotAdmitted(refusal));
+            return;
+        }
+
         _nodes[address] = node;
         _coordinator.Tell(new NodeJoined(node.Info));
         if (_submission is { } submission) MemberAt(address).Tell(new AnnounceRun(submission));
         else if (node.Run is { } left && !RunEnding.IsOver(new RunFiles(left.Directory))) Open(left);
     }
 
-    private void Lose(Address member, Func<NodeId, object> notice, bool forget)
+    /// <summary>Of a member that is gone for good the run hears also where it has never said who it is: a former leader may have given it ranks.</summary>
+    private void Lose(Member member, Func<NodeId, object> notice, bool forget)
     {
-        if (forget) _up.Remove(member);
-        if (!_nodes.TryGetValue(member, out var node)) return;
-        if (forget) _nodes.Remove(member);
-        _coordinator.Tell(notice(node.Info.Id));
+        var id = IdOf(member);
+        if (forget) _up.Remove(id);
+        if (forget) _silent.Remove(member.Address);
+        else _silent.Add(member.Address);
+        var isKnown = _nodes.TryGetValue(member.Address, out var node) && node.Info.Id == id;
+        if (isKnown && forget) _nodes.Remove(member.Address);
+        if (isKnown || forget) _coordinator.Tell(notice(id));
     }
 
     private void OnSubmit(SubmitRun submit)
@@ -152,6 +170,7 @@ public sealed partial class RunHostActor : ReceiveActor
         _coordinator = Context.ActorOf(CoordinatorActor.Props(run, new ObserverChain(opened.Run.Recorder, watch), ended), "coordinator-" + submission.Start);
         Attend(submission, DeskFor(new RunFiles(submission.Directory), watch));
         foreach (var node in _nodes.Values) _coordinator.Tell(new NodeJoined(node.Info));
+        foreach (var gone in (run.Predecessor?.Entry.Nodes ?? []).Where(node => !_up.Contains(node))) _coordinator.Tell(new NodeLeft(gone));
         _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
     }
 
@@ -239,23 +258,29 @@ public sealed partial class RunHostActor : ReceiveActor
     private void OnAskStatus()
     {
         var asker = Sender;
-        if (_coordinator.IsNobody()) asker.Tell(Status(null));
-        else _ = _coordinator.Ask<RunStatus>(QueryStatus.Instance, TimeSpan.FromSeconds(10)).PipeTo(Self, asker, status => new Answered(status));
+        var links = LinkSurvey.AskAsync([.. _nodes.Keys.Select(MemberAt)]);
+        var run = _coordinator.IsNobody() ? Task.FromResult<RunStatus?>(null) : _coordinator.Ask<RunStatus?>(QueryStatus.Instance, TimeSpan.FromSeconds(10));
+        _ = AnswerAsync().PipeTo(Self, asker);
+
+        async Task<Answered> AnswerAsync() => new(await run.ConfigureAwait(false), await links.ConfigureAwait(false));
     }
 
-    private ClusterStatus Status(RunStatus? run) => new(
+    private ClusterStatus Status(RunStatus? run, IReadOnlyList<LinkLine> links) => new(
         [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(LineOf)],
         [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
         run?.Generation.Number ?? 0,
         run?.Step ?? 0,
         run?.Phase ?? _phase,
         _submission?.Directory ?? "",
-        run?.ProtectedStep ?? 0);
+        run?.ProtectedStep ?? 0,
+        links);
 
     private NodeLine LineOf(MembershipProtocol.NodeDescribed node) => new(
         node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString());
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
+
+    private static NodeId IdOf(Member member) => new(member.Address.ToString(), member.UniqueAddress.Uid);
 
     private ActorSelection MemberAt(Address member) => Context.ActorSelection(new RootActorPath(member) / "user" / MemberActor.Name);
 
@@ -265,5 +290,5 @@ public sealed partial class RunHostActor : ReceiveActor
 
     private sealed record Ended(RunOutcome Outcome) : INoSerializationVerificationNeeded;
 
-    private sealed record Answered(RunStatus Status) : INoSerializationVerificationNeeded;
+    private sealed record Answered(RunStatus? Status, IReadOnlyList<LinkLine> Links) : INoSerializationVerificationNeeded;
 }
