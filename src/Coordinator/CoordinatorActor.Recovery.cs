@@ -164,7 +164,7 @@ public sealed partial class CoordinatorActor
             RecoveryPlan.Restart => [.. _ranks.Places.Select((place, rank) => (rank, place.Node))],
             _ => [],
         }));
-        _toAssign.UnionWith(lost);
+        _toAssign.UnionWith(wanted is null ? lost : Enumerable.Range(0, _run.RankCount));
         Decide(() => Execute(plan, former));
     }
 
