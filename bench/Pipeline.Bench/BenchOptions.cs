@@ -8,8 +8,8 @@ internal sealed record BenchOptions
 {
     /// <summary>What can be asked for.</summary>
     public const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|soak|simulator|telemetry|wire|wire-control|all] [options]
-        'all', the default, leaves out schedules, telemetry, wire and wire-control, which take long.
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|soak|simulator|prediction|telemetry|wire|wire-control|all] [options]
+        'all', the default, leaves out schedules, prediction, telemetry, wire and wire-control, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
@@ -22,9 +22,9 @@ internal sealed record BenchOptions
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "soak", "simulator", "telemetry", "wire", "wire-control"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "soak", "simulator", "prediction", "telemetry", "wire", "wire-control"];
 
-    private static readonly string[] Long = ["schedules", "telemetry", "wire", "wire-control"];
+    private static readonly string[] Long = ["schedules", "prediction", "telemetry", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";
