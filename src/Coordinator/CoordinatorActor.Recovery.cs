@@ -143,7 +143,7 @@ public sealed partial class CoordinatorActor
         if (count >= _run.NonFiniteLimit || _progress.IsStopWanted) return false;
         var step = _saving.LastSaved;
         _observer.Tell(new RunNotice.Warned("non-finite", failure.Step, $"{failure.Message} All ranks go back to step {step} (refusal {count} of {_run.NonFiniteLimit})."));
-        _progress.ForgetSkipped();
+        _progress.ForgetSkipped(step);
         Recover(failure.Message, [], new RecoveryPlan.Restart(step));
         return true;
     }
@@ -217,7 +217,7 @@ public sealed partial class CoordinatorActor
                 break;
             case RecoveryPlan.Restart restart:
                 _progress.GiveUpEvaluations(restart.Step);
-                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step) };
+                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step), HasSkipped = _progress.WasSkipped(restart.Step) };
                 Reset();
                 AssignAll(_ranks.Base);
                 break;

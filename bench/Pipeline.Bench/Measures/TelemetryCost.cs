@@ -75,8 +75,10 @@ internal static class TelemetryCost
             IReadOnlyList<OperatedNode> nodes = [new(default, new NodeLine("local", Environment.ProcessId, [], "", Environment.MachineName, true))];
             CommandDesk DeskOf(IActorRef coordinator) => new(new OperatedRun(new RunFiles(folder.FullName), coordinator, _ => Task.FromResult(nodes), () => { }), watch);
             var desk = DeskOf(ActorRefs.Nobody);
-            await using var watchdog = new Watchdog(() => desk, new WatchdogSettings(10, 60, 2, 0, null), TimeProvider.System);
-            await using var server = await DashboardServer.StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), "unused"), () => desk, TimeProvider.System).ConfigureAwait(false);
+            var watchdog = new Watchdog(() => desk, new WatchdogSettings(10, 60, 2, 0, null), TimeProvider.System);
+            await using var watched = watchdog.ConfigureAwait(false);
+            var server = await DashboardServer.StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), "unused"), () => desk, TimeProvider.System).ConfigureAwait(false);
+            await using var served = server.ConfigureAwait(false);
             using CancellationTokenSource end = new();
             var (looks, events) = (LookAsync(server.Address, end.Token), FollowAsync(server.Address, end.Token));
             StepLog.ThrowUnlessCompleted(await PipelineRun.TrainAsync(plan, new ObserverChain(log, watch, meter), coordinator => desk = DeskOf(coordinator)).ConfigureAwait(false));

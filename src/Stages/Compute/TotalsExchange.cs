@@ -9,9 +9,9 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links)
 {
-    private bool _hasSkipped;
+    private bool _hasSkipped = plan.Assignment.Start.HasSkipped;
 
-    /// <summary>The former step is known. The rank that makes the totals leaves no two steps out in a row; where it begins anew it counts from there.</summary>
+    /// <summary>The former step is known: no two are left out in a row.</summary>
     internal void Settled(StepOutcome outcome) => _hasSkipped = outcome.IsSkipped;
 
     /// <summary>What has to come before the totals of a step are known.</summary>
