@@ -144,6 +144,22 @@ public sealed class DashboardServerTests : IAsyncLifetime
         Assert.Contains("pipeline_loss", text, StringComparison.Ordinal);
     }
 
+    [SkippableFact]
+    public async Task Promtool_finds_nothing_to_say_about_the_metrics()
+    {
+        var program = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Select(folder => Path.Combine(folder, "promtool")).FirstOrDefault(File.Exists);
+        Skip.If(program is null, "No promtool on the path.");
+        _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(1, 3.5)));
+        using var check = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program, ["check", "metrics"]) { RedirectStandardInput = true, RedirectStandardError = true })!;
+        var said = check.StandardError.ReadToEndAsync();
+        // .NET's own meters are named by .NET.
+        var own = (await _client.GetStringAsync("/metrics")).Split('\n').Where(line => line.Contains("pipeline_", StringComparison.Ordinal));
+        await check.StandardInput.WriteAsync(string.Join('\n', own) + "\n");
+        check.StandardInput.Close();
+        await check.WaitForExitAsync();
+        Assert.True(check.ExitCode == 0, await said);
+    }
+
     [Fact]
     public async Task Health_and_readiness_are_told()
     {
