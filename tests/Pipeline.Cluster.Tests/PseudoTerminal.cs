@@ -40,7 +40,7 @@ internal sealed class PseudoTerminal : IDisposable
         var line = string.Join(' ', arguments.Prepend(Executable.Path).Prepend("dotnet").Select(word => $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
         ProcessStartInfo start = new("/usr/bin/script", ["-qefc", $"stty cols 100 rows 30; exec {line}", "/dev/null"])
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
+            UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
         };
         start.Environment["TERM"] = "xterm-256color";
         start.Environment.Remove("CI");

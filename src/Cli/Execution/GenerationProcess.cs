@@ -23,6 +23,7 @@ internal static class GenerationProcess
         // One word with an equals sign: a text that begins with dashes stays a text.
         ProcessStartInfo start = new(ThisProgram.Words[0], [.. ThisProgram.Words.Skip(1), "generate", "--run", files.Folder, "--max-tokens", $"{TokenCount}", $"--prompt={prompt}"])
         {
+            UseShellExecute = false,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };

@@ -150,7 +150,7 @@ public sealed class DashboardServerTests : IAsyncLifetime
         var program = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Select(folder => Path.Combine(folder, "promtool")).FirstOrDefault(File.Exists);
         Skip.If(program is null, "No promtool on the path.");
         _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(1, 3.5)));
-        using var check = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program, ["check", "metrics"]) { RedirectStandardInput = true, RedirectStandardError = true })!;
+        using var check = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program, ["check", "metrics"]) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardError = true })!;
         var said = check.StandardError.ReadToEndAsync();
         // .NET's own meters are named by .NET.
         var own = (await _client.GetStringAsync("/metrics")).Split('\n').Where(line => line.Contains("pipeline_", StringComparison.Ordinal));
