@@ -80,9 +80,6 @@ public sealed record CoordinatedRun
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
-    /// <summary>How often the same step may be refused for not being finite; each time but the last all ranks go back to the newest checkpoint.</summary>
-    public int NonFiniteLimit { get; init; } = 1;
-
     /// <summary>Makes and prunes checkpoints; null where none are kept.</summary>
     public CheckpointKeeper? Keeper { get; init; }
 

@@ -109,7 +109,7 @@ public sealed partial class CoordinatorActor
         _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
         _ranks.Divide(division.UnitCounts, division.Schedule);
-        _ranks.Base = start with { HasSkipped = _progress.WasSkipped(step) };
+        _ranks.Base = start;
         if (!TryPlace([])) return;
         _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));
         Reset();

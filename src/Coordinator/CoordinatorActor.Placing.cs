@@ -52,8 +52,7 @@ public sealed partial class CoordinatorActor
             StartKind.Copies,
             start.Step,
             [new CopySource(new CopyId(_run.Run, _ranks.PartitionedIn, rank, start.Step), start.Holder == default ? null : HolderOf(start.Holder))],
-            _ranks.Layout.Cadence.EvaluatesAfter(start.Step),
-            _progress.WasSkipped(start.Step));
+            _ranks.Layout.Cadence.EvaluatesAfter(start.Step));
 
     private void AssignAll(StartingPoint start) => Assign(Enumerable.Range(0, _run.RankCount).ToDictionary(rank => rank, _ => start));
 

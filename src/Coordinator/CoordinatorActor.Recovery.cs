@@ -17,7 +17,6 @@ public sealed partial class CoordinatorActor
     private Action? _decided;
     private Task _lastDecision = Task.CompletedTask;
     private int _repeats;
-    private readonly Dictionary<long, int> _refusals = [];
 
     private void ReceiveNodes()
     {
@@ -134,26 +133,12 @@ public sealed partial class CoordinatorActor
     /// The generation rises and is written down; then ranks that have lost their state are assigned anew, and once they take inputs, the
     /// others are told to say again what may have been lost.
     /// </summary>
-    private void Recover(string reason, IReadOnlyList<int> lostRanks) => Recover(reason, lostRanks, null);
-
-    /// <summary>A step that is not finite may be a fault of the machine: it is tried again, from the newest checkpoint, a few times.</summary>
-    private bool TryRollBack(StageFailed failure)
-    {
-        var count = _refusals[failure.Step] = _refusals.GetValueOrDefault(failure.Step) + 1;
-        if (count >= _run.NonFiniteLimit || _progress.IsStopWanted) return false;
-        var step = _saving.LastSaved;
-        _observer.Tell(new RunNotice.Warned("non-finite", failure.Step, $"{failure.Message} All ranks go back to step {step} (refusal {count} of {_run.NonFiniteLimit})."));
-        _progress.ForgetSkipped(step);
-        Recover(failure.Message, [], new RecoveryPlan.Restart(step));
-        return true;
-    }
-
-    private void Recover(string reason, IReadOnlyList<int> lostRanks, RecoveryPlan? wanted)
+    private void Recover(string reason, IReadOnlyList<int> lostRanks)
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
         _rebalance.Restart();
-        var plan = wanted ?? RecoveryPlan.For(ReportOf(lost));
+        var plan = RecoveryPlan.For(ReportOf(lost));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;
         if (!TryPlace(lostRanks)) return;
@@ -164,7 +149,7 @@ public sealed partial class CoordinatorActor
             RecoveryPlan.Restart => [.. _ranks.Places.Select((place, rank) => (rank, place.Node))],
             _ => [],
         }));
-        _toAssign.UnionWith(wanted is null ? lost : Enumerable.Range(0, _run.RankCount));
+        _toAssign.UnionWith(lost);
         Decide(() => Execute(plan, former));
     }
 
@@ -217,7 +202,7 @@ public sealed partial class CoordinatorActor
                 break;
             case RecoveryPlan.Restart restart:
                 _progress.GiveUpEvaluations(restart.Step);
-                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step), HasSkipped = _progress.WasSkipped(restart.Step) };
+                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step) };
                 Reset();
                 AssignAll(_ranks.Base);
                 break;

@@ -229,7 +229,6 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
             return;
         }
 
-        if (failure.Kind is StageFailureKind.NonFiniteLoss or StageFailureKind.NonFiniteNorm && TryRollBack(failure)) return;
         _observer.Tell(new RunNotice.StageFailed(failure));
         GatherFlights(failure.Message);
         End(new RunOutcome(RunEnd.Failed, _progress.Committed, failure.Message, failure));

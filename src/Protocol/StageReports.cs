@@ -41,7 +41,6 @@ public enum StepVerdict
 /// <param name="Verdict">Whether it is applied.</param>
 /// <param name="MicroBatch">The first micro-batch whose loss is not finite; -1 if none.</param>
 /// <param name="IsLast">Whether the run ends with it by request: what is granted beyond it is void.</param>
-/// <param name="IsSkipped">Whether a step that is not applied counts all the same: it leaves the state as it was, and the next one follows.</param>
 [MessagePackObject]
 public sealed record StepOutcome(
     [property: Key(0)] double LossSum,
@@ -49,13 +48,8 @@ public sealed record StepOutcome(
     [property: Key(2)] double GradientNorm,
     [property: Key(3)] StepVerdict Verdict,
     [property: Key(4)] int MicroBatch,
-    [property: Key(5)] bool IsLast = false,
-    [property: Key(6)] bool IsSkipped = false)
+    [property: Key(5)] bool IsLast = false)
 {
-    /// <summary>Whether nothing can follow it: it is not applied, and not left out.</summary>
-    [IgnoreMember]
-    public bool IsRefused => Verdict != StepVerdict.Apply && !IsSkipped;
-
     /// <summary>Mean loss in nats per token.</summary>
     [IgnoreMember]
     public double Loss => LossSum / TokenCount;

@@ -32,9 +32,6 @@ public sealed record StageWorkload
     /// <summary>Whether a step waits for its norm before its optimizer runs.</summary>
     public OptimizerBarrier Barrier { get; init; }
 
-    /// <summary>Whether a step whose loss or norm is not finite is left out, unless the one before it was.</summary>
-    public bool SkipsNonFinite { get; init; }
-
     /// <summary>Intra-operation threads of the compute thread.</summary>
     public int ThreadCount { get; init; } = 1;
 }

@@ -124,7 +124,6 @@ public static class PipelineRun
         Stages = stages,
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
-        NonFiniteLimit = plan.NonFinite.Limit,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,

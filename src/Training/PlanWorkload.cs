@@ -18,7 +18,6 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Checkpoints = plan.Checkpoints?.Store,
         Recompute = plan.Recompute,
         Barrier = plan.Barrier,
-        SkipsNonFinite = plan.NonFinite.Skips,
         ThreadCount = plan.ThreadsPerStage,
     };
 

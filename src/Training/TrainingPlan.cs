@@ -45,9 +45,6 @@ public sealed record TrainingPlan
     /// <summary>Whether a step waits for its global norm before its optimizer runs.</summary>
     public OptimizerBarrier Barrier { get; init; }
 
-    /// <summary>What follows a step that is not finite.</summary>
-    public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.None;
-
     /// <summary>Arithmetic.</summary>
     public Precision Precision { get; init; } = Precision.Fp32;
 

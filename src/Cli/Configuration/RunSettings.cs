@@ -5,7 +5,6 @@ using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Stages;
-using Pipeline.Training;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -96,9 +95,6 @@ public sealed record StepSettings
 
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }
-
-    /// <summary>What follows a step that is not finite.</summary>
-    public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.None;
 
     /// <summary>Whether units change hands during the run.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;

@@ -4,7 +4,6 @@ using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
-using Pipeline.Training;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -146,7 +145,6 @@ public static class RunSettingsBinder
         Barrier = from.Get(SettingsSchema.Barrier),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
         Rebalance = new RebalancePolicy(from.Get(SettingsSchema.Rebalance), from.Count(SettingsSchema.RebalanceEvery)),
-        NonFinite = new NonFinitePolicy(from.Get(SettingsSchema.SkipsNonFinite), from.Count(SettingsSchema.NonFiniteLimit)),
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),

@@ -42,12 +42,6 @@ public static partial class SettingsSchema
         Refusals = new Dictionary<string, string> { ["tree"] = "Expected index: this build adds gradients in the order of the micro-batches only." },
     };
 
-    /// <summary>Whether a step that is not finite is left out.</summary>
-    public static readonly FlagSetting SkipsNonFinite = new("numerics.skip-non-finite");
-
-    /// <summary>How often the same step may be refused.</summary>
-    public static readonly WholeNumberSetting NonFiniteLimit = new("numerics.non-finite-limit", 1, 100, "times") { ChangesOnResume = true };
-
     /// <summary>Replicas of the pipeline.</summary>
     public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1, "replicas") { RefusalAbove = UnbuiltAxis };
 
@@ -118,7 +112,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, SkipsNonFinite, NonFiniteLimit, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 

@@ -13,10 +13,7 @@ internal sealed class Replay : IDisposable
     public Replay(StoredRun run, long fromStep)
     {
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(run.Materials.Settings.Optimizer, run.Files))
-        {
-            SkipsNonFinite = run.Materials.Settings.Step.NonFinite.Skips,
-        };
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(run.Materials.Settings.Optimizer, run.Files));
         Step = fromStep;
     }
 

@@ -94,7 +94,6 @@ internal sealed class RunMaterials : IDisposable
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
             Barrier = step.Barrier,
             Rebalance = step.Rebalance,
-            NonFinite = step.NonFinite,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

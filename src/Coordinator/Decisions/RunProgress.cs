@@ -146,12 +146,6 @@ internal sealed class RunProgress
         if (IsStopWanted) _plan = _plan with { EndStep = Math.Max(Committed, step) };
     }
 
-    /// <inheritdoc cref="StepLedger.WasSkipped"/>
-    internal bool WasSkipped(long step) => _ledger.WasSkipped(step);
-
-    /// <inheritdoc cref="StepLedger.ForgetSkipped"/>
-    internal void ForgetSkipped(long afterStep) => _ledger.ForgetSkipped(afterStep);
-
     /// <summary>Steps that no rank will run again need not be remembered.</summary>
     internal void Forget(long throughStep) => _ledger.Forget(throughStep);
 

@@ -13,7 +13,6 @@ internal sealed class StepLedger(int rankCount, long startStep)
 {
     private readonly Dictionary<long, StepCompleted?[]> _open = [];
     private readonly SortedDictionary<long, StepOutcome> _known = [];
-    private readonly HashSet<long> _skipped = [];
     private readonly long[] _completed = [.. Enumerable.Repeat(startStep, rankCount)];
     private readonly long[] _vouched = [.. Enumerable.Repeat(startStep, rankCount)];
 
@@ -59,7 +58,6 @@ internal sealed class StepLedger(int rankCount, long startStep)
         if ((uint)report.Rank >= (uint)rankCount) return [];
         _completed[report.Rank] = Math.Max(_completed[report.Rank], report.Step);
         if (_known.TryGetValue(report.Step, out var known)) RequireAgreement(report, known);
-        if (report.Totals.IsSkipped) _skipped.Add(report.Step);
         if (report.Step <= Committed) return [];
         _known.TryAdd(report.Step, report.Totals);
         if (!_open.TryGetValue(report.Step, out var reports)) _open.Add(report.Step, reports = new StepCompleted?[rankCount]);
@@ -75,19 +73,6 @@ internal sealed class StepLedger(int rankCount, long startStep)
     internal void Forget(long throughStep)
     {
         foreach (var step in _known.Keys.TakeWhile(step => step <= Math.Min(throughStep, Committed)).ToArray()) _known.Remove(step);
-    }
-
-    /// <summary>Whether a step was left out.</summary>
-    internal bool WasSkipped(long step) => _skipped.Contains(step);
-
-    /// <summary>What was left out after a step, and is run again, need not be left out then.</summary>
-    internal void ForgetSkipped(long afterStep)
-    {
-        foreach (var step in _skipped.Where(step => step > afterStep).ToArray())
-        {
-            _skipped.Remove(step);
-            _known.Remove(step);
-        }
     }
 
     private static void RequireAgreement(StepCompleted report, StepOutcome known)

@@ -18,41 +18,9 @@ public sealed record StepResult(long Step, double Loss, double GradientNorm, dou
 /// <param name="settings">Optimizer.</param>
 public sealed class ReferenceTrainer(StageModel model, IBatchSource source, OptimizerSettings settings)
 {
-    private bool _hasSkipped;
-
-    /// <summary>Whether a step that is not finite is left out, unless the one before it was.</summary>
-    public bool SkipsNonFinite { get; init; }
-
     /// <summary>Runs one step: every micro-batch in index order, tied sums, norm, clip, AdamW.</summary>
     /// <exception cref="NonFiniteLossException">A micro-batch's loss, or the norm, is not finite; the weights are untouched.</exception>
     public StepResult Step(long step)
-    {
-        try
-        {
-            var result = Apply(step);
-            _hasSkipped = false;
-            return result;
-        }
-        catch (NonFiniteLossException) when (SkipsNonFinite && !_hasSkipped)
-        {
-            _hasSkipped = true;
-            return Skipped(step);
-        }
-    }
-
-    private StepResult Skipped(long step)
-    {
-        long tokenCount = 0;
-        for (var index = 0; index < source.MicroBatchCount; index++)
-        {
-            using var microBatch = source.Training(step, index, model.Options.Device);
-            tokenCount += microBatch.TokenCount;
-        }
-
-        return new StepResult(step, double.NaN, double.NaN, settings.At(step).LearningRateAt(step), tokenCount);
-    }
-
-    private StepResult Apply(long step)
     {
         double lossSum = 0;
         long tokenCount = 0;

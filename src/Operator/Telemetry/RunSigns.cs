@@ -56,9 +56,7 @@ public sealed class RunSigns(WatchdogSettings settings)
     {
         (_lastStep, _step) = (now, step.Step);
         List<RunNotice.Warned> signs = [];
-        var isFinite = double.IsFinite(step.Loss) && double.IsFinite(step.GradientNorm);
-        Sign(signs, "non-finite", !isFinite, () => $"Step {step.Step} is not finite: it was left out, weights and moments stay as they were.");
-        if (_window.Count >= LeastSteps && isFinite)
+        if (_window.Count >= LeastSteps)
         {
             var (middle, spread) = Spread(_window.Select(one => one.Loss));
             Sign(signs, "loss-spike", step.Loss > middle + settings.LossSpike * spread, () => Invariant($"The loss of step {step.Step} is {step.Loss:F4}; the median of the {_window.Count} before is {middle:F4}, their spread {spread:F4}."));

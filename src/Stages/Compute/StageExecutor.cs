@@ -170,7 +170,7 @@ internal sealed class StageExecutor
     /// <summary>Reports a step, or its refusal: one rank speaks for all then; the others are told to stop by the coordinator.</summary>
     private void OnSettled(RankPlan plan, SettledStep settled)
     {
-        if (settled.Outcome.IsRefused)
+        if (settled.Outcome.Verdict != StepVerdict.Apply)
         {
             if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, settled.Step, settled.Outcome, plan.StageCount));
             return;

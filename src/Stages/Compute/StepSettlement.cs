@@ -29,8 +29,8 @@ internal sealed class StepSettlement(
     /// <summary>Whether the next step waits for its norm.</summary>
     internal bool WaitsForNorm => choice.WaitsForNorm;
 
-    /// <summary>Whether no step follows: by request, or since the last one was refused.</summary>
-    internal bool HasEnded => Last is { } last && (last.IsLast || last.IsRefused);
+    /// <summary>Whether no step follows: by request, or since the last one could not be applied.</summary>
+    internal bool HasEnded => Last is { } last && (last.IsLast || last.Verdict != StepVerdict.Apply);
 
     /// <summary>Enters a finished step: with its outcome, or without where it was taken ahead.</summary>
     internal void Finish(StepKey key, StepOutcome? outcome, long tokenCount, StepTiming timing, IReadOnlyList<ExecutedSpan> spans)
@@ -81,9 +81,8 @@ internal sealed class StepSettlement(
     {
         var isClipped = outcome.Verdict == StepVerdict.Apply && plan.OptimizerAt(step.Key.Step).Clips(outcome.GradientNorm);
         Last = outcome;
-        totals.Settled(outcome);
         // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
-        NextAttempt = (isClipped || outcome.IsSkipped) && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;
+        NextAttempt = isClipped && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;
         choice.Settled(isClipped);
         inbox.FinishPhase(StageInbox.StepPhase(step.Key.Step));
         settled(new SettledStep(step.Key.Step, outcome, step.Timing, step.Spans));

@@ -9,11 +9,6 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links)
 {
-    private bool _hasSkipped = plan.Assignment.Start.HasSkipped;
-
-    /// <summary>The former step is known: no two are left out in a row.</summary>
-    internal void Settled(StepOutcome outcome) => _hasSkipped = outcome.IsSkipped;
-
     /// <summary>What has to come before the totals of a step are known.</summary>
     internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount : null);
 
@@ -36,7 +31,7 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
         var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(step, stage)).ToArray();
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
-            ?? Decided(StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]));
+            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
         for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
         {
             if (rank != plan.Rank) links.Send(rank, new StepTotals(step, outcome));
@@ -44,10 +39,4 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
 
         return (outcome, contributions.Max(contribution => contribution.Timestamp));
     }
-
-    private StepOutcome Decided(StepOutcome outcome) => outcome with
-    {
-        IsLast = inbox.IsEndWanted,
-        IsSkipped = outcome.Verdict != StepVerdict.Apply && plan.Workload.SkipsNonFinite && !_hasSkipped,
-    };
 }

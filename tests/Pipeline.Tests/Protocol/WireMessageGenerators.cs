@@ -22,7 +22,7 @@ internal static class WireMessageGenerators
         .Select((run, generation, attempt, step) => new StepKey(new RunId(run), generation, attempt, step));
 
     private static readonly Gen<StepOutcome> Outcomes = Gen.Select(Real, Long, Real, Gen.Enum<StepVerdict>(), Number, Gen.Bool)
-        .Select((loss, tokens, norm, verdict, microBatch, isLast) => new StepOutcome(loss, tokens, norm, verdict, microBatch, isLast, tokens % 2 == 0));
+        .Select((loss, tokens, norm, verdict, microBatch, isLast) => new StepOutcome(loss, tokens, norm, verdict, microBatch, isLast));
 
     private static readonly Gen<RecordingDuties> Duties = Gen.Select(Number, Long, Long).Select((every, from, through) => new RecordingDuties(every, from, through));
 
@@ -37,7 +37,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
 
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
-        .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0, step % 3 == 0));
+        .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
     private static readonly Gen<SettingChange> Changes = Gen.Select(Long, Gen.Int[0, 6], Gen.Double).Select((step, setting, value) => new SettingChange(step, (SettingKind)setting, value));
 

@@ -19,11 +19,9 @@ internal sealed class FaultyUnit(Unit inner, long failingStep, bool native = fal
     }
 }
 
-/// <summary>A last unit whose loss is infinite on one micro-batch, always or so many times.</summary>
-internal sealed class InfiniteUnit(Unit inner, long step, int microBatch, int times = int.MaxValue) : Unit(inner.Name)
+/// <summary>A last unit whose loss is infinite on one micro-batch.</summary>
+internal sealed class InfiniteUnit(Unit inner, long step, int microBatch) : Unit(inner.Name)
 {
-    private int _left = times;
-
     public override IReadOnlyList<ParameterSpec> Parameters => inner.Parameters;
 
     public override double Cost => inner.Cost;
@@ -31,7 +29,7 @@ internal sealed class InfiniteUnit(Unit inner, long step, int microBatch, int ti
     public override torch.Tensor Forward(torch.Tensor input, UnitPass pass)
     {
         var loss = inner.Forward(input, pass);
-        return pass.MicroBatch.Step == step && pass.MicroBatch.Index == microBatch && Interlocked.Decrement(ref _left) >= 0 ? loss.div(0) : loss;
+        return pass.MicroBatch.Step == step && pass.MicroBatch.Index == microBatch ? loss.div(0) : loss;
     }
 }
 
