@@ -8,8 +8,8 @@ internal sealed record BenchOptions
 {
     /// <summary>What can be asked for.</summary>
     public const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|soak|simulator|wire|wire-control|all] [options]
-        'all', the default, leaves out schedules, wire and wire-control, which take long.
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|soak|simulator|prediction|wire|wire-control|all] [options]
+        'all', the default, leaves out schedules, prediction, wire and wire-control, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
@@ -22,9 +22,9 @@ internal sealed record BenchOptions
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "soak", "simulator", "wire", "wire-control"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "soak", "simulator", "prediction", "wire", "wire-control"];
 
-    private static readonly string[] Long = ["schedules", "wire", "wire-control"];
+    private static readonly string[] Long = ["schedules", "prediction", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

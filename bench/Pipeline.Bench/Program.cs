@@ -31,6 +31,7 @@ if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
 if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
+if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;
