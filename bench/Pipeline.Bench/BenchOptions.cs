@@ -7,17 +7,17 @@ namespace Pipeline.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|latency|soak|all] [options]
+        ./pipeline.sh bench [gemm|efficiency|latency|reduction|soak|all] [options]
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency)
           --vocabulary N       one vocabulary alone (efficiency)
           --micro-batches M    one number of micro-batches alone (efficiency)
           --pairs N            pairs of pipeline and unsplit trainers (efficiency)
-          --steps N            measured steps (gemm, latency, soak)
+          --steps N            measured steps (gemm, latency, soak), rounds (reduction)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;
 
-    private static readonly string[] Names = ["all", "gemm", "efficiency", "latency", "soak"];
+    private static readonly string[] Names = ["all", "gemm", "efficiency", "latency", "reduction", "soak"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

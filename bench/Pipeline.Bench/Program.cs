@@ -19,5 +19,6 @@ var writer = new ReportWriter(options, TimeProvider.System);
 if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
 if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
+if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 return 0;

@@ -15,6 +15,7 @@ public sealed class DependencyTests
         ["Runs"] = [],
         ["Checkpoints"] = [],
         ["Protocol"] = ["Schedules"],
+        ["Reduction"] = ["Protocol"],
         ["Stages"] = ["Model", "Data", "Schedules", "Protocol", "Checkpoints"],
         ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
         // The composition of a run within one process: the one library that sees both sides.
@@ -56,6 +57,7 @@ public sealed class DependencyTests
     [InlineData("Runs", "Akka", "TorchSharp", "MessagePack")]
     [InlineData("Checkpoints", "Akka", "TorchSharp", "MessagePack")]
     [InlineData("Protocol", "TorchSharp")]
+    [InlineData("Reduction", "TorchSharp")]
     [InlineData("Coordinator", "TorchSharp")]
     public void A_room_is_free_of_what_is_not_its_business(string room, params string[] foreign)
     {
