@@ -48,8 +48,8 @@ public sealed record CoordinatedRun
     /// <summary>How long stages may take to stop before the run is called over without them.</summary>
     public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(60);
 
-    internal PipelineLayout Layout(Generation generation, IReadOnlyList<string> rankPaths) =>
-        new(Run, generation, UnitCounts, Schedule, rankPaths, Links, Configuration);
+    internal PipelineLayout Layout(Generation generation, IReadOnlyList<RankPlace> ranks) =>
+        new(Run, generation, Generation.First, UnitCounts, Schedule, ranks, Links, new StepCadence(Plan.EndStep, Plan.EvaluateEvery, Plan.EvaluationMicroBatchCount), ProtectionDuties.None, Configuration);
 }
 
 /// <summary>Turns written parts into a checkpoint. Blocks on the disk: called on a task, never by an actor.</summary>

@@ -62,9 +62,9 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _ended), "observer"), new ObserverLost());
         _stages = [.. Enumerable.Range(0, _run.RankCount).Select(rank => _run.Stages(Context, rank))];
         for (var rank = 0; rank < _stages.Length; rank++) Context.WatchWith(_stages[rank], new StageLost(rank));
-        var layout = _run.Layout(_generation, [.. _stages.Select(Serialization.SerializedActorPath)]);
+        var layout = _run.Layout(_generation, [.. _stages.Select(stage => new RankPlace(default, Serialization.SerializedActorPath(stage), "", null))]);
         for (var rank = 0; rank < _stages.Length; rank++)
-            _stages[rank].Tell(new AssignStage(_generation, rank, layout, _plan.StartStep, _run.Recording));
+            _stages[rank].Tell(new AssignStage(_generation, rank, layout, StartingPoint.Checkpoint(_plan.StartStep), _run.Recording));
     }
 
     /// <inheritdoc/>
@@ -257,11 +257,10 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         {
             case StageDirective.Grant grant:
                 _granted = grant.ThroughStep;
-                TellAll(new GrantSteps(_generation, grant.FromStep, grant.ThroughStep));
+                TellAll(new GrantSteps(_generation, grant.ThroughStep, _ledger.Committed, _ledger.Committed, _ledger.Committed));
                 break;
             case StageDirective.Evaluate evaluate:
                 _openEvaluations.Add(evaluate.AfterStep);
-                TellAll(new EvaluateHeldOut(_generation, evaluate.AfterStep, _plan.EvaluationMicroBatchCount));
                 break;
             case StageDirective.Save save:
                 TellAll(new SaveCheckpoint(_generation, save.Step, _saves.Begin(save.Step).Attempt));

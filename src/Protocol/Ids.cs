@@ -20,6 +20,9 @@ public readonly record struct RunId([property: Key(0)] ulong Value)
 [MessagePackObject]
 public readonly record struct Generation([property: Key(0)] int Number) : IComparable<Generation>
 {
+    /// <summary>No assignment: what keys inside a rank carry, where inputs of all generations are the same.</summary>
+    public static Generation None => default;
+
     /// <summary>The first assignment of a run.</summary>
     public static Generation First => new(1);
 
@@ -45,6 +48,31 @@ public readonly record struct Generation([property: Key(0)] int Number) : ICompa
     public override string ToString() => Number.ToString(CultureInfo.InvariantCulture);
 }
 
+/// <summary>One life of one node: a process that comes back under the same address is another node.</summary>
+/// <param name="Address">Where the node's actor system is reached, such as <c>akka.tcp://pipeline@host:4053</c>.</param>
+/// <param name="Incarnation">Any number that no former life of the address had.</param>
+[MessagePackObject]
+public readonly record struct NodeId([property: Key(0)] string Address, [property: Key(1)] long Incarnation) : IComparable<NodeId>
+{
+    /// <summary>By address, then by incarnation: an order that all nodes agree on.</summary>
+    public int CompareTo(NodeId other) => string.CompareOrdinal(Address, other.Address) is var order && order != 0 ? order : Incarnation.CompareTo(other.Incarnation);
+
+    /// <summary>Before the other in the common order.</summary>
+    public static bool operator <(NodeId left, NodeId right) => left.CompareTo(right) < 0;
+
+    /// <summary>After the other in the common order.</summary>
+    public static bool operator >(NodeId left, NodeId right) => left.CompareTo(right) > 0;
+
+    /// <summary>Not after the other in the common order.</summary>
+    public static bool operator <=(NodeId left, NodeId right) => left.CompareTo(right) <= 0;
+
+    /// <summary>Not before the other in the common order.</summary>
+    public static bool operator >=(NodeId left, NodeId right) => left.CompareTo(right) >= 0;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Address}#{Incarnation.ToString("x", CultureInfo.InvariantCulture)}";
+}
+
 /// <summary>One try at one step of one assignment: what every message between stages is keyed by.</summary>
 /// <param name="Run">Run.</param>
 /// <param name="Generation">Assignment.</param>
@@ -55,4 +83,8 @@ public readonly record struct StepKey(
     [property: Key(0)] RunId Run,
     [property: Key(1)] Generation Generation,
     [property: Key(2)] int Attempt,
-    [property: Key(3)] long Step);
+    [property: Key(3)] long Step)
+{
+    /// <summary>The same step, said in another assignment.</summary>
+    public StepKey In(Generation generation) => this with { Generation = generation };
+}

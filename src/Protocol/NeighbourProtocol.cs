@@ -14,6 +14,9 @@ public static class NeighbourProtocol
     {
         /// <summary>Run, generation, attempt and step.</summary>
         StepKey Step { get; }
+
+        /// <summary>The same note, said in another assignment.</summary>
+        INote In(Generation generation);
     }
 
     /// <summary>What one stage contributes to the step's totals.</summary>
@@ -23,6 +26,10 @@ public static class NeighbourProtocol
     /// <param name="LossSum">Summed loss; 0 except on the last stage.</param>
     /// <param name="TokenCount">Predicted tokens; 0 except on the last stage.</param>
     /// <param name="NonFiniteMicroBatch">First micro-batch whose loss is not finite; -1 if none.</param>
+    /// <param name="Known">
+    /// What the step amounts to, where the sender was told before the totals' rank was lost: it must say the same again, or a stop that
+    /// one rank has acted on would be unsaid to the others. Null in all other cases.
+    /// </param>
     [MessagePackObject]
     public sealed record SquaredNorms(
         [property: Key(0)] StepKey Step,
@@ -30,11 +37,20 @@ public static class NeighbourProtocol
         [property: Key(2)] IReadOnlyList<double> Squares,
         [property: Key(3)] double LossSum,
         [property: Key(4)] long TokenCount,
-        [property: Key(5)] int NonFiniteMicroBatch) : INote;
+        [property: Key(5)] int NonFiniteMicroBatch,
+        [property: Key(6)] StepOutcome? Known = null) : INote
+    {
+        /// <inheritdoc/>
+        public INote In(Generation generation) => this with { Step = Step.In(generation) };
+    }
 
     /// <summary>What the step amounts to, for every stage to act on alike.</summary>
     [MessagePackObject]
     public sealed record StepTotals(
         [property: Key(0)] StepKey Step,
-        [property: Key(1)] StepOutcome Outcome) : INote;
+        [property: Key(1)] StepOutcome Outcome) : INote
+    {
+        /// <inheritdoc/>
+        public INote In(Generation generation) => this with { Step = Step.In(generation) };
+    }
 }

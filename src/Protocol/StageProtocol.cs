@@ -4,8 +4,9 @@ using Pipeline.Protocol.Wire;
 namespace Pipeline.Protocol;
 
 /// <summary>
-/// The conversation between the coordinator and a stage. The coordinator assigns, grants windows of steps and asks for evaluations and
-/// checkpoints; the stage carries out its commands in the order in which they arrive and reports. Every message carries its generation.
+/// The conversation between the coordinator and a stage. The coordinator assigns, grants windows of steps and asks for checkpoints; the
+/// stage reports. Every message carries its generation, and every command says what is to be, not what is to be done next, so that one
+/// that is lost, late or repeated does no harm: a later one says the same or more.
 /// </summary>
 public static class StageProtocol
 {
@@ -24,28 +25,56 @@ public static class StageProtocol
 
         /// <summary>Who speaks.</summary>
         int Rank { get; }
+
+        /// <summary>The same report, said in another assignment.</summary>
+        IEvent In(Generation generation);
     }
 
-    /// <summary>Become a rank: build the units, load the checkpoint's state if one is named, answer <see cref="StageReady"/>.</summary>
+    /// <summary>
+    /// Become a rank: answer <see cref="StageAssigned"/> and take inputs from then on, build the units, load the state to start from, answer
+    /// <see cref="StageReady"/>.
+    /// </summary>
     /// <param name="Generation">Assignment.</param>
     /// <param name="Rank">The rank to become.</param>
     /// <param name="Layout">Where everything lies.</param>
-    /// <param name="CheckpointStep">Step of the checkpoint to load; 0 to start from the initial weights.</param>
+    /// <param name="Start">The state to start from.</param>
     /// <param name="Recording">What to record.</param>
     [MessagePackObject]
     public sealed record AssignStage(
         [property: Key(0)] Generation Generation,
         [property: Key(1)] int Rank,
         [property: Key(2)] PipelineLayout Layout,
-        [property: Key(3)] long CheckpointStep,
+        [property: Key(3)] StartingPoint Start,
         [property: Key(4)] RecordingDuties Recording) : ICommand;
 
-    /// <summary>Run these steps, one after the other, without asking.</summary>
+    /// <summary>
+    /// Go on under a newer generation, in which other ranks have moved: the compute thread goes on with what it does, and what the others
+    /// may lack is sent again. Answered by <see cref="StageAssigned"/>.
+    /// </summary>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="Rank">Rank, as before.</param>
+    /// <param name="Layout">Where everything lies now.</param>
+    /// <param name="CompletedSteps">By rank, a step that the rank is known to have completed: it lacks nothing up to its end.</param>
+    [MessagePackObject]
+    public sealed record Regenerate(
+        [property: Key(0)] Generation Generation,
+        [property: Key(1)] int Rank,
+        [property: Key(2)] PipelineLayout Layout,
+        [property: Key(3)] IReadOnlyList<long> CompletedSteps) : ICommand;
+
+    /// <summary>How far the rank may go without asking, and what it need not keep any longer. None of the numbers ever falls in a generation.</summary>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="ThroughStep">Run steps, and the evaluations after them, through this one.</param>
+    /// <param name="RecordedStep">Reports of steps through this one need not be kept.</param>
+    /// <param name="RecordedEvaluation">Reports of evaluations after steps through this one need not be kept.</param>
+    /// <param name="ProtectedStep">No rank will ever be put back further than to the end of this step.</param>
     [MessagePackObject]
     public sealed record GrantSteps(
         [property: Key(0)] Generation Generation,
-        [property: Key(1)] long FromStep,
-        [property: Key(2)] long ThroughStep) : ICommand;
+        [property: Key(1)] long ThroughStep,
+        [property: Key(2)] long RecordedStep,
+        [property: Key(3)] long RecordedEvaluation,
+        [property: Key(4)] long ProtectedStep) : ICommand;
 
     /// <summary>
     /// Let the step under way be the last: said to the rank that makes the steps' totals, which tells the others with them, so that all
@@ -54,14 +83,10 @@ public static class StageProtocol
     [MessagePackObject]
     public sealed record EndAfterStep([property: Key(0)] Generation Generation) : ICommand;
 
-    /// <summary>Pass the first micro-batches of the held-out text forward.</summary>
-    [MessagePackObject]
-    public sealed record EvaluateHeldOut(
-        [property: Key(0)] Generation Generation,
-        [property: Key(1)] long AfterStep,
-        [property: Key(2)] int MicroBatchCount) : ICommand;
-
-    /// <summary>Copy the state as it is after this step and write it while training goes on.</summary>
+    /// <summary>
+    /// Copy the state as it is after this step and write it while training goes on; a rank that is past it says that it failed.
+    /// Said before steps beyond it are granted.
+    /// </summary>
     /// <param name="Generation">Assignment.</param>
     /// <param name="Step">The step whose end the state is of.</param>
     /// <param name="Attempt">Number of the try, never used twice for a step.</param>
@@ -75,6 +100,32 @@ public static class StageProtocol
     [MessagePackObject]
     public sealed record StopStage([property: Key(0)] Generation Generation) : ICommand;
 
+    /// <summary>The rank takes inputs of this assignment from now on.</summary>
+    [MessagePackObject]
+    public sealed record StageAssigned(
+        [property: Key(0)] Generation Generation,
+        [property: Key(1)] int Rank) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
+
+    /// <summary>A copy of the rank's state is stored with its holder, whole.</summary>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="Rank">Rank.</param>
+    /// <param name="Step">Step whose end the state is of.</param>
+    /// <param name="Holder">Who holds it; no node where it lies in a folder.</param>
+    [MessagePackObject]
+    public sealed record CopyStored(
+        [property: Key(0)] Generation Generation,
+        [property: Key(1)] int Rank,
+        [property: Key(2)] long Step,
+        [property: Key(3)] NodeId Holder) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
+
     /// <summary>The stage has its units and waits for steps.</summary>
     /// <param name="Generation">Assignment.</param>
     /// <param name="Rank">Rank.</param>
@@ -83,7 +134,11 @@ public static class StageProtocol
     public sealed record StageReady(
         [property: Key(0)] Generation Generation,
         [property: Key(1)] int Rank,
-        [property: Key(2)] long ParameterCount) : IEvent;
+        [property: Key(2)] long ParameterCount) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>One step is done on one rank.</summary>
     /// <param name="Generation">Assignment.</param>
@@ -105,7 +160,11 @@ public static class StageProtocol
         [property: Key(5)] StepTiming Timing,
         [property: Key(6)] long LiveTensorCount,
         [property: Key(7)] IReadOnlyList<ParameterDigest> Digests,
-        [property: Key(8)] IReadOnlyList<ExecutedSpan> Spans) : IEvent;
+        [property: Key(8)] IReadOnlyList<ExecutedSpan> Spans) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>The last stage has the loss of the held-out micro-batches.</summary>
     [MessagePackObject]
@@ -114,7 +173,11 @@ public static class StageProtocol
         [property: Key(1)] int Rank,
         [property: Key(2)] long AfterStep,
         [property: Key(3)] double LossSum,
-        [property: Key(4)] long TokenCount) : IEvent;
+        [property: Key(4)] long TokenCount) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>The stage's files of a checkpoint are on disk; the checkpoint exists only once its manifest does.</summary>
     [MessagePackObject]
@@ -123,7 +186,11 @@ public static class StageProtocol
         [property: Key(1)] int Rank,
         [property: Key(2)] long Step,
         [property: Key(3)] int Attempt,
-        [property: Key(4)] IReadOnlyList<WrittenFile> Files) : IEvent;
+        [property: Key(4)] IReadOnlyList<WrittenFile> Files) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>The stage's files of a checkpoint could not be written; training goes on.</summary>
     [MessagePackObject]
@@ -132,7 +199,11 @@ public static class StageProtocol
         [property: Key(1)] int Rank,
         [property: Key(2)] long Step,
         [property: Key(3)] int Attempt,
-        [property: Key(4)] string Message) : IEvent;
+        [property: Key(4)] string Message) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>The stage cannot go on; it applies no further step.</summary>
     /// <param name="Generation">Assignment.</param>
@@ -152,11 +223,19 @@ public static class StageProtocol
         [property: Key(4)] string Action,
         [property: Key(5)] string Message,
         [property: Key(6)] StageFailureKind Kind,
-        [property: Key(7)] string Detail) : IEvent;
+        [property: Key(7)] string Detail) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 
     /// <summary>The compute thread has ended and its memory is freed.</summary>
     [MessagePackObject]
     public sealed record StageStopped(
         [property: Key(0)] Generation Generation,
-        [property: Key(1)] int Rank) : IEvent;
+        [property: Key(1)] int Rank) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
 }

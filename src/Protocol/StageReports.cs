@@ -16,6 +16,9 @@ public enum StageFailureKind
 
     /// <summary>The gradient norm is infinite or not a number; the step was applied nowhere.</summary>
     NonFiniteNorm = 3,
+
+    /// <summary>The copy to start from is not where it should be: the coordinator finds another starting point.</summary>
+    CopyMissing = 4,
 }
 
 /// <summary>Whether a step may be applied.</summary>

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Akka.Event;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using static Pipeline.Protocol.StageProtocol;
@@ -7,17 +8,22 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// A rank of the pipeline as an actor: it takes an assignment, hands what arrives to its compute thread, and refuses what belongs to
-/// another generation. It computes nothing and waits for nothing. One assignment at a time; a newer one takes the place of the current
-/// one as soon as its thread has ended.
+/// an older generation. It computes nothing and waits for nothing. One assignment at a time; a newer one takes the place of the current
+/// one as soon as its thread has ended, and a newer generation of the same one changes only the ways out.
 /// </summary>
 public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
+    private ActorLinks? _links;
+    private CopyOutbox? _copies;
     private StageExecutor? _executor;
     private AssignStage? _assignment;
+    private IActorRef _fetcher = ActorRefs.Nobody;
     private IActorRef _coordinator = ActorRefs.Nobody;
     private (AssignStage Assignment, IActorRef Coordinator)? _next;
+    private long _granted;
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
@@ -32,42 +38,71 @@ public sealed class StageActor : ReceiveActor
     public static Props Props(IStageWorkloadFactory factory) => Akka.Actor.Props.Create(() => new StageActor(factory));
 
     /// <inheritdoc/>
-    protected override void PostStop() => _executor?.RequestStop();
+    protected override void PostStop()
+    {
+        _executor?.RequestStop();
+        if (_executor is null) _links?.Close();
+        else _ = _executor.Ended.ContinueWith(_ => _links?.Close(), TaskScheduler.Default);
+        _copies?.Close();
+    }
 
     private void Unassigned()
     {
         Receive<AssignStage>(IsNewer, Assign);
         Receive<StopStage>(IsCurrent, _ => ReportStopped());
+        Receive<ReportStanding>(_ => Sender.Tell(new StageStanding(null)));
         RefuseTheRest();
     }
 
     private void Assigned()
     {
-        Receive<TensorHandover>(handover => IsCurrent(handover.Key.Step), handover => _inbox.Post(new HandedOver(handover)));
-        Receive<TensorFrame>(frame => IsCurrent(frame.Key.Step), frame => _inbox.Post(new FrameArrival(frame)));
-        Receive<NeighbourProtocol.INote>(note => IsCurrent(note.Step), note => _inbox.Post(note));
+        Receive<TensorHandover>(handover => IsOfThisPartition(handover.Key.Step), handover => _inbox.Post(new HandedOver(handover)));
+        Receive<NoteHandover>(handover => IsOfThisPartition(handover.Note.Step), handover => Post(handover.Note));
+        Receive<TensorFrame>(frame => IsNotReplaced(frame.Key.Step), frame => _inbox.Post(new FrameArrival(frame)));
+        Receive<NeighbourProtocol.INote>(note => IsNotReplaced(note.Step), Post);
         Receive<AssignStage>(IsNewer, OnNewerAssignment);
+        Receive<Regenerate>(newer => newer.Generation > _assignment?.Generation, OnRegenerate);
         Receive<StopStage>(IsCurrent, _ => Stop());
         Receive<EndAfterStep>(IsCurrent, _ => _inbox.WantEnd());
-        Receive<ICommand>(IsCurrent, command => _inbox.Post(command));
+        Receive<GrantSteps>(IsCurrent, OnGrant);
+        Receive<SaveCheckpoint>(IsCurrent, save => _inbox.Post(save));
+        Receive<ReportStanding>(_ => Sender.Tell(new StageStanding(Standing())));
+        Receive<StateTaken>(OnStateTaken);
+        Receive<CopyDelivered>(OnCopyDelivered);
+        Receive<CopyFailed>(OnCopyFailed);
+        Receive<CopiesFetched>(OnCopiesFetched);
+        Receive<CopyNotFound>(OnCopyNotFound);
         Receive<ComputeEnded>(_ => OnComputeEnded());
         RefuseTheRest();
     }
 
-    /// <summary>What belongs to no current assignment: a tensor must be freed, the rest is forgotten.</summary>
+    /// <summary>What belongs to no current assignment: memory must be freed, the rest is forgotten.</summary>
     private void RefuseTheRest()
     {
         Receive<TensorHandover>(handover => handover.Tensor.Dispose());
-        Receive<TensorFrame>(_ => { });
-        Receive<NeighbourProtocol.INote>(_ => { });
-        Receive<ICommand>(_ => { });
+        Receive<StateTaken>(taken => taken.Copy.Dispose());
+        Receive<CopiesFetched>(fetched => Free(fetched.Copies));
+        ReceiveAny(_ => { });
     }
 
-    private bool IsCurrent(ICommand command) => command.Generation == _assignment?.Generation && command is not AssignStage;
+    private bool IsCurrent(ICommand command) => command.Generation == _assignment?.Generation;
 
-    private bool IsCurrent(StepKey step) => step.Generation == _assignment?.Generation;
+    /// <summary>
+    /// A neighbour may have heard of a newer generation first: what it sends is the same bits, and is not sent again. Nothing is granted
+    /// to a new partition before all ranks have it.
+    /// </summary>
+    private bool IsNotReplaced(StepKey step) => step.Run == _assignment?.Layout.Run && step.Generation >= _assignment.Generation;
+
+    /// <summary>What comes from the same node is not sent again after a change of generation, and cannot come from a node that was replaced.</summary>
+    private bool IsOfThisPartition(StepKey step) => step.Run == _assignment?.Layout.Run && step.Generation >= _assignment.Layout.PartitionedIn;
 
     private bool IsNewer(AssignStage assignment) => _assignment is not { } current || assignment.Generation > current.Generation;
+
+    private void Post(NeighbourProtocol.INote note)
+    {
+        if (note is NeighbourProtocol.StepTotals totals) _links?.Known(totals);
+        _inbox.Post(note);
+    }
 
     private void Assign(AssignStage assignment) => Assign(assignment, Sender);
 
@@ -76,31 +111,107 @@ public sealed class StageActor : ReceiveActor
         _assignment = assignment;
         _coordinator = coordinator;
         _isStopWanted = false;
-        _inbox = new StageInbox();
-        var ranks = assignment.Layout.RankPaths.Select(Resolve).ToArray();
-        _executor = new StageExecutor(assignment, _factory, new ActorLinks(assignment.Rank, ranks, Self, coordinator, _inbox, assignment.Layout.Links), _inbox);
+        _granted = assignment.Start.Step;
+        var inbox = _inbox = new StageInbox();
+        inbox.StartAfter(assignment.Start.Step);
+        _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
+        _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
+        _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
+        Become(Assigned);
+        _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));
+        var isFetched = assignment.Start.Copies.All(source => source.Holder is null);
+        if (isFetched) Start([]);
+        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. assignment.Start.Copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))]));
+    }
+
+    private void Start(IReadOnlyList<StateCopy> copies)
+    {
+        if (_assignment is not { } assignment || _links is not { } links) return;
+        _executor = new StageExecutor(assignment, _factory, links, _inbox, copies);
         _ = _executor.Ended.PipeTo(Self, success: () => new ComputeEnded());
         _executor.Start();
-        Become(Assigned);
+    }
+
+    private void OnCopiesFetched(CopiesFetched fetched)
+    {
+        if (Sender.Equals(_fetcher) && _executor is null) Start(fetched.Copies);
+        else Free(fetched.Copies);
+    }
+
+    private void OnCopyNotFound(CopyNotFound missing)
+    {
+        if (!Sender.Equals(_fetcher) || _assignment is not { } assignment) return;
+        _links?.Report(StageFailure.CopyMissing(assignment, missing.Copy));
+    }
+
+    private void OnRegenerate(Regenerate newer)
+    {
+        if (_assignment is not { } assignment || newer.Layout.Run != assignment.Layout.Run || newer.Layout.PartitionedIn != assignment.Layout.PartitionedIn) return;
+        _coordinator = Sender;
+        if (_next is var (next, _)) _next = (next with { Generation = newer.Generation, Layout = newer.Layout }, Sender);
+        _assignment = assignment with { Generation = newer.Generation, Layout = newer.Layout };
+        _links?.Report(new StageAssigned(newer.Generation, newer.Rank));
+        _ = _links?.Regenerate(new LinkTable(newer.Rank, newer.Layout, Sender, Resolve), newer.CompletedSteps);
+        _copies?.Direct(newer.Layout, newer.Rank, Resolve);
+    }
+
+    private void OnGrant(GrantSteps grant)
+    {
+        _granted = Math.Max(_granted, grant.ThroughStep);
+        _links?.Forget(grant);
+        _inbox.Grant(grant.ThroughStep);
+    }
+
+    private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
+        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _executor?.IsEnded ?? false,
+        _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "");
+
+    private void OnStateTaken(StateTaken taken)
+    {
+        if (_copies is { } copies && taken.Copy.Id.PartitionedIn == _assignment?.Layout.PartitionedIn) copies.Add(taken.Copy);
+        else taken.Copy.Dispose();
+    }
+
+    private void OnCopyDelivered(CopyDelivered delivered)
+    {
+        if (_copies?.Delivered(delivered) != true || _assignment is not { } assignment) return;
+        var holder = assignment.Layout.Ranks[assignment.Rank].Holder?.Node ?? default;
+        _links?.Report(new CopyStored(assignment.Generation, assignment.Rank, delivered.Copy.Id.Step, holder));
+    }
+
+    private void OnCopyFailed(CopyFailed failed)
+    {
+        _log.Warning("The copy of rank {0} after step {1} could not be written: {2} Training goes on.", failed.Copy.Id.Rank, failed.Copy.Id.Step, failed.Message);
+        _copies?.Failed(failed.Copy);
     }
 
     private void OnNewerAssignment(AssignStage assignment)
     {
         _next = (assignment, Sender);
-        _executor?.RequestStop();
-        if (_executor is null) OnComputeEnded();
+        End();
     }
 
     private void Stop()
     {
         _isStopWanted = true;
+        End();
+    }
+
+    private void End()
+    {
+        Context.Stop(_fetcher);
         if (_executor is null) OnComputeEnded();
         else _executor.RequestStop();
     }
 
     private void OnComputeEnded()
     {
+        var wasFailed = !_isStopWanted && _next is null;
         _executor = null;
+        if (wasFailed) return;
+        _links?.Close();
+        _copies?.Close();
+        (_links, _copies) = (null, null);
         if (_isStopWanted) ReportStopped();
         if (_next is var (assignment, coordinator))
         {
@@ -118,8 +229,20 @@ public sealed class StageActor : ReceiveActor
         if (_assignment is { } assignment) _coordinator.Tell(new StageStopped(assignment.Generation, assignment.Rank));
     }
 
+    private static void Free(IReadOnlyList<StateCopy> copies)
+    {
+        foreach (var copy in copies) copy.Dispose();
+    }
+
     private static IActorRef Resolve(string path) => ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>
     private sealed record ComputeEnded : INoSerializationVerificationNeeded;
 }
+
+/// <summary>Asks a rank of this process how far it is.</summary>
+public sealed record ReportStanding : INoSerializationVerificationNeeded;
+
+/// <summary>How far a rank of this process is.</summary>
+/// <param name="Stage">Null where it has no assignment.</param>
+public sealed record StageStanding(HostedStage? Stage) : INoSerializationVerificationNeeded;

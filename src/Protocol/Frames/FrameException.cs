@@ -13,3 +13,6 @@ public sealed class FrameException : Exception
     {
     }
 }
+
+/// <summary>A frame is larger than the limits allow; told to the sender before anything goes out.</summary>
+public sealed class FrameTooLargeException(string message) : ArgumentException(message);

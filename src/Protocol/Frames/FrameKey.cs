@@ -17,6 +17,9 @@ public enum FrameKind
 
     /// <summary>Output of a stage in an evaluation, to the next one.</summary>
     EvaluationActivation = 4,
+
+    /// <summary>Part of a copy of a stage's state. The edge is the stage, the micro-batch the part.</summary>
+    StateCopy = 5,
 }
 
 /// <summary>
@@ -27,4 +30,8 @@ public enum FrameKind
 /// <param name="MicroBatch">Micro-batch of the step, from 0; 0 for tied gradients.</param>
 /// <param name="Slice">Part of the micro-batch, from 0; 0 while micro-batches travel whole.</param>
 /// <param name="Kind">What it carries.</param>
-public readonly record struct FrameKey(StepKey Step, int Edge, int MicroBatch, int Slice, FrameKind Kind);
+public readonly record struct FrameKey(StepKey Step, int Edge, int MicroBatch, int Slice, FrameKind Kind)
+{
+    /// <summary>The same tensor, said in another assignment.</summary>
+    public FrameKey In(Generation generation) => this with { Step = Step.In(generation) };
+}

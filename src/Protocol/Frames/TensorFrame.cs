@@ -16,6 +16,9 @@ public enum FrameDataType
 
     /// <summary>Signed 64-bit integer.</summary>
     Int64 = 3,
+
+    /// <summary>Bytes without a meaning to the wire: state copies, packed gradients.</summary>
+    Byte = 4,
 }
 
 /// <summary>One tensor of a frame.</summary>
@@ -31,6 +34,7 @@ public sealed record FrameTensor(FrameDataType DataType, IReadOnlyList<long> Sha
         FrameDataType.BFloat16 => 2,
         FrameDataType.Float64 => 8,
         FrameDataType.Int64 => 8,
+        FrameDataType.Byte => 1,
         _ => throw new FrameException($"Tensor frame: unknown element type {(int)dataType}."),
     };
 }
@@ -80,5 +84,9 @@ public sealed class TensorFrame(FrameKey key, IReadOnlyList<FrameTensor> tensors
         return end;
     }
 
-    private static long Aligned(long offset) => (offset + Alignment - 1) & -Alignment;
+    /// <summary>Bytes between the end of one tensor and the start of the next.</summary>
+    internal static int PaddingAfter(long end) => (int)(Aligned(end) - end);
+
+    /// <summary>Where a tensor starts that may not start before an offset.</summary>
+    internal static long Aligned(long offset) => (offset + Alignment - 1) & -Alignment;
 }

@@ -16,7 +16,7 @@ internal sealed class ClosedResolver : IFormatterResolver
 
     private static readonly FrozenSet<Type> Values = new[]
     {
-        typeof(bool), typeof(int), typeof(long), typeof(ulong), typeof(double), typeof(string),
+        typeof(bool), typeof(int), typeof(long), typeof(ulong), typeof(double), typeof(string), typeof(ReadOnlyMemory<byte>),
     }.ToFrozenSet();
 
     private ClosedResolver()

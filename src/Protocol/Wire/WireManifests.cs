@@ -1,7 +1,9 @@
 using System.Collections.Frozen;
 using MessagePack;
 using Pipeline.Protocol.Frames;
+using static Pipeline.Protocol.CopyProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
+using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Protocol.Wire;
@@ -13,11 +15,14 @@ internal static class WireManifests
     [
         Control<AssignStage>("as"),
         Control<GrantSteps>("gs"),
+        Control<Regenerate>("rg"),
         Control<EndAfterStep>("ea"),
-        Control<EvaluateHeldOut>("eh"),
+        // "eh" was EvaluateHeldOut: ranks meet evaluations by themselves.
         Control<SaveCheckpoint>("sc"),
         Control<StopStage>("st"),
+        Control<StageAssigned>("sa"),
         Control<StageReady>("rd"),
+        Control<CopyStored>("cp"),
         Control<StepCompleted>("cs"),
         Control<HeldOutEvaluated>("he"),
         Control<CheckpointPartWritten>("cw"),
@@ -26,6 +31,18 @@ internal static class WireManifests
         Control<StageStopped>("ss"),
         Control<SquaredNorms>("sn"),
         Control<StepTotals>("tt"),
+        Control<HostStages>("ho"),
+        Control<ReportHosted>("rh"),
+        Control<ReleaseStages>("rl"),
+        Control<Fenced>("fe"),
+        Control<NodeBeat>("nb"),
+        Control<PeerUnreachable>("pu"),
+        Control<HostedReport>("hr"),
+        Control<OfferCopy>("oc"),
+        Control<CopyChunk>("cc"),
+        Control<CopyReceived>("cr"),
+        Control<FetchCopy>("fc"),
+        Control<CopyMissing>("cm"),
         new(typeof(TensorFrame), "tf", message => TensorFrameCodec.Encode((TensorFrame)message), bytes => TensorFrameCodec.Decode(bytes, FrameLimits.Default)),
     ];
 

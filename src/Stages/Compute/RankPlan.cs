@@ -38,11 +38,12 @@ internal sealed class RankPlan : IDisposable
 
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
-    internal StepKey KeyOf(long step) => new(Assignment.Layout.Run, Assignment.Generation, 0, step);
+    /// <summary>Key of a step inside the rank: of no generation, since inputs are the same in all of them.</summary>
+    internal StepKey KeyOf(long step) => new(Assignment.Layout.Run, Generation.None, 0, step);
 
-    /// <summary>Builds the rank's stages: allocates, initialises, loads a checkpoint if one is named.</summary>
+    /// <summary>Builds the rank's stages: allocates, initialises, loads the state to start from.</summary>
     /// <exception cref="ScheduleException">The schedule cannot be run by this executor.</exception>
-    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload)
+    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
         RequireRunnable(schedule, assignment.Rank);
@@ -50,7 +51,7 @@ internal sealed class RankPlan : IDisposable
         try
         {
             plan.BuildModels();
-            if (assignment.CheckpointStep > 0) plan.Load(assignment.CheckpointStep);
+            plan.Load(assignment.Start, copies);
             return plan;
         }
         catch
@@ -79,7 +80,14 @@ internal sealed class RankPlan : IDisposable
         }
     }
 
-    private void Load(long step)
+    private void Load(StartingPoint start, IReadOnlyList<StateCopy> copies)
+    {
+        if (start.Kind == StartKind.Checkpoint) LoadCheckpoint(start.Step);
+        else if (start.Kind == StartKind.Copies)
+            foreach (var model in _models.Values) StateLoader.Load(model, copies);
+    }
+
+    private void LoadCheckpoint(long step)
     {
         var store = Workload.Checkpoints ?? throw new InvalidOperationException("A checkpoint is to be loaded, but the stage has no store.");
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.

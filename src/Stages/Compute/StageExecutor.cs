@@ -8,9 +8,9 @@ using static Pipeline.Protocol.StageProtocol;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// One rank's compute thread: the only caller of the model. It builds its stages, then carries out the coordinator's commands in order,
-/// granted steps one after the other with nobody asked in between, until it is told to stop or fails. Everything that it owns is freed
-/// on the same thread before <see cref="Ended"/>.
+/// One rank's compute thread: the only caller of the model. It builds its stages, then runs the granted steps one after the other, with
+/// the evaluations, copies and saves that follow them and nobody asked in between, until it is told to stop or fails. It knows of no
+/// generation. Everything that it owns is freed on the same thread before <see cref="Ended"/>.
 /// </summary>
 internal sealed class StageExecutor
 {
@@ -18,19 +18,33 @@ internal sealed class StageExecutor
     private readonly IStageWorkloadFactory _factory;
     private readonly IStageLinks _links;
     private readonly StageInbox _inbox;
+    private readonly List<StateCopy> _copies;
     private readonly StepRecorder _recorder = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _step;
-    private bool _isEnded;
+    private long _completedStep;
+    private volatile bool _isEnded;
 
-    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox)
+    /// <param name="assignment">The rank to become.</param>
+    /// <param name="factory">Makes its workload.</param>
+    /// <param name="links">Ways out.</param>
+    /// <param name="inbox">Way in.</param>
+    /// <param name="copies">The copies to start from, owned by the thread; none for other starting points.</param>
+    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, IReadOnlyList<StateCopy> copies)
     {
+        _copies = [.. copies];
         _assignment = assignment;
         _factory = factory;
         _links = links;
         _inbox = inbox;
-        _step = assignment.CheckpointStep;
+        _step = _completedStep = assignment.Start.Step;
     }
+
+    /// <summary>The last completed step. Any thread.</summary>
+    internal long CompletedStep => Interlocked.Read(ref _completedStep);
+
+    /// <summary>Whether the last completed step was marked as the run's last. Any thread.</summary>
+    internal bool IsEnded => _isEnded;
 
     /// <summary>Completes when the thread has freed everything.</summary>
     internal Task Ended => _ended.Task;
@@ -69,7 +83,9 @@ internal sealed class StageExecutor
         {
             var workload = _factory.Create(_assignment);
             TorchRuntime.UseThreads(workload.ThreadCount);
-            var plan = RankPlan.Build(_assignment, workload);
+            var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
+            foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
+            var plan = RankPlan.Build(_assignment, workload, _copies);
             var parameterCount = plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
@@ -78,6 +94,10 @@ internal sealed class StageExecutor
         {
             Fail(StageFailure.WhilePreparing(_assignment, fault));
             return null;
+        }
+        finally
+        {
+            foreach (var copy in _copies) copy.Dispose();
         }
     }
 
@@ -88,7 +108,8 @@ internal sealed class StageExecutor
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
         try
         {
-            while (Execute(_inbox.TakeCommand(), plan, steps, evaluation, part))
+            _recorder.Restart();
+            while (_inbox.TakeOrder(_step, _isEnded) is { } save ? Save(save, plan, part) : RunStep(plan, steps, evaluation))
             {
             }
         }
@@ -102,54 +123,40 @@ internal sealed class StageExecutor
         }
     }
 
-    /// <summary>Carries out one command; false once the rank takes no further one.</summary>
-    private bool Execute(ICommand command, RankPlan plan, StepRunner steps, EvaluationRunner evaluation, CheckpointPart? part)
+    /// <summary>Runs the next step and what follows it; false once the rank runs no further one.</summary>
+    private bool RunStep(RankPlan plan, StepRunner steps, EvaluationRunner evaluation)
     {
-        var since = Stopwatch.GetTimestamp();
-        switch (command)
+        _step++;
+        _recorder.BeginStep(_assignment.Recording.WantsSpans(_step));
+        var outcome = steps.Run(_step);
+        if (outcome.Verdict != StepVerdict.Apply)
         {
-            case GrantSteps grant:
-                return _isEnded || RunSteps(grant, plan, steps);
-            case EvaluateHeldOut wanted when wanted.AfterStep > _step:
-            case SaveCheckpoint save when save.Step > _step:
-                // What was to come after the step that became the last by request.
-                break;
-            case EvaluateHeldOut wanted:
-                if (evaluation.Run(wanted.AfterStep, wanted.MicroBatchCount) is var (lossSum, tokenCount))
-                    _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, wanted.AfterStep, lossSum, tokenCount));
-                break;
-            case SaveCheckpoint save:
-                Save(save, plan, part);
-                break;
-            default:
-                throw new UnreachableException($"command {command.GetType().Name}");
+            // One rank speaks for all; the others are told to stop by the coordinator.
+            if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, _step, outcome, plan.StageCount));
+            return false;
         }
 
+        _isEnded = outcome.IsLast;
+        Interlocked.Exchange(ref _completedStep, _step);
+        _links.Report(Completed(plan, outcome));
+        var since = Stopwatch.GetTimestamp();
+        if (_assignment.Layout.Protection.CopiesAfter(_step)) Protect(plan);
+        if (_assignment.Layout.Cadence.EvaluatesAfter(_step)) Evaluate(evaluation);
         _recorder.Exclude(since);
         return true;
     }
 
-    private bool RunSteps(GrantSteps grant, RankPlan plan, StepRunner steps)
+    private void Protect(RankPlan plan)
     {
-        if (grant.FromStep != _step + 1) throw new InvalidOperationException($"Steps {grant.FromStep} to {grant.ThroughStep} were granted after step {_step}.");
-        if (_step == _assignment.CheckpointStep) _recorder.Restart();
-        while (_step < grant.ThroughStep && !_isEnded)
-        {
-            _step++;
-            _recorder.BeginStep(_assignment.Recording.WantsSpans(_step));
-            var outcome = steps.Run(_step);
-            if (outcome.Verdict != StepVerdict.Apply)
-            {
-                // One rank speaks for all; the others are told to stop by the coordinator.
-                if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, _step, outcome, plan.StageCount));
-                return false;
-            }
+        _inbox.TakeCopyPlace();
+        var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value)));
+    }
 
-            _isEnded = outcome.IsLast;
-            _links.Report(Completed(plan, outcome));
-        }
-
-        return true;
+    private void Evaluate(EvaluationRunner evaluation)
+    {
+        if (evaluation.Run(_step, _assignment.Layout.Cadence.EvaluationMicroBatchCount) is var (lossSum, tokenCount))
+            _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, _step, lossSum, tokenCount));
     }
 
     private StepCompleted Completed(RankPlan plan, StepOutcome outcome)
@@ -165,13 +172,24 @@ internal sealed class StageExecutor
         return report;
     }
 
-    private void Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
+    private bool Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
     {
         if (part is null) throw new InvalidOperationException("A checkpoint was asked for, but the stage has no store.");
+        var since = Stopwatch.GetTimestamp();
         var (generation, rank) = (_assignment.Generation, _assignment.Rank);
-        part.Save(new SaveAttempt(save.Step, save.Attempt), plan.Models,
-            files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
-            fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
+        if (save.Step < _step)
+        {
+            _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, $"Rank {rank} is at step {_step} already."));
+        }
+        else
+        {
+            part.Save(new SaveAttempt(save.Step, save.Attempt), plan.Models,
+                files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
+                fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
+        }
+
+        _recorder.Exclude(since);
+        return true;
     }
 
     private void Fail(StageFailed failure) => _links.Report(failure);

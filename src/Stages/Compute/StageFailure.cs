@@ -10,9 +10,15 @@ namespace Pipeline.Stages;
 internal static class StageFailure
 {
     internal static StageFailed WhilePreparing(AssignStage assignment, Exception fault) => new(
-        assignment.Generation, assignment.Rank, -1, assignment.CheckpointStep, "preparation",
+        assignment.Generation, assignment.Rank, -1, assignment.Start.Step, "preparation",
         IsForUser(fault) ? fault.Message : $"Rank {assignment.Rank} could not be set up: {FirstLine(fault)}",
         StageFailureKind.Preparation, fault.ToString());
+
+    internal static StageFailed CopyMissing(AssignStage assignment, CopyId copy)
+    {
+        var message = $"Rank {assignment.Rank} was to start from the copy of rank {copy.Rank} after step {copy.Step}, which its holder does not have.";
+        return new StageFailed(assignment.Generation, assignment.Rank, -1, assignment.Start.Step, "preparation", message, StageFailureKind.CopyMissing, message);
+    }
 
     internal static StageFailed InAction(AssignStage assignment, long step, StageAction? action, Exception fault)
     {

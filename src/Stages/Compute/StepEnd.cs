@@ -94,7 +94,9 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
     private (StepOutcome Outcome, long Ready) MakeTotals()
     {
         var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(_step, stage)).ToArray();
-        var outcome = StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
+        // What others were told by a lost predecessor is said again, also where it made the step the last.
+        var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
+            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
         for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
         {
             if (rank != plan.Rank) links.Send(rank, new StepTotals(_step, outcome));

@@ -6,9 +6,10 @@ using static Pipeline.Protocol.NeighbourProtocol;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Everything that other threads leave for one compute thread: tensors, notes of other stages, commands. Filled by the stage's actor,
-/// emptied by the compute thread, which waits here and nowhere else. Inputs are found by key, so any order of arrival works; commands
-/// keep their order. Owns the tensors that lie in it; what repeats an input or belongs to a finished phase is freed unread.
+/// Everything that other threads leave for one compute thread: tensors, notes of other stages, orders. Filled by the stage's actor,
+/// emptied by the compute thread, which waits here and nowhere else. Inputs are found by key, so any order of arrival works, whatever
+/// generation they were sent in: an input of a step is the same bits in all of them. Owns the tensors that lie in it; what repeats an
+/// input or belongs to a finished phase is freed unread.
 /// </summary>
 internal sealed class StageInbox
 {
@@ -16,11 +17,14 @@ internal sealed class StageInbox
     private readonly Dictionary<FrameKey, Arrived<TensorArrival>> _tensors = [];
     private readonly Dictionary<(StepKey Step, int Stage), Arrived<SquaredNorms>> _squares = [];
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
-    private readonly Queue<StageProtocol.ICommand> _commands = [];
+    private readonly StageOrders _orders = new();
     private readonly HashSet<FrameKey> _taken = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
     private bool _isEndWanted;
+    private object? _awaited;
+    // One on its way, one that has arrived and may be wanted by another holder.
+    private int _freeCopyCount = 2;
 
     /// <summary>Tensors that wait to be taken.</summary>
     internal int TensorCount
@@ -31,20 +35,38 @@ internal sealed class StageInbox
         }
     }
 
+    /// <summary>What the compute thread waits for; null while it computes.</summary>
+    internal object? Awaited
+    {
+        get
+        {
+            lock (_gate) return _awaited;
+        }
+    }
+
+    /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
+    internal void StartAfter(long step)
+    {
+        lock (_gate) _finishedPhase = Math.Max(_finishedPhase, StepPhase(step));
+    }
+
     internal void Post(TensorArrival arrival)
     {
+        var key = arrival.Key.In(Generation.None);
         lock (_gate)
         {
-            var isWanted = !_isClosed && PhaseOf(arrival.Key) > _finishedPhase && !_taken.Contains(arrival.Key);
-            if (!isWanted || !_tensors.TryAdd(arrival.Key, Now(arrival))) arrival.Refuse();
+            var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key);
+            if (!isWanted || !_tensors.TryAdd(key, Now(arrival))) arrival.Refuse();
             else Monitor.Pulse(_gate);
         }
     }
 
-    internal void Post(INote note)
+    internal void Post(INote stamped)
     {
+        var note = stamped.In(Generation.None);
         lock (_gate)
         {
+            if (StepPhase(note.Step.Step) <= _finishedPhase) return;
             var isNew = note switch
             {
                 SquaredNorms squares => _squares.TryAdd((squares.Step, squares.Stage), Now(squares)),
@@ -55,11 +77,20 @@ internal sealed class StageInbox
         }
     }
 
-    internal void Post(StageProtocol.ICommand command)
+    internal void Grant(long throughStep)
     {
         lock (_gate)
         {
-            _commands.Enqueue(command);
+            _orders.Grant(throughStep);
+            Monitor.Pulse(_gate);
+        }
+    }
+
+    internal void Post(StageProtocol.SaveCheckpoint save)
+    {
+        lock (_gate)
+        {
+            _orders.Add(save);
             Monitor.Pulse(_gate);
         }
     }
@@ -98,16 +129,46 @@ internal sealed class StageInbox
         }
     }
 
-    internal StageProtocol.ICommand TakeCommand()
+    /// <summary>
+    /// Waits for something to do after a step: a save that is due, or null for the next step.
+    /// </summary>
+    /// <param name="step">The last completed step.</param>
+    /// <param name="isEnded">Whether no step follows it.</param>
+    internal StageProtocol.SaveCheckpoint? TakeOrder(long step, bool isEnded)
     {
         lock (_gate)
         {
             while (true)
             {
                 ThrowIfClosed();
-                if (_commands.TryDequeue(out var command)) return command;
-                Monitor.Wait(_gate);
+                if (_orders.TryTakeSave(step, out var save)) return save;
+                if (!isEnded && step < _orders.GrantedStep) return null;
+                Wait(FormattableString.Invariant($"a grant beyond step {step}"));
             }
+        }
+    }
+
+    /// <summary>Waits until a copy of the state may be taken: their memory is bounded.</summary>
+    internal void TakeCopyPlace()
+    {
+        lock (_gate)
+        {
+            while (_freeCopyCount == 0)
+            {
+                ThrowIfClosed();
+                Wait("the holder of its copies");
+            }
+
+            _freeCopyCount--;
+        }
+    }
+
+    internal void ReturnCopyPlace()
+    {
+        lock (_gate)
+        {
+            _freeCopyCount++;
+            Monitor.Pulse(_gate);
         }
     }
 
@@ -161,7 +222,8 @@ internal sealed class StageInbox
     /// <inheritdoc cref="StepPhase"/>
     internal static long EvaluationPhase(long afterStep) => 2 * afterStep + 1;
 
-    private static long PhaseOf(FrameKey key) => key.Kind == FrameKind.EvaluationActivation
+    /// <summary>The phase that a tensor belongs to.</summary>
+    internal static long PhaseOf(FrameKey key) => key.Kind == FrameKind.EvaluationActivation
         ? EvaluationPhase(key.Step.Step)
         : StepPhase(key.Step.Step);
 
@@ -173,8 +235,15 @@ internal sealed class StageInbox
         {
             ThrowIfClosed();
             if (box.Remove(key, out var arrived)) return arrived;
-            Monitor.Wait(_gate);
+            Wait(key);
         }
+    }
+
+    private void Wait(object awaited)
+    {
+        _awaited = awaited;
+        Monitor.Wait(_gate);
+        _awaited = null;
     }
 
     /// <summary>An input and when it came, in ticks of the monotonic clock.</summary>

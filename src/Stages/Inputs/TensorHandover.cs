@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using TorchSharp;
 
@@ -35,3 +36,7 @@ public sealed class AlreadyDone : ICompletion
 /// <param name="Tensor">The tensor, outside every dispose scope.</param>
 /// <param name="Completion">When it may be read.</param>
 public sealed record TensorHandover(FrameKey Key, torch.Tensor Tensor, ICompletion Completion) : INoSerializationVerificationNeeded;
+
+/// <summary>A note to a rank of the same node. Never leaves the process.</summary>
+/// <param name="Note">What it says.</param>
+public sealed record NoteHandover(NeighbourProtocol.INote Note) : INoSerializationVerificationNeeded;

@@ -7,47 +7,109 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// Links that end in actors. A tensor goes from the producer's compute thread into the neighbour's mailbox, and from its handler into
-/// the consumer's inbox; what a rank sends to itself goes straight into its own.
+/// the consumer's inbox; what a rank sends to itself goes straight into its own. What leaves the node is kept until the step that it
+/// belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
+/// thread and by the stage's actor.
 /// </summary>
-internal sealed class ActorLinks : IStageLinks
+internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table) : IStageLinks
 {
-    private readonly IActorRef _self;
-    private readonly IActorRef _coordinator;
-    private readonly StageInbox _inbox;
-    private readonly int _rank;
-    private readonly IActorRef[] _ranks;
-    private readonly ITensorLink[] _links;
+    private readonly Lock _gate = new();
+    private readonly KeptMessages _kept = new();
+    private readonly KeptReports _reports = new();
+    private LinkTable _table = table;
+    private bool _isClosed;
 
-    internal ActorLinks(int rank, IReadOnlyList<IActorRef> ranks, IActorRef self, IActorRef coordinator, StageInbox inbox, TensorLinkKind kind)
+    /// <inheritdoc/>
+    public void Send(int to, FrameKey key, torch.Tensor tensor, ICompletion completion)
     {
-        _rank = rank;
-        _self = self;
-        _coordinator = coordinator;
-        _inbox = inbox;
-        _ranks = [.. ranks];
-        _links = [.. ranks.Select(neighbour => LinkTo(neighbour, self, kind))];
+        if (to == rank)
+        {
+            inbox.Post(new HandedOver(new TensorHandover(key, tensor, completion)));
+            return;
+        }
+
+        lock (_gate)
+        {
+            var isKept = !_isClosed && !_table.IsNear(to);
+            if (isKept) _kept.Add(to, key, tensor, completion);
+            _table.Send(to, key, tensor, completion, isKept, self);
+        }
     }
 
     /// <inheritdoc/>
-    public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion)
+    public void Send(int to, NeighbourProtocol.INote note)
     {
-        if (rank == _rank) _inbox.Post(new HandedOver(new TensorHandover(key, tensor, completion)));
-        else _links[rank].Send(key, tensor, completion);
+        if (to == rank)
+        {
+            inbox.Post(note);
+            return;
+        }
+
+        lock (_gate)
+        {
+            if (!_table.IsNear(to)) _kept.Add(to, note);
+            _table.Send(to, note, self);
+        }
     }
 
     /// <inheritdoc/>
-    public void Send(int rank, NeighbourProtocol.INote note)
-    {
-        if (rank == _rank) _inbox.Post(note);
-        else _ranks[rank].Tell(note, _self);
-    }
+    public void Protect(StateCopy copy) => self.Tell(new StateTaken(copy));
 
     /// <inheritdoc/>
-    public void Report(StageProtocol.IEvent report) => _coordinator.Tell(report, _self);
-
-    private static ITensorLink LinkTo(IActorRef neighbour, IActorRef self, TensorLinkKind kind)
+    public void Report(StageProtocol.IEvent report)
     {
-        var isInProcess = neighbour is IActorRefScope { IsLocal: true };
-        return kind == TensorLinkKind.Automatic && isInProcess ? new ReferenceLink(neighbour, self) : new FrameLink(neighbour, self);
+        lock (_gate)
+        {
+            _reports.Add(report);
+            _table.Report(report, self);
+        }
+    }
+
+    /// <summary>Keeps what a step amounted to, as another rank said.</summary>
+    internal void Known(NeighbourProtocol.StepTotals totals)
+    {
+        lock (_gate) _kept.AddKnown(totals);
+    }
+
+    /// <summary>Forgets what a grant says is not needed any longer.</summary>
+    internal void Forget(StageProtocol.GrantSteps grant)
+    {
+        lock (_gate)
+        {
+            _reports.Forget(grant);
+            _kept.Forget(grant.ProtectedStep);
+        }
+    }
+
+    /// <summary>
+    /// Points the links at the places of a newer generation; what is sent from now on carries it. What the others may lack, and what was
+    /// reported, is sent again by the returned task.
+    /// </summary>
+    internal Task Regenerate(LinkTable newer, IReadOnlyList<long> completedSteps)
+    {
+        KeptMessage[] lacking;
+        IReadOnlyList<StageProtocol.IEvent> reports;
+        lock (_gate)
+        {
+            _table = newer;
+            lacking = [.. Enumerable.Range(0, newer.RankCount).Where(other => other != rank).SelectMany(other => _kept.Lacking(other, completedSteps[other]))];
+            reports = _reports.All;
+        }
+
+        return Task.Run(() =>
+        {
+            foreach (var report in reports) newer.Report(report, self);
+            foreach (var message in lacking) newer.SendAgain(message, self);
+        });
+    }
+
+    /// <summary>Frees everything that it owns.</summary>
+    internal void Close()
+    {
+        lock (_gate)
+        {
+            _isClosed = true;
+            _kept.Close();
+        }
     }
 }

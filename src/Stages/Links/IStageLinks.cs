@@ -13,6 +13,9 @@ internal interface IStageLinks
     /// <summary>Sends a note to a rank.</summary>
     void Send(int rank, NeighbourProtocol.INote note);
 
+    /// <summary>Sends a copy of the rank's state to where copies are kept; takes ownership.</summary>
+    void Protect(StateCopy copy);
+
     /// <summary>Tells the coordinator.</summary>
     void Report(StageProtocol.IEvent report);
 }

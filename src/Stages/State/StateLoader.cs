@@ -19,6 +19,20 @@ public static class StateLoader
         model.StateLoaded();
     }
 
+    /// <summary>Loads weights and moments from copies that together hold all of them, whatever layout they were taken in.</summary>
+    /// <exception cref="InvalidOperationException">A tensor lies in none of the copies, or has another shape.</exception>
+    internal static void Load(StageModel model, IReadOnlyList<StateCopy> copies)
+    {
+        using var guard = no_grad();
+        foreach (var tensor in model.StateToLoad())
+        {
+            if (!copies.Any(copy => copy.TryLoad(tensor)))
+                throw new InvalidOperationException($"The tensor '{tensor.Name}' lies in none of the copies of ranks {string.Join(", ", copies.Select(copy => copy.Id.Rank))}.");
+        }
+
+        model.StateLoaded();
+    }
+
     private static void Load(StateTensor target, CheckpointReader checkpoint)
     {
         if (!checkpoint.Tensors.TryGetValue(target.Name, out var stored))

@@ -20,7 +20,9 @@ public sealed class DependencyTests
         ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
         // The composition of a run within one process: the one library that sees both sides.
         ["Training"] = ["Model", "Schedules", "Protocol", "Checkpoints", "Stages", "Coordinator"],
-        ["Cli"] = ["Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        // A process of a cluster: hosts stages, leads runs, follows membership.
+        ["Nodes"] = ["Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        ["Cli"] = ["Nodes", "Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
     };
 
     private static readonly string Root = FindRoot();

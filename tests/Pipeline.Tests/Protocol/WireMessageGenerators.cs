@@ -2,7 +2,9 @@ using CsCheck;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
+using static Pipeline.Protocol.CopyProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
+using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Tests.Protocol;
@@ -23,9 +25,34 @@ internal static class WireMessageGenerators
 
     private static readonly Gen<RecordingDuties> Duties = Gen.Select(Number, Long, Long).Select((every, from, through) => new RecordingDuties(every, from, through));
 
-    private static readonly Gen<PipelineLayout> Layouts = Gen.Select(Gen.ULong, Generations, Number.Array[0, 5], Text, Text.Array[0, 4], Gen.Enum<TensorLinkKind>(), Text)
-        .Select((run, generation, counts, schedule, paths, links, configuration) =>
-            new PipelineLayout(new RunId(run), generation, counts, schedule, paths, links, configuration));
+    private static readonly Gen<RunId> Runs = Gen.ULong.Select(run => new RunId(run));
+
+    private static readonly Gen<NodeId> NodeIds = Gen.Select(Text, Long).Select((address, incarnation) => new NodeId(address, incarnation));
+
+    private static readonly Gen<CopyId> Copies = Gen.Select(Runs, Generations, Number, Long).Select((run, generation, rank, step) => new CopyId(run, generation, rank, step));
+
+    private static readonly Gen<HolderPlace> Holders = Gen.Select(NodeIds, Text, Text).Select((node, path, address) => new HolderPlace(node, path, address));
+
+    private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
+
+    private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
+        .Select((kind, step, copies) => new StartingPoint(kind, step, copies));
+
+    private static readonly Gen<PipelineLayout> Layouts = Gen.Select(
+            Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),
+            Gen.Select(Long, Long, Number).Select((end, every, count) => new StepCadence(end, every, count)),
+            Gen.Select(Gen.Enum<ProtectionKind>(), Number, Text).Select((kind, every, folder) => new ProtectionDuties(kind, every, folder)), Text)
+        .Select((ids, parts, places, links, cadence, protection, configuration) =>
+            new PipelineLayout(ids.Item1, ids.Item2, ids.Item3, parts.Item1, parts.Item2, places, links, cadence, protection, configuration));
+
+    private static readonly Gen<AssignStage> Assignments = Gen.Select(Generations, Number, Layouts, Starts, Duties)
+        .Select((generation, rank, layout, start, duties) => new AssignStage(generation, rank, layout, start, duties));
+
+    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text, Text)
+        .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
+
+    private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
+        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, isEnded, awaits));
 
     private static readonly Gen<WrittenFile> Files = Gen.Select(Text, Long, Text, Gen.Select(Text, Text, Long.Array[0, 3], Text)
             .Select((name, type, shape, hash) => new WrittenTensor(name, type, shape, hash)).Array[0, 3])
@@ -45,10 +72,27 @@ internal static class WireMessageGenerators
 
     internal static readonly IReadOnlyDictionary<Type, Gen<IWireMessage>> ByType = new Dictionary<Type, Gen<IWireMessage>>
     {
-        [typeof(AssignStage)] = Gen.Select(Generations, Number, Layouts, Long, Duties).Select((generation, rank, layout, step, duties) =>
-            (IWireMessage)new AssignStage(generation, rank, layout, step, duties)),
-        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long).Select((generation, from, through) => (IWireMessage)new GrantSteps(generation, from, through)),
-        [typeof(EvaluateHeldOut)] = Gen.Select(Generations, Long, Number).Select((generation, step, count) => (IWireMessage)new EvaluateHeldOut(generation, step, count)),
+        [typeof(AssignStage)] = Assignments.Select(assignment => (IWireMessage)assignment),
+        [typeof(Regenerate)] = Gen.Select(Generations, Number, Layouts, Long.Array[0, 4]).Select((generation, rank, layout, steps) =>
+            (IWireMessage)new Regenerate(generation, rank, layout, steps)),
+        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long, Long, Long).Select((generation, through, recorded, evaluated, kept) =>
+            (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept)),
+        [typeof(StageAssigned)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageAssigned(generation, rank)),
+        [typeof(CopyStored)] = Gen.Select(Generations, Number, Long, NodeIds).Select((generation, rank, step, node) => (IWireMessage)new CopyStored(generation, rank, step, node)),
+        [typeof(HostStages)] = Gen.Select(Runs, Generations, Assignments.Array[0, 2]).Select((run, generation, list) => (IWireMessage)new HostStages(run, generation, list)),
+        [typeof(ReportHosted)] = Gen.Select(Runs, Generations).Select((run, generation) => (IWireMessage)new ReportHosted(run, generation)),
+        [typeof(ReleaseStages)] = Gen.Select(Runs, Generations, Number.Array[0, 3]).Select((run, generation, ranks) => (IWireMessage)new ReleaseStages(run, generation, ranks)),
+        [typeof(Fenced)] = Gen.Select(Runs, Generations, NodeIds).Select((run, generation, node) => (IWireMessage)new Fenced(run, generation, node)),
+        [typeof(NodeBeat)] = Gen.Select(NodeIds, Generations).Select((node, generation) => (IWireMessage)new NodeBeat(node, generation)),
+        [typeof(PeerUnreachable)] = Gen.Select(NodeIds, NodeIds, Text).Select((node, suspect, reason) => (IWireMessage)new PeerUnreachable(node, suspect, reason)),
+        [typeof(HostedReport)] = Gen.Select(NodeIds, Nodes, Generations, Hosted.Array[0, 3], Copies.Array[0, 3]).Select((node, info, generation, stages, copies) =>
+            (IWireMessage)new HostedReport(node, info, generation, stages, copies)),
+        [typeof(OfferCopy)] = Gen.Select(Copies, Gen.Select(Text, Text, Long.Array[0, 3]).Select((name, type, shape) => new CopyTensor(name, type, shape)).Array[0, 3], Long, Gen.ULong)
+            .Select((copy, tensors, count, sum) => (IWireMessage)new OfferCopy(copy, tensors, count, sum)),
+        [typeof(CopyChunk)] = Gen.Select(Copies, Long, Gen.Byte.Array[0, 60]).Select((copy, offset, bytes) => (IWireMessage)new CopyChunk(copy, offset, bytes)),
+        [typeof(CopyReceived)] = Gen.Select(Copies, Long).Select((copy, count) => (IWireMessage)new CopyReceived(copy, count)),
+        [typeof(FetchCopy)] = Copies.Select(copy => (IWireMessage)new FetchCopy(copy)),
+        [typeof(CopyMissing)] = Copies.Select(copy => (IWireMessage)new CopyMissing(copy)),
         [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number).Select((generation, step, attempt) => (IWireMessage)new SaveCheckpoint(generation, step, attempt)),
         [typeof(EndAfterStep)] = Generations.Select(generation => (IWireMessage)new EndAfterStep(generation)),
         [typeof(StopStage)] = Generations.Select(generation => (IWireMessage)new StopStage(generation)),
@@ -64,8 +108,8 @@ internal static class WireMessageGenerators
         [typeof(StageFailed)] = Gen.Select(Generations, Number, Long, Text, Text, Gen.Enum<StageFailureKind>(), Text).Select((generation, rank, step, action, text, kind, detail) =>
             (IWireMessage)new StageFailed(generation, rank, rank, step, action, text, kind, detail)),
         [typeof(StageStopped)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageStopped(generation, rank)),
-        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number).Select((step, stage, squares, loss, tokens, microBatch) =>
-            (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch)),
+        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
+            (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };

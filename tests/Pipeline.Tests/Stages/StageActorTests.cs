@@ -23,9 +23,10 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
     {
         var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
         stage.Tell(Assignment(stage, Generation.First), TestActor);
+        ExpectMsg<StageAssigned>();
         var ready = ExpectMsg<StageReady>();
         Assert.Equal(Plan.Units.SelectMany(unit => unit.Parameters).Where(spec => spec.TiedTo is null).Sum(spec => spec.ElementCount), ready.ParameterCount);
-        stage.Tell(new GrantSteps(Generation.First, 1, 2), TestActor);
+        stage.Tell(new GrantSteps(Generation.First, 2, 0, 0, 0), TestActor);
         Assert.Equal(1, ExpectMsg<StepCompleted>().Step);
         Assert.Equal(2, ExpectMsg<StepCompleted>().Step);
         stage.Tell(new StopStage(Generation.First), TestActor);
@@ -38,11 +39,12 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
         var second = Generation.First.Next();
         var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
         stage.Tell(Assignment(stage, second), TestActor);
+        ExpectMsg<StageAssigned>();
         ExpectMsg<StageReady>();
-        stage.Tell(new GrantSteps(Generation.First, 1, 2), TestActor);
+        stage.Tell(new GrantSteps(Generation.First, 2, 0, 0, 0), TestActor);
         stage.Tell(new StopStage(Generation.First), TestActor);
         stage.Tell(Assignment(stage, Generation.First), TestActor);
-        stage.Tell(new GrantSteps(second, 1, 1), TestActor);
+        stage.Tell(new GrantSteps(second, 1, 0, 0, 0), TestActor);
         Assert.Equal(second, ExpectMsg<StepCompleted>().Generation);
         stage.Tell(new StopStage(second), TestActor);
         ExpectMsg<StageStopped>();
@@ -54,12 +56,14 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
         var second = Generation.First.Next();
         var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
         stage.Tell(Assignment(stage, Generation.First), TestActor);
+        ExpectMsg<StageAssigned>();
         ExpectMsg<StageReady>();
-        stage.Tell(new GrantSteps(Generation.First, 1, 1), TestActor);
+        stage.Tell(new GrantSteps(Generation.First, 1, 0, 0, 0), TestActor);
         var first = ExpectMsg<StepCompleted>();
         stage.Tell(Assignment(stage, second), TestActor);
+        ExpectMsg<StageAssigned>();
         Assert.Equal(second, ExpectMsg<StageReady>().Generation);
-        stage.Tell(new GrantSteps(second, 1, 1), TestActor);
+        stage.Tell(new GrantSteps(second, 1, 0, 0, 0), TestActor);
         Assert.Equal(first.Digests, ExpectMsg<StepCompleted>().Digests);
         stage.Tell(new StopStage(second), TestActor);
         ExpectMsg<StageStopped>();
@@ -70,6 +74,7 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
     {
         var stage = Sys.ActorOf(StageActor.Props(new Unbuildable()));
         stage.Tell(Assignment(stage, Generation.First), TestActor);
+        ExpectMsg<StageAssigned>();
         var failure = ExpectMsg<StageFailed>();
         Assert.Equal((StageFailureKind.Preparation, "No units here."), (failure.Kind, failure.Message));
         stage.Tell(new StopStage(Generation.First), TestActor);
@@ -84,15 +89,16 @@ public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
         var stage = Sys.ActorOf(StageActor.Props(PipelineRun.WorkloadOf(Plan)));
         var assignment = Assignment(stage, Generation.First);
         stage.Tell(assignment with { Layout = assignment.Layout with { Schedule = text } }, TestActor);
+        ExpectMsg<StageAssigned>();
         Assert.Contains("out of index order", ExpectMsg<StageFailed>().Message, StringComparison.Ordinal);
     }
 
     private static AssignStage Assignment(IActorRef stage, Generation generation)
     {
         var layout = RunLayout.For(Plan);
-        var pipeline = new PipelineLayout(new RunId(1), generation, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
-            [stage.Path.ToSerializationFormat()], TensorLinkKind.Automatic, "");
-        return new AssignStage(generation, 0, pipeline, 0, new RecordingDuties(1, 0, 0));
+        var pipeline = new PipelineLayout(new RunId(1), generation, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
+            [new RankPlace(default, stage.Path.ToSerializationFormat(), "", null)], TensorLinkKind.Automatic, new StepCadence(2, 0, 1), ProtectionDuties.None, "");
+        return new AssignStage(generation, 0, pipeline, StartingPoint.Initial, new RecordingDuties(1, 0, 0));
     }
 
     private sealed class Unbuildable : IStageWorkloadFactory

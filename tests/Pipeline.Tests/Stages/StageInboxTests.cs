@@ -11,7 +11,7 @@ namespace Pipeline.Tests.Stages;
 [Collection(PipelineCollection.Name)]
 public sealed class StageInboxTests
 {
-    private static readonly StepKey Step = new(new RunId(1), Generation.First, 0, 3);
+    private static readonly StepKey Step = new(new RunId(1), Generation.None, 0, 3);
 
     [Fact]
     public void A_tensor_is_found_by_its_key_whatever_came_before_it()
@@ -62,7 +62,7 @@ public sealed class StageInboxTests
         inbox.Post(new SquaredNorms(Step, 0, [1], 0, 0, -1));
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Equal(2, (await waiting).Value.Outcome.LossSum);
-        var stuck = Task.Run(() => inbox.TakeCommand());
+        var stuck = Task.Run(() => inbox.TakeOrder(3, isEnded: false));
         inbox.Close();
         await Assert.ThrowsAsync<StageClosedException>(() => stuck);
     }

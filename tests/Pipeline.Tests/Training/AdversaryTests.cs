@@ -5,7 +5,6 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Stages;
 using Pipeline.Training;
-using TorchSharp;
 using Xunit;
 
 namespace Pipeline.Tests.Training;
@@ -31,7 +30,7 @@ public sealed class AdversaryTests(PipelineFixture fixture)
     [Fact]
     public async Task Messages_of_another_generation_are_refused()
     {
-        var plan = TinyRun.Plan(2, 2);
+        var plan = TinyRun.Plan(2, 2) with { Links = TensorLinkKind.Frames };
         var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan, stages: (context, rank) =>
             context.ActorOf(Props.Create(() => new StaleEcho(PipelineRun.WorkloadOf(plan))), $"stage-{rank}"));
         Assert.Equal(RunEnd.Completed, outcome.End);
@@ -58,6 +57,7 @@ public sealed class AdversaryTests(PipelineFixture fixture)
             Receive<TensorHandover>(Hold);
             Receive<TensorFrame>(frame => { Hold(frame); Hold(frame); });
             Receive<NeighbourProtocol.INote>(note => { Hold(note); Hold(note); });
+            Receive<NoteHandover>(note => { Hold(note); Hold(note); });
             Receive<Flush>(_ => Release());
             ReceiveAny(message => _stage.Forward(message));
         }
@@ -89,7 +89,7 @@ public sealed class AdversaryTests(PipelineFixture fixture)
             Receive<NeighbourProtocol.SquaredNorms>(note => Twice(stage, note with { Step = Stale(note.Step), LossSum = 1e9 }, note));
             Receive<NeighbourProtocol.StepTotals>(note =>
                 Twice(stage, note with { Step = Stale(note.Step), Outcome = note.Outcome with { GradientNorm = double.NaN, Verdict = StepVerdict.NonFiniteNorm } }, note));
-            Receive<TensorHandover>(handover => Twice(stage, handover with { Key = handover.Key with { Step = Stale(handover.Key.Step) }, Tensor = torch.zeros_like(handover.Tensor) }, handover));
+            Receive<TensorFrame>(frame => Twice(stage, new TensorFrame(frame.Key with { Step = Stale(frame.Key.Step) }, frame.Tensors, new byte[frame.Bytes.Length]), frame));
             ReceiveAny(stage.Forward);
         }
 

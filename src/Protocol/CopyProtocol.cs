@@ -1,0 +1,77 @@
+using MessagePack;
+using Pipeline.Protocol.Wire;
+
+namespace Pipeline.Protocol;
+
+/// <summary>
+/// How a copy of a rank's state travels, from the rank to its holder and from the holder to a replacement: offered, sent in chunks of
+/// which a few are under way at a time, acknowledged by the count of bytes that have come without a gap. What is lost is sent again from there.
+/// </summary>
+public static class CopyProtocol
+{
+    /// <summary>A message of a transfer.</summary>
+    public interface ITransfer : IWireMessage
+    {
+        /// <summary>What is transferred.</summary>
+        CopyId Copy { get; }
+    }
+
+    /// <summary>Here comes a copy: what lies in it, in order. Chunks follow; answered by <see cref="CopyReceived"/>.</summary>
+    /// <param name="Copy">Which.</param>
+    /// <param name="Tensors">What lies in the bytes, one after the other without padding.</param>
+    /// <param name="ByteCount">Bytes of all tensors.</param>
+    /// <param name="Checksum">XXH3 of the bytes.</param>
+    [MessagePackObject]
+    public sealed record OfferCopy(
+        [property: Key(0)] CopyId Copy,
+        [property: Key(1)] IReadOnlyList<CopyTensor> Tensors,
+        [property: Key(2)] long ByteCount,
+        [property: Key(3)] ulong Checksum) : ITransfer;
+
+    /// <summary>Some bytes of a copy.</summary>
+    [MessagePackObject]
+    public sealed record CopyChunk(
+        [property: Key(0)] CopyId Copy,
+        [property: Key(1)] long Offset,
+        [property: Key(2)] ReadOnlyMemory<byte> Bytes) : ITransfer
+    {
+        /// <summary>Bytes of a full chunk: small enough for the control connection's frames and for the small-object heap.</summary>
+        public const int Length = 48 * 1024;
+    }
+
+    /// <summary>So many bytes have come without a gap; all of them: the copy is whole and its checksum right.</summary>
+    [MessagePackObject]
+    public sealed record CopyReceived(
+        [property: Key(0)] CopyId Copy,
+        [property: Key(1)] long ByteCount) : ITransfer;
+
+    /// <summary>Send me this copy, from the beginning; answered by <see cref="OfferCopy"/> or <see cref="CopyMissing"/>.</summary>
+    [MessagePackObject]
+    public sealed record FetchCopy([property: Key(0)] CopyId Copy) : ITransfer;
+
+    /// <summary>The asked holder does not have the copy.</summary>
+    [MessagePackObject]
+    public sealed record CopyMissing([property: Key(0)] CopyId Copy) : ITransfer;
+}
+
+/// <summary>Which copy: the state of a rank after a step.</summary>
+/// <param name="Run">Run.</param>
+/// <param name="PartitionedIn">The generation in which the partition of the run began: after a move of units a rank is another one.</param>
+/// <param name="Rank">Rank.</param>
+/// <param name="Step">Step whose end the state is of.</param>
+[MessagePackObject]
+public readonly record struct CopyId(
+    [property: Key(0)] RunId Run,
+    [property: Key(1)] Generation PartitionedIn,
+    [property: Key(2)] int Rank,
+    [property: Key(3)] long Step);
+
+/// <summary>A tensor in a copy.</summary>
+/// <param name="Name">Logical name.</param>
+/// <param name="DataType">Element type as safetensors spells it.</param>
+/// <param name="Shape">Dimensions.</param>
+[MessagePackObject]
+public sealed record CopyTensor(
+    [property: Key(0)] string Name,
+    [property: Key(1)] string DataType,
+    [property: Key(2)] IReadOnlyList<long> Shape);

@@ -1,0 +1,109 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using Pipeline.Protocol.Security;
+
+namespace Pipeline.Protocol.Links;
+
+/// <summary>Mutual TLS over a TCP socket, with blocking calls; the certificates are checked before a byte of ours is read.</summary>
+internal sealed class TlsTransport : ILinkTransport
+{
+    private readonly SocketTransport _socket;
+    private readonly SslStream _stream;
+
+    private TlsTransport(SocketTransport socket)
+    {
+        _socket = socket;
+        _stream = new SslStream(new NetworkStream(socket.Socket, ownsSocket: false));
+    }
+
+    /// <inheritdoc/>
+    public LinkKind Kind => LinkKind.Tls;
+
+    /// <inheritdoc/>
+    public string Source => _socket.Source;
+
+    /// <inheritdoc/>
+    public bool IsIdle => _socket.IsIdle;
+
+    /// <inheritdoc/>
+    public bool CanSend => _socket.CanSend;
+
+    /// <inheritdoc/>
+    public TimeSpan? ReceiveTimeout
+    {
+        set => _socket.ReceiveTimeout = value;
+    }
+
+    /// <summary>The listening side.</summary>
+    /// <exception cref="AuthenticationException">The other end has no certificate of the run's authority, or none of a stage or coordinator.</exception>
+    internal static TlsTransport Accept(SocketTransport socket, IPeerCredentials credentials) =>
+        Secure(socket, credentials, stream => stream.AuthenticateAsServer(credentials.ForServer()));
+
+    /// <summary>The connecting side.</summary>
+    /// <exception cref="AuthenticationException">As above.</exception>
+    internal static TlsTransport Connect(SocketTransport socket, string host, IPeerCredentials credentials) =>
+        Secure(socket, credentials, stream => stream.AuthenticateAsClient(credentials.ForClient(host)));
+
+    /// <inheritdoc/>
+    public void Send(ReadOnlySpan<byte> head, ReadOnlySpan<byte> body)
+    {
+        try
+        {
+            if (!head.IsEmpty) _stream.Write(head);
+            if (!body.IsEmpty) _stream.Write(body);
+        }
+        catch (Exception fault) when (fault is ObjectDisposedException or InvalidOperationException)
+        {
+            throw new IOException(fault.Message, fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    public int Receive(Span<byte> into)
+    {
+        try
+        {
+            return _stream.Read(into);
+        }
+        catch (Exception fault) when (fault is ObjectDisposedException or InvalidOperationException)
+        {
+            throw new IOException(fault.Message, fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Close() => _socket.Close();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _socket.Close();
+        _stream.Dispose();
+    }
+
+    private static TlsTransport Secure(SocketTransport socket, IPeerCredentials credentials, Action<SslStream> authenticate)
+    {
+        var transport = new TlsTransport(socket);
+        try
+        {
+            authenticate(transport._stream);
+            RequireRole(transport._stream.RemoteCertificate, credentials);
+            return transport;
+        }
+        catch
+        {
+            transport.Dispose();
+            throw;
+        }
+    }
+
+    private static void RequireRole(X509Certificate? peer, IPeerCredentials credentials)
+    {
+        if (peer is null) throw new AuthenticationException("The other end showed no certificate.");
+        var roles = credentials.RolesOf(peer);
+        if ((roles & (PeerRoles.Stage | PeerRoles.Coordinator)) == PeerRoles.None)
+            throw new AuthenticationException($"The certificate of {peer.Subject} is for {roles}; links are for stages and coordinators.");
+    }
+}

@@ -1,0 +1,47 @@
+using MessagePack;
+
+namespace Pipeline.Protocol;
+
+/// <summary>What a node says of itself when it joins: who it is, how it is reached, what it can do.</summary>
+/// <param name="Id">Who.</param>
+/// <param name="ActorPath">Path of its node actor; its stages lie below it, see <see cref="StagePath"/>.</param>
+/// <param name="Roles">Roles among coordinator, stage, operator.</param>
+/// <param name="Device">Device of its stages, such as <c>cpu</c>.</param>
+/// <param name="ThreadCount">Processors that it may use.</param>
+/// <param name="MemoryByteCount">Bytes that its stages and the copies that it holds may take; 0 where that is not known.</param>
+/// <param name="Speed">Measured speed of a matrix product in GFLOP/s; 0 where it was not measured.</param>
+/// <param name="HostName">Machine, for topology: nodes of one machine may die together.</param>
+/// <param name="LinkAddress">Where its tensor links listen; empty where tensors travel as messages.</param>
+/// <param name="Fingerprint">Hash of what the bits of a result depend on: processor features, library versions, threads a stage.</param>
+[MessagePackObject]
+public sealed record NodeInfo(
+    [property: Key(0)] NodeId Id,
+    [property: Key(1)] string ActorPath,
+    [property: Key(2)] IReadOnlyList<string> Roles,
+    [property: Key(3)] string Device,
+    [property: Key(4)] int ThreadCount,
+    [property: Key(5)] long MemoryByteCount,
+    [property: Key(6)] double Speed,
+    [property: Key(7)] string HostName,
+    [property: Key(8)] string LinkAddress,
+    [property: Key(9)] string Fingerprint)
+{
+    /// <summary>Role of nodes that may lead a run.</summary>
+    public const string CoordinatorRole = "coordinator";
+
+    /// <summary>Role of nodes that may hold stages.</summary>
+    public const string StageRole = "stage";
+
+    /// <summary>Path of the actor of a rank on this node.</summary>
+    public string StagePath(int rank) => $"{ActorPath}/{StageName(rank)}";
+
+    /// <summary>Name of the actor of a rank below the node's actor.</summary>
+    public static string StageName(int rank) => FormattableString.Invariant($"stage-{rank}");
+
+    /// <summary>Path of the actor that holds copies of other nodes' stages.</summary>
+    [IgnoreMember]
+    public string CopyHolderPath => $"{ActorPath}/{CopyHolderName}";
+
+    /// <summary>Name of the actor that holds copies, below the node's actor.</summary>
+    public const string CopyHolderName = "copies";
+}

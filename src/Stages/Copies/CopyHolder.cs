@@ -1,0 +1,127 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+using static Pipeline.Protocol.CopyProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Holds copies of the state of other nodes' ranks: the two newest whole ones of each rank, and those that are being received. Gives them
+/// to replacements. Owns the copies until they are superseded, the run is over or the actor stops.
+/// </summary>
+public sealed class CopyHolder : ReceiveActor
+{
+    private const int KeptCount = 2;
+    private readonly Dictionary<CopyId, CopyAssembly> _open = [];
+    private readonly Dictionary<CopyId, StateCopy> _whole = [];
+    private readonly Dictionary<IActorRef, StateCopy> _inUse = [];
+
+    /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
+    public CopyHolder()
+    {
+        Receive<OfferCopy>(OnOffer);
+        Receive<CopyChunk>(OnChunk);
+        Receive<FetchCopy>(OnFetch);
+        Receive<SenderEnded>(OnSenderEnded);
+        Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
+        Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
+        ReceiveAny(_ => { });
+    }
+
+    /// <summary>How to make one.</summary>
+    public static Props Props() => Akka.Actor.Props.Create(() => new CopyHolder());
+
+    /// <inheritdoc/>
+    protected override void PostStop()
+    {
+        foreach (var assembly in _open.Values) assembly.Dispose();
+        foreach (var copy in _whole.Values.Concat(_inUse.Values).Distinct()) copy.Dispose();
+    }
+
+    private void OnOffer(OfferCopy offer)
+    {
+        if (_whole.ContainsKey(offer.Copy))
+        {
+            Sender.Tell(new CopyReceived(offer.Copy, offer.ByteCount));
+            return;
+        }
+
+        if (!_open.TryGetValue(offer.Copy, out var assembly)) _open.Add(offer.Copy, assembly = new CopyAssembly(offer.Copy));
+        Sender.Tell(assembly.Enter(offer));
+        // A state of no bytes is whole as soon as it is offered.
+        Settle(offer.Copy, assembly);
+    }
+
+    private void OnChunk(CopyChunk chunk)
+    {
+        if (_whole.TryGetValue(chunk.Copy, out var whole))
+        {
+            Sender.Tell(new CopyReceived(chunk.Copy, whole.ByteCount));
+            return;
+        }
+
+        if (!_open.TryGetValue(chunk.Copy, out var assembly) || assembly.Enter(chunk) is not { } received) return;
+        Sender.Tell(Settle(chunk.Copy, assembly) ?? received);
+    }
+
+    /// <summary>Keeps a copy that has become whole; older ones of its rank go.</summary>
+    private CopyReceived? Settle(CopyId id, CopyAssembly assembly)
+    {
+        if (assembly.TakeWhole() is not { } copy) return null;
+        _open.Remove(id);
+        _whole.Add(id, copy);
+        var outdated = _whole.Keys.Concat(_open.Keys).Where(other => (other.Run, other.Rank) == (id.Run, id.Rank))
+            .OrderByDescending(other => other.PartitionedIn.Number).ThenByDescending(other => other.Step).Where(other => other != id && IsOlder(other, id)).Skip(KeptCount - 1).ToHashSet();
+        Forget(outdated.Contains);
+        return new CopyReceived(id, copy.ByteCount);
+    }
+
+    private static bool IsOlder(CopyId one, CopyId other) => (one.PartitionedIn.Number, one.Step).CompareTo((other.PartitionedIn.Number, other.Step)) < 0;
+
+    private void OnFetch(FetchCopy fetch)
+    {
+        if (!_whole.TryGetValue(fetch.Copy, out var copy))
+        {
+            Sender.Tell(new CopyMissing(fetch.Copy));
+            return;
+        }
+
+        // One sender for each asker: a question that is asked again is answered by the one that answers already.
+        var name = Uri.EscapeDataString($"to-{Sender.Path.ToStringWithAddress()}-{fetch.Copy.Rank}-{fetch.Copy.Step}").Replace("%", "", StringComparison.Ordinal);
+        if (!Context.Child(name).IsNobody()) return;
+        var sender = Context.ActorOf(CopySender.Props(copy, Sender), name);
+        _inUse.Add(sender, copy);
+        Context.WatchWith(sender, new SenderEnded(sender));
+    }
+
+    private void Forget(Func<CopyId, bool> isForgotten)
+    {
+        foreach (var id in _open.Keys.Where(isForgotten).ToArray())
+        {
+            _open[id].Dispose();
+            _open.Remove(id);
+        }
+
+        foreach (var id in _whole.Keys.Where(isForgotten).ToArray())
+        {
+            var copy = _whole[id];
+            _whole.Remove(id);
+            if (!_inUse.ContainsValue(copy)) copy.Dispose();
+        }
+    }
+
+    private void OnSenderEnded(SenderEnded ended)
+    {
+        if (_inUse.Remove(ended.Sender, out var copy) && !_whole.ContainsValue(copy) && !_inUse.ContainsValue(copy)) copy.Dispose();
+    }
+
+    private sealed record SenderEnded(IActorRef Sender) : INoSerializationVerificationNeeded;
+}
+
+/// <summary>Asks a copy holder what it holds of a run, whole.</summary>
+internal sealed record ReportHeld(RunId Run) : INoSerializationVerificationNeeded;
+
+/// <summary>What a copy holder holds.</summary>
+internal sealed record HeldCopies(IReadOnlyList<CopyId> Copies) : INoSerializationVerificationNeeded;
+
+/// <summary>A run is over: its copies may go.</summary>
+internal sealed record ForgetRun(RunId Run) : INoSerializationVerificationNeeded;

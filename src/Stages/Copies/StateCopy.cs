@@ -1,0 +1,138 @@
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using Pipeline.Checkpoints;
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// A copy of a rank's whole state, or a place for one that is being received: the tensors' bytes one after the other in host memory, and
+/// their names. Knows no tensor once taken. Owns its memory until disposed; who holds the copy disposes it. Written by one thread at a time.
+/// </summary>
+internal sealed unsafe class StateCopy : IDisposable
+{
+    private const int Alignment = 64;
+    private const int PieceLength = 1 << 26;
+    private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
+    private byte* _memory;
+
+    /// <summary>A place for a copy.</summary>
+    /// <exception cref="ArgumentException">The tensors do not amount to the bytes.</exception>
+    internal StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, long byteCount)
+    {
+        (Id, Tensors, ByteCount) = (id, tensors, byteCount);
+        long end = 0;
+        foreach (var tensor in tensors)
+        {
+            if (!_offsets.TryAdd(tensor.Name, end)) throw new ArgumentException($"A copy names the tensor '{tensor.Name}' twice.", nameof(tensors));
+            end = checked(end + TensorTypes.ByteCount(tensor.DataType, tensor.Shape));
+        }
+
+        if (end != byteCount) throw new ArgumentException($"A copy claims {byteCount} bytes, its tensors need {end}.", nameof(byteCount));
+        _memory = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(byteCount, 1), Alignment);
+    }
+
+    /// <summary>Which copy it is.</summary>
+    internal CopyId Id { get; }
+
+    /// <summary>What lies in it, in order.</summary>
+    internal IReadOnlyList<CopyTensor> Tensors { get; }
+
+    /// <summary>Bytes of all tensors.</summary>
+    internal long ByteCount { get; }
+
+    /// <summary>Copies the state of a rank's stages as it is now. On the compute thread.</summary>
+    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages)
+    {
+        using var guard = no_grad();
+        var state = stages.SelectMany(stage => stage.State()).ToArray();
+        var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
+        var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
+        foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
+        return copy;
+    }
+
+    /// <summary>Bytes from an offset on, at most so many. Valid until the copy is disposed.</summary>
+    internal ReadOnlySpan<byte> Read(long offset, int atMost) => new(_memory + offset, (int)Math.Min(atMost, ByteCount - offset));
+
+    /// <summary>Writes received bytes.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">They reach beyond the end.</exception>
+    internal void Write(long offset, ReadOnlySpan<byte> bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes.Length, ByteCount - offset);
+        bytes.CopyTo(new Span<byte>(_memory + offset, bytes.Length));
+    }
+
+    /// <summary>XXH3 of the bytes.</summary>
+    internal ulong Checksum()
+    {
+        XxHash3 hash = new();
+        for (long offset = 0; offset < ByteCount; offset += PieceLength) hash.Append(Read(offset, PieceLength));
+        return hash.GetCurrentHashAsUInt64();
+    }
+
+    /// <summary>The tensors as a file writer wants them. Valid until the copy is disposed.</summary>
+    internal IReadOnlyList<TensorSource> Sources() => [.. Tensors.Select(tensor =>
+    {
+        var start = _offsets[tensor.Name];
+        return new TensorSource(tensor.Name, tensor.DataType, tensor.Shape, (offset, destination) => Read(start + offset, destination.Length).CopyTo(destination));
+    })];
+
+    /// <summary>Copies a tensor of the copy into one of the model, if it is there.</summary>
+    /// <exception cref="InvalidOperationException">It is there under another shape: the copy is of another model.</exception>
+    internal bool TryLoad(StateTensor target)
+    {
+        if (!_offsets.TryGetValue(target.Name, out var offset)) return false;
+        var stored = Tensors.First(tensor => tensor.Name == target.Name);
+        if (stored.DataType != TypeOf(target.Tensor) || !stored.Shape.SequenceEqual(target.Tensor.shape))
+            throw new InvalidOperationException($"In the copy of rank {Id.Rank} after step {Id.Step} the tensor '{target.Name}' is {stored.DataType} [{string.Join(", ", stored.Shape)}]; the model has another shape.");
+        using var flat = target.Tensor.view(-1);
+        var elementSize = (int)flat.element_size();
+        for (long start = 0; start < flat.numel(); start += PieceLength)
+        {
+            using var piece = flat.narrow(0, start, Math.Min(PieceLength, flat.numel() - start));
+            Fill(piece, Read(offset + start * elementSize, checked((int)(piece.numel() * elementSize))));
+        }
+
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_memory);
+        _memory = null;
+    }
+
+    private static void Fill(Tensor piece, ReadOnlySpan<byte> bytes)
+    {
+        if (piece.device_type == DeviceType.CPU)
+        {
+            bytes.CopyTo(piece.bytes);
+            return;
+        }
+
+        using var onHost = empty(piece.shape, piece.dtype, CPU);
+        bytes.CopyTo(onHost.bytes);
+        piece.copy_(onHost);
+    }
+
+    private static string TypeOf(Tensor tensor) => tensor.dtype == ScalarType.Float64 ? TensorTypes.F64 : TensorTypes.F32;
+
+    private void Put(long offset, Tensor tensor)
+    {
+        using var scope = NewDisposeScope();
+        var onHost = (tensor.device_type == DeviceType.CPU ? tensor : tensor.cpu()).reshape(-1);
+        for (long start = 0; start < onHost.numel(); start += PieceLength)
+        {
+            using var piece = onHost.narrow(0, start, Math.Min(PieceLength, onHost.numel() - start));
+            var bytes = piece.bytes;
+            Write(offset, bytes);
+            offset += bytes.Length;
+        }
+    }
+}

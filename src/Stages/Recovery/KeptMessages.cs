@@ -1,0 +1,90 @@
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using TorchSharp;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// What a rank has sent to ranks of other nodes since the last protected step, so that a replacement can be fed with it again. Keys and
+/// notes are kept without a generation; they get that of the time at which they are sent. Owns the kept tensors until they are forgotten.
+/// Not thread-safe: its links guard it.
+/// </summary>
+internal sealed class KeptMessages
+{
+    private readonly SortedDictionary<long, List<KeptMessage>> _byPhase = [];
+    private readonly SortedDictionary<long, StepOutcome> _knownTotals = [];
+
+    /// <summary>Tensors and notes that are kept.</summary>
+    internal int Count => _byPhase.Values.Sum(phase => phase.Count);
+
+    /// <summary>Keeps a tensor; takes ownership.</summary>
+    internal void Add(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) =>
+        Phase(StageInbox.PhaseOf(key)).Add(new KeptTensor(rank, key, tensor, completion));
+
+    /// <summary>Keeps a note.</summary>
+    internal void Add(int rank, INote note) => Phase(StageInbox.StepPhase(note.Step.Step)).Add(new KeptNote(rank, note));
+
+    /// <summary>Keeps what a step amounted to, as this rank was told.</summary>
+    internal void AddKnown(StepTotals totals) => _knownTotals.TryAdd(totals.Step.Step, totals.Outcome);
+
+    /// <summary>What a rank may lack that has completed a step, in the order in which it was sent. Tensors are aliases, owned by the caller.</summary>
+    internal IEnumerable<KeptMessage> Lacking(int rank, long completedStep) =>
+        from phase in _byPhase
+        where phase.Key > StageInbox.StepPhase(completedStep)
+        from message in phase.Value
+        where message.Rank == rank
+        select message switch
+        {
+            KeptTensor kept => kept with { Tensor = Alias(kept.Tensor) },
+            KeptNote { Note: SquaredNorms squares } => new KeptNote(rank, squares with { Known = _knownTotals.GetValueOrDefault(squares.Step.Step) }),
+            _ => message,
+        };
+
+    /// <summary>Forgets what led to the end of a step: no rank will ever be put back further.</summary>
+    internal void Forget(long protectedStep)
+    {
+        var through = StageInbox.StepPhase(protectedStep);
+        foreach (var phase in _byPhase.Keys.TakeWhile(phase => phase <= through).ToArray())
+        {
+            Free(_byPhase[phase]);
+            _byPhase.Remove(phase);
+        }
+
+        foreach (var step in _knownTotals.Keys.TakeWhile(step => step <= protectedStep).ToArray()) _knownTotals.Remove(step);
+    }
+
+    /// <summary>Frees everything.</summary>
+    internal void Close()
+    {
+        foreach (var phase in _byPhase.Values) Free(phase);
+        _byPhase.Clear();
+    }
+
+    private static torch.Tensor Alias(torch.Tensor tensor)
+    {
+        using var guard = torch.no_grad();
+        return tensor.detach().DetachFromDisposeScope();
+    }
+
+    private static void Free(List<KeptMessage> messages)
+    {
+        foreach (var kept in messages.OfType<KeptTensor>()) kept.Tensor.Dispose();
+    }
+
+    private List<KeptMessage> Phase(long phase)
+    {
+        if (!_byPhase.TryGetValue(phase, out var messages)) _byPhase.Add(phase, messages = []);
+        return messages;
+    }
+}
+
+/// <summary>Something that was sent to a rank.</summary>
+/// <param name="Rank">Whom it was sent to.</param>
+internal abstract record KeptMessage(int Rank);
+
+/// <summary>A tensor that was sent.</summary>
+internal sealed record KeptTensor(int Rank, FrameKey Key, torch.Tensor Tensor, ICompletion Completion) : KeptMessage(Rank);
+
+/// <summary>A note that was sent.</summary>
+internal sealed record KeptNote(int Rank, INote Note) : KeptMessage(Rank);
