@@ -11,12 +11,12 @@ public static class ScheduleChoice
     public static Schedule For(StepSettings step)
     {
         if (ScheduleCatalog.Find(step.Schedule) is not null)
-            return ScheduleCatalog.Generate(step.Schedule, new(step.StageCount, step.MicroBatchCount));
+            return ScheduleCatalog.Generate(step.Schedule, new(step.StageCount, step.MicroBatchesPerReplica));
         var schedule = Read(step.Schedule);
-        if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchCount)
+        if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchesPerReplica)
         {
             throw new ScheduleException($"{step.Schedule} is a schedule of {schedule.RankCount} ranks and {schedule.MicroBatchCount} micro-batches, but the settings "
-                + $"ask for {step.StageCount} and {step.MicroBatchCount}. Set --stages {schedule.RankCount} --micro-batches {schedule.MicroBatchCount}, or name another schedule.");
+                + $"ask for {step.StageCount} and {step.MicroBatchesPerReplica}. Set --stages {schedule.RankCount} --micro-batches {schedule.MicroBatchCount}, or name another schedule.");
         }
 
         ScheduleValidator.ThrowIfInvalid(schedule);

@@ -2,6 +2,7 @@ using Pipeline.Checkpoints;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 
 namespace Pipeline.Stages;
 
@@ -22,6 +23,12 @@ public sealed record StageWorkload
 
     /// <summary>Where checkpoints lie; null where none are kept.</summary>
     public ICheckpointStore? Checkpoints { get; init; }
+
+    /// <summary>In which order gradients of micro-batches are added.</summary>
+    public Summation Summation { get; init; }
+
+    /// <summary>How replicas add their gradients up.</summary>
+    public ReductionSettings Reduction { get; init; } = new();
 
     /// <summary>Intra-operation threads of the compute thread.</summary>
     public int ThreadCount { get; init; } = 1;

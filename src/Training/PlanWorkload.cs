@@ -16,6 +16,8 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Optimizer = plan.Optimizer,
         Batches = plan.Batches,
         Checkpoints = plan.Checkpoints?.Store,
+        Summation = plan.Summation,
+        Reduction = plan.Reduction,
         ThreadCount = plan.ThreadsPerStage,
     };
 

@@ -20,13 +20,6 @@ public enum PlanKind
     None,
 }
 
-/// <summary>In which order the gradients of micro-batches are added.</summary>
-public enum SummationKind
-{
-    /// <summary>That of the micro-batches' indices.</summary>
-    Index,
-}
-
 /// <summary>How tensors travel between stages.</summary>
 public enum LinkKind
 {

@@ -8,6 +8,7 @@ internal static class Conflicts
     public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings)
     {
         foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
+        foreach (var fault in OfReplicas(configuration, settings)) yield return fault;
 
         if (settings.Optimizer.Warmup > settings.Optimizer.Horizon)
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
@@ -17,6 +18,9 @@ internal static class Conflicts
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
     }
+
+    private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>
+        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting));
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>
     private static bool IsChanged(ResolvedConfiguration configuration, Setting setting) =>

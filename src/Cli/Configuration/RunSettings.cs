@@ -1,6 +1,7 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Reduction;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -37,6 +38,12 @@ public sealed record RunSettings
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }
 
+    /// <summary>In which order gradients of micro-batches are added.</summary>
+    public required Summation Summation { get; init; }
+
+    /// <summary>How replicas add their gradients up.</summary>
+    public required ReductionSettings Reduction { get; init; }
+
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
 
@@ -67,6 +74,12 @@ public sealed record StepSettings
 
     /// <summary>Samples of a micro-batch.</summary>
     public required int MicroBatchSize { get; init; }
+
+    /// <summary>Replicas of the pipeline.</summary>
+    public required int ReplicaCount { get; init; }
+
+    /// <summary>Micro-batches of a step that each replica computes.</summary>
+    public int MicroBatchesPerReplica => MicroBatchCount / ReplicaCount;
 
     /// <summary>Samples of a step.</summary>
     public int SampleCount => checked(MicroBatchCount * MicroBatchSize);

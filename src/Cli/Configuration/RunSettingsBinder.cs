@@ -64,6 +64,8 @@ public static class RunSettingsBinder
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
             Run = Cadences(from),
+            Summation = from.Get(SettingsSchema.Summation),
+            Reduction = ReductionKeys.Bind(from, from.Count(SettingsSchema.DataAxis)),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
         };
@@ -123,6 +125,7 @@ public static class RunSettingsBinder
     {
         Schedule = from.Get(SettingsSchema.Schedule),
         StageCount = from.Count(SettingsSchema.Stages),
+        ReplicaCount = from.Count(SettingsSchema.DataAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
     };

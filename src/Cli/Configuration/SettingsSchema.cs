@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Pipeline.Model.Training;
 using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Configuration;
@@ -12,7 +13,7 @@ public static partial class SettingsSchema
     /// <summary>The section that holds all keys.</summary>
     public const string Root = "pipeline";
 
-    private const string UnbuiltAxis = "Expected 1: this build splits a model over stages only. Leave it at 1, and raise pipeline.parallelism.pipeline.";
+    private const string UnbuiltAxis = "Expected 1: this build splits a model over stages and a step over replicas only. Leave it at 1, and raise pipeline.parallelism.pipeline or data.";
 
     /// <summary>Preset that the other values start from.</summary>
     public static readonly ChoiceSetting<string> Preset = new("preset", Presets.Names.Select(name => (name, name)).ToArray());
@@ -39,13 +40,11 @@ public static partial class SettingsSchema
     };
 
     /// <summary>Order in which gradients of micro-batches are added.</summary>
-    public static readonly ChoiceSetting<SummationKind> Summation = new("numerics.summation", ("index", SummationKind.Index))
-    {
-        Refusals = new Dictionary<string, string> { ["tree"] = "Expected index: this build adds gradients in the order of the micro-batches only." },
-    };
+    public static readonly ChoiceSetting<Summation> Summation =
+        new("numerics.summation", ("fast", Model.Training.Summation.Fast), ("invariant", Model.Training.Summation.Invariant));
 
     /// <summary>Replicas of the pipeline.</summary>
-    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1, "replicas") { RefusalAbove = UnbuiltAxis };
+    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1024, "replicas");
 
     /// <summary>Slices of each layer.</summary>
     public static readonly WholeNumberSetting TensorAxis = new("parallelism.tensor", 1, 1, "slices") { RefusalAbove = UnbuiltAxis };
@@ -77,7 +76,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

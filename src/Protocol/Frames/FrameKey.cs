@@ -20,6 +20,15 @@ public enum FrameKind
 
     /// <summary>Part of a copy of a stage's state. The edge is the stage, the micro-batch the part.</summary>
     StateCopy = 5,
+
+    /// <summary>
+    /// Sums of gradients on their way to where they are completed. The edge is the bucket, the micro-batch the replica that sends, the slice
+    /// the shard.
+    /// </summary>
+    GradientContribution = 6,
+
+    /// <summary>A completed sum of gradients on its way back. Edge, micro-batch and slice as for a contribution.</summary>
+    ReducedGradient = 7,
 }
 
 /// <summary>

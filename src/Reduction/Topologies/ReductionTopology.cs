@@ -45,8 +45,8 @@ public static class ReductionPlans
         Participant[] replicas = [.. shares.Select((_, index) => new Participant(index))];
         return bare with
         {
-            Contributions = [.. replicas.Select(replica => new Transfer(replica, Participant.Reducer, bare.Shards[0], bare.Own(replica))).Where(HasNodes)],
-            Answers = [.. replicas.Select(replica => new Transfer(Participant.Reducer, replica, bare.Shards[0], [tree.Root]))],
+            Contributions = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(replica, Participant.Reducer, shard, bare.Own(replica)))).Where(HasNodes)],
+            Answers = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(Participant.Reducer, replica, shard, [tree.Root])))],
         };
     }
 

@@ -1,10 +1,11 @@
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 
 namespace Pipeline.Stages;
 
-/// <summary>What one rank is: its schedule, its stages with their memory, its ties. Owns the stages' models.</summary>
+/// <summary>What one rank is: its replica, its schedule, its stages with their memory, its ties. Owns the stages' models.</summary>
 internal sealed class RankPlan : IDisposable
 {
     private readonly Dictionary<int, StageModel> _models = [];
@@ -15,6 +16,9 @@ internal sealed class RankPlan : IDisposable
         Assignment = assignment;
         Workload = workload;
         Schedule = schedule;
+        var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
+        Place = new ReplicaPlace(
+            assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
     }
 
     internal StageProtocol.AssignStage Assignment { get; }
@@ -23,18 +27,28 @@ internal sealed class RankPlan : IDisposable
 
     internal Schedule Schedule { get; }
 
-    internal int Rank => Assignment.Rank;
+    /// <summary>Which replica of the pipeline the rank belongs to.</summary>
+    internal ReplicaPlace Place { get; }
+
+    /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
+    internal int Rank => Assignment.Rank % Schedule.RankCount;
 
     internal int StageCount => Schedule.StageCount;
 
     /// <summary>The rank's stages by their numbers.</summary>
     internal IReadOnlyDictionary<int, StageModel> Models => _models;
 
-    /// <summary>Whether it adds up what the stages contribute to a step: it holds stage 0.</summary>
-    internal bool MakesTotals => _models.ContainsKey(0);
+    /// <summary>Whether it adds up what the stages contribute to a step: it holds stage 0 of the first replica.</summary>
+    internal bool MakesTotals => Assignment.Rank == TotalsRank;
 
     /// <summary>The rank that adds up.</summary>
     internal int TotalsRank => Schedule.RankOfStage[0];
+
+    /// <summary>The rank of the run that holds a stage of a replica.</summary>
+    internal int RankOf(int stage, int replica) => replica * Schedule.RankCount + Schedule.RankOfStage[stage];
+
+    /// <summary>The rank of the run that holds a stage of the same replica.</summary>
+    internal int RankOf(int stage) => RankOf(stage, Place.Index);
 
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
@@ -46,7 +60,7 @@ internal sealed class RankPlan : IDisposable
     internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
-        RequireRunnable(schedule, assignment.Rank);
+        RequireRunnable(schedule, assignment.Rank % schedule.RankCount);
         var plan = new RankPlan(assignment, workload, schedule);
         try
         {

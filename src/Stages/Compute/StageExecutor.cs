@@ -86,7 +86,7 @@ internal sealed class StageExecutor
             var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies);
-            var parameterCount = plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
+            var parameterCount = plan.Place.Index > 0 ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
         }
@@ -163,7 +163,7 @@ internal sealed class StageExecutor
     {
         var timing = _recorder.EndStep();
         var since = Stopwatch.GetTimestamp();
-        IReadOnlyList<ParameterDigest> digests = _assignment.Recording.WantsDigest(_step)
+        IReadOnlyList<ParameterDigest> digests = plan.Place.Index == 0 && _assignment.Recording.WantsDigest(_step)
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
         var report = new StepCompleted(_assignment.Generation, _assignment.Rank, _step, outcome, plan.Workload.Optimizer.LearningRateAt(_step),
@@ -180,6 +180,11 @@ internal sealed class StageExecutor
         if (save.Step < _step)
         {
             _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, $"Rank {rank} is at step {_step} already."));
+        }
+        else if (plan.Place.Index > 0)
+        {
+            // The first replica writes what all of them hold.
+            _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, []));
         }
         else
         {

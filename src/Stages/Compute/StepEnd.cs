@@ -7,10 +7,12 @@ using static Pipeline.Protocol.NeighbourProtocol;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// What ends a step on one rank: tied gradients are exchanged and added, the stages' squares go to the rank of stage 0, which tells all
-/// what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as early as it is known.
+/// What ends a step on one rank: gradients are added up over the replicas, tied ones exchanged and added, the stages' squares go to the rank
+/// of stage 0, which tells all what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as
+/// early as it is known.
 /// </summary>
-internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses)
+internal sealed class StepEnd(
+    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, GradientReduction? reduction)
 {
     private readonly HashSet<int> _sent = [];
     private StepKey _step;
@@ -29,11 +31,31 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
     /// <summary>After a stage's last backward.</summary>
     internal void GradientsComplete(int stage)
     {
+        if (reduction is null) SumKnown(stage);
+        else reduction.Contribute(stage, _step);
+    }
+
+    /// <summary>Completes what this replica adds up, and answers.</summary>
+    internal void Reduce(StageAction action) => Reduction().Reduce(action, _step);
+
+    /// <summary>Takes what the other replicas add up: from here on all replicas hold the same gradients.</summary>
+    internal void Gather(StageAction action)
+    {
+        Reduction().Gather(action, _step);
+        SumKnown(action.Stage);
+    }
+
+    private GradientReduction Reduction() =>
+        reduction ?? throw new InvalidOperationException($"Schedule {plan.Schedule.Name} adds gradients up over replicas, but the run has one replica that adds them in place.");
+
+    /// <summary>The sum over all micro-batches is there: what others wait for is sent.</summary>
+    private void SumKnown(int stage)
+    {
         plan.Models[stage].SumLocalTies();
         foreach (var tie in plan.TiesOf(stage))
         {
             var copy = Copy(tie.Tie.Parameter.Gradient);
-            links.Send(plan.Schedule.RankOfStage[tie.OtherStage], tie.Outgoing(_step), copy, AlreadyDone.Instance);
+            links.Send(plan.RankOf(tie.OtherStage), tie.Outgoing(_step), copy, AlreadyDone.Instance);
         }
 
         // A tied use does not count in the norm, so only an owner's squares have to wait for the tied sum.
@@ -60,12 +82,12 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
     {
         if (!_sent.Add(stage)) return;
         var started = Stopwatch.GetTimestamp();
-        var squares = plan.Models[stage].SquaredNorms();
-        var isLast = stage == plan.StageCount - 1;
-        var note = isLast
-            ? new SquaredNorms(_step, stage, squares, losses.LossSum, losses.TokenCount, losses.NonFiniteMicroBatch)
-            : new SquaredNorms(_step, stage, squares, 0, 0, -1);
-        links.Send(plan.TotalsRank, note);
+        var (replica, isLast) = (plan.Place.Index, stage == plan.StageCount - 1);
+        // All replicas hold the same sums: the first speaks for them.
+        IReadOnlyList<double> squares = replica == 0 ? plan.Models[stage].SquaredNorms() : [];
+        var contributor = replica * plan.StageCount + stage;
+        if (isLast) links.Send(plan.TotalsRank, new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch()));
+        else if (replica == 0) links.Send(plan.TotalsRank, new SquaredNorms(_step, contributor, squares, [], 0, -1));
         recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
     }
 
@@ -85,6 +107,8 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
         recorder.Record(action, asked, ready, started);
     }
 
+    private int NonFiniteMicroBatch() => losses.NonFiniteMicroBatch is >= 0 and var own ? plan.Place.FirstMicroBatch + own : -1;
+
     private static torch.Tensor Copy(torch.Tensor gradient)
     {
         using var guard = torch.no_grad();
@@ -93,13 +117,14 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
 
     private (StepOutcome Outcome, long Ready) MakeTotals()
     {
-        var contributions = Enumerable.Range(0, plan.StageCount).Select(stage => inbox.TakeSquares(_step, stage)).ToArray();
+        var lastStages = Enumerable.Range(1, plan.Place.Count - 1).Select(replica => (replica + 1) * plan.StageCount - 1);
+        var contributions = Enumerable.Range(0, plan.StageCount).Concat(lastStages).Select(contributor => inbox.TakeSquares(_step, contributor)).ToArray();
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
             ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
-        for (var rank = 0; rank < plan.Schedule.RankCount; rank++)
+        for (var rank = 0; rank < plan.Schedule.RankCount * plan.Place.Count; rank++)
         {
-            if (rank != plan.Rank) links.Send(rank, new StepTotals(_step, outcome));
+            if (rank != plan.TotalsRank) links.Send(rank, new StepTotals(_step, outcome));
         }
 
         return (outcome, contributions.Max(contribution => contribution.Timestamp));

@@ -19,6 +19,7 @@ internal sealed class StepRunner : IDisposable
     private readonly StepRecorder _recorder;
     private readonly ActivationStore _store = new();
     private readonly StepLosses _losses;
+    private readonly GradientReduction? _reduction;
     private readonly StepEnd _end;
     private StepKey _step;
 
@@ -29,7 +30,8 @@ internal sealed class StepRunner : IDisposable
         _links = links;
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
-        _end = new StepEnd(plan, inbox, links, recorder, _losses);
+        _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, _reduction);
     }
 
     /// <summary>The action under way, for errors.</summary>
@@ -55,7 +57,11 @@ internal sealed class StepRunner : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _store.Dispose();
+    public void Dispose()
+    {
+        _store.Dispose();
+        _reduction?.Dispose();
+    }
 
     private void Run(StageAction action)
     {
@@ -66,6 +72,12 @@ internal sealed class StepRunner : IDisposable
                 break;
             case ActionKind.Backward:
                 Backward(action);
+                break;
+            case ActionKind.ReduceScatter:
+                _end.Reduce(action);
+                break;
+            case ActionKind.AllGather:
+                _end.Gather(action);
                 break;
             case ActionKind.TiedSum:
                 _end.SumTies(action);
@@ -86,7 +98,7 @@ internal sealed class StepRunner : IDisposable
         var model = _plan.Models[action.Stage];
         var asked = Stopwatch.GetTimestamp();
         // The samples are read before the input is awaited: the wait hides the reading.
-        var microBatch = _plan.Workload.Batches.Training(_step.Step, action.MicroBatch, model.Options.Device);
+        var microBatch = _plan.Workload.Batches.Training(_step.Step, _plan.Place.FirstMicroBatch + action.MicroBatch, model.Options.Device);
         var (input, ready) = model.IsFirst ? (null, 0L) : Take(microBatch, Activation(action.Stage - 1, action.MicroBatch), model.Options.Device);
         var started = Stopwatch.GetTimestamp();
         var held = _store.Open(action.Stage, microBatch, input);
@@ -105,6 +117,7 @@ internal sealed class StepRunner : IDisposable
         using var owned = gradient;
         var started = Stopwatch.GetTimestamp();
         var inputGradient = model.Backward(held.Pass!, gradient);
+        _reduction?.AddLeaf(action.Stage, action.MicroBatch);
         if (inputGradient is not null) Send(action.Stage - 1, Gradient(action.Stage - 1, action.MicroBatch), inputGradient);
         _recorder.Record(action, asked, ready, started);
         if (action.MicroBatch == _plan.Schedule.MicroBatchCount - 1) _end.GradientsComplete(action.Stage);
@@ -128,5 +141,5 @@ internal sealed class StepRunner : IDisposable
         }
     }
 
-    private void Send(int stage, FrameKey key, torch.Tensor tensor) => _links.Send(_plan.Schedule.RankOfStage[stage], key, tensor, AlreadyDone.Instance);
+    private void Send(int stage, FrameKey key, torch.Tensor tensor) => _links.Send(_plan.RankOf(stage), key, tensor, AlreadyDone.Instance);
 }

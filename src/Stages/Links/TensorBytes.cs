@@ -36,6 +36,7 @@ internal static class TensorBytes
         ScalarType.BFloat16 => FrameDataType.BFloat16,
         ScalarType.Float64 => FrameDataType.Float64,
         ScalarType.Int64 => FrameDataType.Int64,
+        ScalarType.Byte => FrameDataType.Byte,
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 
@@ -45,6 +46,7 @@ internal static class TensorBytes
         FrameDataType.BFloat16 => ScalarType.BFloat16,
         FrameDataType.Float64 => ScalarType.Float64,
         FrameDataType.Int64 => ScalarType.Int64,
+        FrameDataType.Byte => ScalarType.Byte,
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 }

@@ -97,7 +97,7 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.parallelism.data = 2", "splits a model over stages only")]
     [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages only")]
     [InlineData("pipeline.parallelism.optimizer = 2", "splits a model over stages only")]
-    [InlineData("pipeline.numerics.summation = tree", "Expected index")]
+    [InlineData("pipeline.numerics.summation = index", "Expected one of fast, invariant")]
     [InlineData("pipeline.plan = auto", "Expected none")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]

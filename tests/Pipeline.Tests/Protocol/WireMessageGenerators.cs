@@ -108,8 +108,8 @@ internal static class WireMessageGenerators
         [typeof(StageFailed)] = Gen.Select(Generations, Number, Long, Text, Text, Gen.Enum<StageFailureKind>(), Text).Select((generation, rank, step, action, text, kind, detail) =>
             (IWireMessage)new StageFailed(generation, rank, rank, step, action, text, kind, detail)),
         [typeof(StageStopped)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageStopped(generation, rank)),
-        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
-            (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
+        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real.Array[0, 9], Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, losses, tokens, microBatch, known) =>
+            (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };

@@ -52,6 +52,6 @@ public sealed class StageActionTests
 
     [Fact]
     public void Each_accepted_text_is_the_text_form_of_its_action() =>
-        Gen.String[Gen.Char["0123FBIWRTNO -"], 1, 5].Sample(text =>
+        Gen.String[Gen.Char["0123FBIWRSGTNO -"], 1, 5].Sample(text =>
             !StageAction.TryParse(text, out var action) || string.Equals(action.ToString(), text, StringComparison.Ordinal));
 }

@@ -59,7 +59,7 @@ public sealed class StageInboxTests
     {
         StageInbox inbox = new();
         var waiting = Task.Run(() => inbox.TakeTotals(Step));
-        inbox.Post(new SquaredNorms(Step, 0, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(Step, 0, [1], [], 0, -1));
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Equal(2, (await waiting).Value.Outcome.LossSum);
         var stuck = Task.Run(() => inbox.TakeOrder(3, isEnded: false));

@@ -61,12 +61,12 @@ internal static class TinyRun
         }
     }
 
-    private static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
+    internal static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
     {
         TorchRuntime.Initialize();
         TorchRuntime.UseThreads(1);
         using var model = new StageModel(plan.Units, 0, plan.Units.Count, new StageOptions(plan.Precision, torch.CPU, plan.Seed));
-        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer);
+        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer, plan.Summation);
         List<ReferenceStep> steps = [];
         for (var step = 1L; step <= plan.Steps; step++)
         {

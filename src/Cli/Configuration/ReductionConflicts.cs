@@ -1,0 +1,28 @@
+using Pipeline.Model.Training;
+using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Topologies;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>Settings of replicas, reduction and compression that do not go together, or that others would ignore.</summary>
+internal static class ReductionConflicts
+{
+    public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings, Func<Setting, bool> isChanged)
+    {
+        var (step, reduction) = (settings.Step, settings.Reduction);
+        if (step.MicroBatchCount % step.ReplicaCount != 0)
+            yield return Fault(SettingsSchema.MicroBatches, $"Expected a multiple of {SettingsSchema.DataAxis}, {step.ReplicaCount} replicas, which share them evenly; found {step.MicroBatchCount}. Change either.");
+
+        foreach (var setting in ReductionKeys.All.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
+            yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
+
+        if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
+            yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
+
+        var isLossy = reduction.Contributions.Kind != CompressionKind.None || reduction.Answers.Kind != CompressionKind.None;
+        if (isLossy && settings.Summation == Summation.Invariant)
+            yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");
+
+        ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
+    }
+}

@@ -1,0 +1,51 @@
+using System.Diagnostics;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// The reductions of a rank's stages, as the actions of its schedule see them. Owns them. On the compute thread only.
+/// </summary>
+internal sealed class GradientReduction : IDisposable
+{
+    private readonly Dictionary<int, StageReduction> _stages;
+    private readonly RankPlan _plan;
+    private readonly StepRecorder _recorder;
+
+    internal GradientReduction(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder)
+    {
+        _plan = plan;
+        _recorder = recorder;
+        _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(
+            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, replica => plan.RankOf(entry.Key, replica))));
+    }
+
+    /// <summary>One micro-batch's gradients have been added to the flat buffers.</summary>
+    /// <param name="stage">Stage.</param>
+    /// <param name="microBatch">Place among the replica's own micro-batches.</param>
+    internal void AddLeaf(int stage, int microBatch) => _stages[stage].AddLeaf(_plan.Place.FirstMicroBatch + microBatch);
+
+    /// <summary>A stage's gradients are final: sends what other replicas await.</summary>
+    internal void Contribute(int stage, StepKey step) => _stages[stage].Contribute(step);
+
+    /// <summary>Completes the sums that this replica owns, and answers.</summary>
+    internal void Reduce(StageAction action, StepKey step) => Timed(action, stage => stage.Reduce(step));
+
+    /// <summary>Takes the sums that the others own.</summary>
+    internal void Gather(StageAction action, StepKey step) => Timed(action, stage => stage.Finish(step));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var stage in _stages.Values) stage.Dispose();
+    }
+
+    private void Timed(StageAction action, Func<StageReduction, long> work)
+    {
+        var asked = Stopwatch.GetTimestamp();
+        var ready = work(_stages[action.Stage]);
+        // What is waited for and what is computed take turns: the action counts from the arrival of its last input.
+        _recorder.Record(action, asked, ready, Math.Max(asked, ready));
+    }
+}
