@@ -62,7 +62,7 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
         _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _ended), "observer"), new ObserverLost());
         _stages = [.. Enumerable.Range(0, _run.RankCount).Select(rank => _run.Stages(Context, rank))];
         for (var rank = 0; rank < _stages.Length; rank++) Context.WatchWith(_stages[rank], new StageLost(rank));
-        var layout = _run.Layout(_generation, [.. _stages.Select(stage => new RankPlace(default, Serialization.SerializedActorPath(stage), "", null))]);
+        var layout = _run.Layout(_generation, [.. _stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), "", null))]);
         for (var rank = 0; rank < _stages.Length; rank++)
             _stages[rank].Tell(new AssignStage(_generation, rank, layout, StartingPoint.Checkpoint(_plan.StartStep), _run.Recording));
     }

@@ -25,6 +25,11 @@ public sealed class DigestFile : IDisposable
     public static DigestFile Resume(string path, long lastStep) =>
         new(JsonLinesWriter.Resume(path, line => MetricsReader.StepOf(line) is not { } step || step <= lastStep));
 
+    /// <summary>Goes on after <paramref name="lastStep"/> in a copy of the file, out of reach of whoever has it open.</summary>
+    /// <exception cref="RunException">It cannot be written, or is damaged before its last line.</exception>
+    public static DigestFile TakeOver(string path, long lastStep) =>
+        new(JsonLinesWriter.TakeOver(path, line => MetricsReader.StepOf(line) is not { } step || step <= lastStep));
+
     /// <summary>Writes the hashes of a step.</summary>
     /// <exception cref="RunException">The line cannot be written.</exception>
     public void Write(StepDigests digests) => _lines.Write(json =>

@@ -69,6 +69,10 @@ public sealed class EventLog : IDisposable
     /// <exception cref="RunException">It cannot be written, or is damaged before its last line.</exception>
     public static EventLog Open(string path, TimeProvider time) => new(JsonLinesWriter.Append(path), time);
 
+    /// <summary>Goes on in a copy of the file, out of reach of whoever has it open.</summary>
+    /// <exception cref="RunException">It cannot be written, or is damaged before its last line.</exception>
+    public static EventLog TakeOver(string path, TimeProvider time) => new(JsonLinesWriter.TakeOver(path, static _ => true), time);
+
     /// <summary>Writes an event.</summary>
     /// <param name="name">Past tense, words joined by dashes, such as <c>checkpoint-saved</c>.</param>
     /// <param name="severity">How much it matters.</param>

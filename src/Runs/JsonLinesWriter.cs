@@ -43,6 +43,17 @@ internal sealed class JsonLinesWriter : IDisposable
         }
     }
 
+    /// <summary>
+    /// Goes on in a copy of a file that another program may still hold open, after dropping lines that will be written again: what that
+    /// one appends from now on goes into the former file, which nobody sees any longer.
+    /// </summary>
+    /// <exception cref="RunException">The file cannot be written, or is damaged before its last line.</exception>
+    internal static JsonLinesWriter TakeOver(string path, Func<JsonElement, bool> keep)
+    {
+        if (File.Exists(path)) AtomicFile.Write(path, stream => JsonLinesReader.CopyKept(path, keep, stream));
+        return Append(path);
+    }
+
     /// <exception cref="RunException">The line cannot be written.</exception>
     internal void Write(Action<Utf8JsonWriter> writeFields)
     {

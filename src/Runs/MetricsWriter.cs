@@ -21,6 +21,10 @@ public sealed class MetricsWriter : IDisposable
     public static MetricsWriter Resume(string path, long lastStep) =>
         new(JsonLinesWriter.Resume(path, line => MetricsReader.StepOf(line) is not { } step || step <= lastStep));
 
+    /// <summary>Goes on in a copy of the file, out of reach of whoever has it open.</summary>
+    /// <exception cref="RunException">It cannot be written, or is damaged before its last line.</exception>
+    public static MetricsWriter TakeOver(string path) => new(JsonLinesWriter.TakeOver(path, static _ => true));
+
     /// <summary>Writes a training step.</summary>
     /// <exception cref="RunException">The line cannot be written.</exception>
     public void Write(StepMetrics metrics) => _lines.Write(json =>

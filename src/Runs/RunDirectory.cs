@@ -6,6 +6,7 @@ namespace Pipeline.Runs;
 public sealed class RunDirectory : IDisposable
 {
     private readonly RunLock _lock;
+    private bool _isReleased;
 
     private RunDirectory(RunFiles files, RunLock runLock)
     {
@@ -74,10 +75,13 @@ public sealed class RunDirectory : IDisposable
         return new RunDirectory(files, RunLock.Acquire(files));
     }
 
-    /// <inheritdoc/>
+    /// <summary>Gives the directory up, for another program to take; a second time does nothing.</summary>
     public void Dispose()
     {
+        if (_isReleased) return;
+        _isReleased = true;
         EndpointFile.Remove(Files.Endpoint);
+        EndpointFile.Remove(Files.EndpointToken);
         _lock.Dispose();
     }
 

@@ -34,6 +34,12 @@ public sealed record RunFiles(string Folder)
     /// <summary>Where the running program listens; there only while it runs.</summary>
     public string Endpoint => In("endpoint.json");
 
+    /// <summary>What a command to the running program must show; there only while it runs.</summary>
+    public string EndpointToken => In("endpoint.token");
+
+    /// <summary>What the leader of a run over several processes has decided, for the next leader.</summary>
+    public string Journal => In("journal.jsonl");
+
     /// <summary>The file whose lock keeps a second program out.</summary>
     internal string Lock => In("run.lock");
 

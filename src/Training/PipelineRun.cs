@@ -80,12 +80,20 @@ public static class PipelineRun
         }
     }
 
-    /// <summary>The stage workload that <see cref="TrainAsync(TrainingPlan, IRunObserver?, CancellationToken)"/> gives its stages.</summary>
-    internal static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
+    /// <summary>What the stages of this process compute with.</summary>
+    public static IStageWorkloadFactory WorkloadOf(TrainingPlan plan) => new PlanWorkload(plan);
 
-    private static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator stages) => new()
+    /// <summary>Names a run on the wire.</summary>
+    /// <param name="name">What tells it from others, such as its directory.</param>
+    public static RunId IdOf(string name) => new(XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(name)));
+
+    /// <summary>What a coordinator must know of a plan.</summary>
+    /// <param name="plan">What is trained.</param>
+    /// <param name="layout">How it is spread.</param>
+    /// <param name="stages">Where the actors of the ranks are.</param>
+    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator stages) => new()
     {
-        Run = new RunId(XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(plan.Name))),
+        Run = IdOf(plan.Name),
         Plan = new RunPlan
         {
             StartStep = plan.ResumeFromStep,

@@ -14,6 +14,8 @@ public static class CommandTree
     public static RootCommand Create(CommandContext context) => Create(
     [
         TrainCommand.Create(context, new TrainRunner(context).RunAsync),
+        NodeCommand.Create(context),
+        CtlCommand.Create(context),
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),
         BisectCommand.Create(context),

@@ -12,6 +12,9 @@ public sealed record TrainOptions
     /// <summary>Whether the unsplit trainer runs instead of the pipeline.</summary>
     public bool IsReference { get; init; }
 
+    /// <summary>Whether a cluster that runs already trains, rather than this process or its children.</summary>
+    public bool IsCluster { get; init; }
+
     /// <summary>Whether to stop after the arithmetic.</summary>
     public bool IsDryRun { get; init; }
 
@@ -27,8 +30,9 @@ public sealed record TrainRequest(BoundConfiguration Bound, TrainOptions Options
 /// <summary><c>pipeline train</c>: from the command line to a <see cref="TrainRequest"/>; what happens with it is given by the caller.</summary>
 internal sealed class TrainCommand
 {
-    private readonly Option<string> resume = new("--resume") { HelpName = "DIR", Description = "Go on with the run in this directory. Only stages, schedule, steps, device, links and cadences may change." };
+    private readonly Option<string> resume = new("--resume") { HelpName = "DIR", Description = "Go on with the run in this directory. Only stages, schedule, steps, processes, device, links and cadences may change." };
     private readonly Option<bool> reference = new("--reference") { Description = "Train the unsplit model in one thread: the same losses, to the last bit." };
+    private readonly Option<bool> cluster = new("--cluster") { Description = "Submit the run to the cluster that the settings name (cluster.seed-nodes, cluster.control-port), and follow it." };
     private readonly Option<bool> dryRun = new("--dry-run") { Description = "Print the arithmetic of the run, and stop before the first step." };
     private readonly CommandContext context;
     private readonly TaughtCommand command = new("train", "Trains a model on a pipeline of stages, and leaves a run directory with metrics, checkpoints and a sample.")
@@ -39,6 +43,7 @@ internal sealed class TrainCommand
             ("pipeline train", "the default model on the SDK's own documentation: about two minutes"),
             ("pipeline train --data speeches/ --preset gpt-small --stages 4", "your own text, a folder with one document a file"),
             ("pipeline train --resume runs/2026-05-01-gpt-micro-001 --steps 400", "go on to step 400"),
+            ("pipeline train --stages 3 --processes 4", "three stages over four processes; the run survives the death of any of them"),
             ("pipeline train --set optimizer.learning-rate=1e-3 --dry-run", "see what a run would do"),
         ],
     };
@@ -56,11 +61,13 @@ internal sealed class TrainCommand
         options.AddFlag(command, "--schedule", "NAME|FILE.csv", SettingsSchema.Schedule, "Order of forwards and backwards.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
         options.AddFlag(command, "--steps", "N", RunKeys.Steps, "Where the run stops.");
+        options.AddFlag(command, "--processes", "N", ClusterKeys.Processes, "Processes on this machine to spread the stages over.");
         options.AddFlag(command, "--seed", "N", SettingsSchema.Seed, "Seed of everything random.");
         options.AddFlag(command, "--cache", "DIR", DataKeys.Cache, "Cache of tokenizers and token files.");
         options.AddFlag(command, "--run", "DIR", RunKeys.Directory, "The run directory.");
         command.Add(resume);
         command.Add(reference);
+        command.Add(cluster);
         command.Add(dryRun);
     }
 
@@ -78,9 +85,11 @@ internal sealed class TrainCommand
         {
             ResumeDirectory = parsed.GetValue(resume),
             IsReference = parsed.GetValue(reference),
+            IsCluster = parsed.GetValue(cluster),
             IsDryRun = parsed.GetValue(dryRun),
             IsVerbose = parsed.GetValue(CommandTree.Verbose),
         };
+        if (rest is { IsCluster: true, IsReference: true }) throw new UsageException("Expected either --cluster or --reference, found both: the unsplit trainer runs in this process.");
         var sources = options.Collect(parsed, context);
         if (rest.ResumeDirectory is not { } directory) return new(RunSettingsBinder.Resolve(sources), rest);
         if (sources.Flags.Entries.Any(entry => entry.FullPath == RunKeys.Directory.FullPath))

@@ -50,6 +50,9 @@ public sealed record RunSettings
     /// <summary>Threads within each stage.</summary>
     public required int ThreadsPerStage { get; init; }
 
+    /// <summary>The processes that a run is spread over, and how they find each other.</summary>
+    public required ClusterSettings Cluster { get; init; }
+
     /// <summary>The arithmetic of the stages, once precision is settled.</summary>
     /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
     public Precision Arithmetic() => Precision switch

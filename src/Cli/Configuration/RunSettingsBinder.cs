@@ -68,6 +68,7 @@ public static class RunSettingsBinder
             Reduction = ReductionKeys.Bind(from, from.Count(SettingsSchema.DataAxis)),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
+            Cluster = ClusterSettings.From(from),
         };
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);

@@ -77,6 +77,7 @@ public static partial class SettingsSchema
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
+        .. ClusterKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

@@ -4,6 +4,7 @@ using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
+using Pipeline.Nodes;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -39,26 +40,59 @@ internal sealed class TrainRunner(CommandContext context)
         PrintArithmetic(materials, plan, layout);
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
-        return await TrainAsync(request.Options, materials, plan, directory, signals.Token).ConfigureAwait(false);
+        var progress = new ProgressPrinter(
+            context.Output, context.IsTerminal, context.Time, plan.Steps, bound.Settings.Run.ProgressEvery, materials.Data.BitsPerByte);
+        var artifacts = new RunArtifacts(context, materials, directory.Files);
+        var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
+            ? await TrainHereAsync(request.Options, materials, plan, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
+            : await SubmitAsync(request.Options.IsCluster, bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+        return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
     }
 
-    private async Task<int> TrainAsync(TrainOptions options, RunMaterials materials, TrainingPlan plan, RunDirectory directory, CancellationToken stop)
+    private async Task<RunOutcome> TrainHereAsync(
+        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
     {
         var traced = new TracedSteps();
         RunOutcome outcome;
-        using (var recorder = Recorder(materials, plan, directory.Files))
+        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount, plan.ResumeFromStep, context.Time, stop);
+        await using (control.ConfigureAwait(false))
         {
-            var settings = materials.Settings;
-            var progress = new ProgressPrinter(
-                context.Output, context.IsTerminal, context.Time, plan.Steps, settings.Run.ProgressEvery, materials.Data.BitsPerByte);
-            var observer = new ObserverChain(recorder, traced, progress);
+            using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
+            var observer = new ObserverChain(recorder, traced, progress, control);
             outcome = options.IsReference
-                ? ReferenceRun.Train(plan, observer, stop)
-                : await PipelineRun.TrainAsync(plan, observer, stop).ConfigureAwait(false);
+                ? ReferenceRun.Train(plan, observer, control.Stop)
+                : await PipelineRun.TrainAsync(plan, observer, control.Stop).ConfigureAwait(false);
         }
 
-        var artifacts = new RunArtifacts(context, materials, directory.Files);
         artifacts.Plot(traced);
+        return outcome;
+    }
+
+    /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
+    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
+    {
+        var cluster = bound.Settings.Cluster;
+        var files = directory.Files;
+        // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
+        if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
+        File.Delete(files.Journal);
+        var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory"));
+        RunSubmission submission = new(
+            ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        // The run outlives this process, so that its lock is for its leader.
+        directory.Dispose();
+        return await new ClusterTraining(context, cluster, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+    }
+
+    private async Task<int> ConcludeAsync(RunOutcome? outcome, RunFiles files, RunArtifacts artifacts, StopSignals signals)
+    {
+        if (outcome is null)
+        {
+            context.Output.WriteLine($"detached; the run goes on. Stop it with: pipeline ctl stop --run {files.Folder}");
+            return ExitCode.Interrupted;
+        }
+
         if (outcome.End == RunEnd.Failed)
         {
             await context.Error.WriteLineAsync(outcome.Error).ConfigureAwait(false);
@@ -67,8 +101,8 @@ internal sealed class TrainRunner(CommandContext context)
 
         if (outcome.End == RunEnd.Stopped)
         {
-            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {directory.Folder}");
-            return ExitCode.Interrupted;
+            context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {files.Folder}");
+            return signals.Token.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Done;
         }
 
         artifacts.Sample();
@@ -87,18 +121,6 @@ internal sealed class TrainRunner(CommandContext context)
         using var reader = selection.Require();
         materials.RequireMatch(reader);
         return reader.Step;
-    }
-
-    private RunRecorder Recorder(RunMaterials materials, TrainingPlan plan, RunFiles files)
-    {
-        var from = plan.ResumeFromStep;
-        var resumes = from > 0;
-        return new RunRecorder(
-            resumes ? MetricsWriter.Resume(files.Metrics, from) : MetricsWriter.Create(files.Metrics),
-            resumes ? DigestFile.Resume(files.Digests, from) : DigestFile.Create(files.Digests),
-            EventLog.Open(files.Events, context.Time),
-            new TensorBoardWriter(files.Folder, context.Time, resumes ? from : null),
-            materials.Data.BitsPerByte);
     }
 
     private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout)

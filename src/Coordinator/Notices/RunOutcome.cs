@@ -23,5 +23,5 @@ public enum RunEnd
 public sealed record RunOutcome(RunEnd End, long Step, string? Error = null, StageProtocol.StageFailed? Failure = null)
 {
     /// <summary>Whether the failure was found before the first step and can be mended by the user.</summary>
-    public bool IsPreparationFailure => Failure?.Kind == StageFailureKind.Preparation;
+    public bool IsPreparationFailure { get; init; } = Failure?.Kind == StageFailureKind.Preparation;
 }

@@ -70,12 +70,16 @@ public sealed class RunRecorder(
 
     private void Write(StepSummary step)
     {
+        // The line of metrics says that the step is recorded, so that it comes last: whoever takes the run over goes by it.
+        if (step.Digests.Count > 0)
+        {
+            digests.Write(new StepDigests(step.Step, [.. step.Digests.Select(digest =>
+                new TensorDigest(digest.Unit, digest.Parameter, digest.Weight, digest.FirstMoment, digest.SecondMoment))]));
+        }
+
         var line = MetricsOf(step);
         metrics.Write(line);
         tensorBoard?.Write(line);
-        if (step.Digests.Count == 0) return;
-        digests.Write(new StepDigests(step.Step, [.. step.Digests.Select(digest =>
-            new TensorDigest(digest.Unit, digest.Parameter, digest.Weight, digest.FirstMoment, digest.SecondMoment))]));
     }
 
     private void Write(RunNotice.Evaluated evaluated)
@@ -95,11 +99,15 @@ public sealed class RunRecorder(
         EventField.Of("message", failure.Message),
         EventField.Of("detail", failure.Detail));
 
-    private void Write(RunOutcome outcome) => events.Write(
+    private void Write(RunOutcome outcome) => WriteEnd(events, outcome);
+
+    /// <summary>Writes the end of a run, which tells whoever reads along that nothing more will come.</summary>
+    public static void WriteEnd(EventLog events, RunOutcome outcome) => events.Write(
         outcome.End switch { RunEnd.Completed => "run-completed", RunEnd.Stopped => "run-stopped", _ => "run-failed" },
         outcome.End == RunEnd.Failed ? EventSeverity.Error : EventSeverity.Information,
         EventField.Of("step", outcome.Step),
-        EventField.Of("message", outcome.Error));
+        EventField.Of("message", outcome.Error),
+        EventField.Of("preparation", outcome.IsPreparationFailure));
 }
 
 /// <summary>Passes notices to several observers, one after the other.</summary>

@@ -58,7 +58,7 @@ public sealed class CommandContractTests
     [Fact]
     public void Every_query_has_json()
     {
-        string[] actions = ["train", "generate", "data prepare", "data fetch"];
+        string[] actions = ["train", "node", "generate", "data prepare", "data fetch"];
         foreach (var path in Paths(Tree()).Where(path => Find(Tree(), path).Subcommands.Count == 0 && !actions.Contains(string.Join(" ", path))))
             Assert.Contains(Find(Tree(), path).Options, option => option.Name == "--json");
     }
@@ -69,7 +69,7 @@ public sealed class CommandContractTests
         string[] expected =
         [
             "--preset", "--data", "--stages", "--micro-batches", "--micro-batch-size", "--schedule", "--precision", "--steps", "--seed", "--run",
-            "--resume", "--reference", "--dry-run", "-c", "--set", "--cache",
+            "--resume", "--reference", "--processes", "--cluster", "--dry-run", "-c", "--set", "--cache",
         ];
         Assert.Equal(expected.Order(), Find(Tree(), ["train"]).Options.Select(option => option.Name).Order());
     }

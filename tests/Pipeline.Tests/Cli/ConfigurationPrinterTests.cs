@@ -34,7 +34,8 @@ public sealed class ConfigurationPrinterTests
             var bound = RunSettingsBinder.Resolve(ConfigurationSources.None with { Assignments = layer });
             var text = ConfigurationPrinter.Hocon(bound.Configuration);
             var again = RunSettingsBinder.Resume(ConfigurationLayer.FromHocon("config.conf", text), ConfigurationSources.None);
-            Assert.Equal(bound.Settings, again.Settings);
+            // The cluster's lists are equal by their text, below.
+            Assert.Equal(bound.Settings with { Cluster = again.Settings.Cluster }, again.Settings);
             Assert.Equal(ConfigurationPrinter.Hocon(bound.Configuration, withOrigins: false), ConfigurationPrinter.Hocon(again.Configuration, withOrigins: false));
         }, iter: 200);
     }

@@ -111,6 +111,23 @@ internal static class WireMessageGenerators
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real.Array[0, 9], Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, losses, tokens, microBatch, known) =>
             (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
+        [typeof(OperatorProtocol.SubmitRun)] = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select((configuration, directory, step, count, start, isLocked) =>
+            (IWireMessage)new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked)),
+        [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),
+        [typeof(OperatorProtocol.RebalanceRun)] = Gen.Const((IWireMessage)new OperatorProtocol.RebalanceRun()),
+        [typeof(OperatorProtocol.ReportDead)] = Gen.Select(Text, Number).Select((name, process) => (IWireMessage)new OperatorProtocol.ReportDead(name, process)),
+        [typeof(OperatorProtocol.AskStatus)] = Gen.Const((IWireMessage)new OperatorProtocol.AskStatus()),
+        [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
+        [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
+                Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
+                Gen.Select(Number, Text).Select((rank, node) => new StageLine(rank, node)).Array[0, 3], Number, Long, Text, Text)
+            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory)),
+        [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
+        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text).Select((name, process, address, roles, host) =>
+            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, address, roles, host)),
+        [typeof(HostingProtocol.HostStage)] = Gen.Select(Gen.ULong, Number).Select((run, rank) => (IWireMessage)new HostingProtocol.HostStage(new RunId(run), rank)),
+        [typeof(HostingProtocol.StageHosted)] = Gen.Select(Gen.ULong, Number, Text).Select((run, rank, path) => (IWireMessage)new HostingProtocol.StageHosted(new RunId(run), rank, path)),
+        [typeof(HostingProtocol.ReleaseRun)] = Gen.ULong.Select(run => (IWireMessage)new HostingProtocol.ReleaseRun(new RunId(run))),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };
 }

@@ -1,0 +1,66 @@
+using System.Text.RegularExpressions;
+using Pipeline.Nodes;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>Keys of <c>pipeline.cluster</c>. None of them changes a run's numbers, so a resumed run may change them all.</summary>
+public static partial class ClusterKeys
+{
+    /// <summary>Processes that <c>train</c> starts.</summary>
+    public static readonly WholeNumberSetting Processes = new("cluster.processes", 1, 64, "processes") { ChangesOnResume = true };
+
+    /// <summary>The cluster.</summary>
+    public static readonly TextSetting Name = new("cluster.name", "letters, digits and hyphens, a letter first")
+    {
+        Accepts = text => ClusterPattern().IsMatch(text),
+        ChangesOnResume = true,
+    };
+
+    /// <summary>This node.</summary>
+    public static readonly OptionalSetting<string, string?> NodeName =
+        new(new TextSetting("cluster.node-name", "letters, digits, dots and hyphens") { Accepts = text => NodePattern().IsMatch(text) }) { ChangesOnResume = true };
+
+    /// <summary>Where it is reached.</summary>
+    public static readonly TextSetting Host = new("cluster.host", "an address or name of this machine")
+    {
+        Accepts = text => Uri.CheckHostName(text) != UriHostNameType.Unknown,
+        ChangesOnResume = true,
+    };
+
+    /// <summary>Port of the actor system.</summary>
+    public static readonly WholeNumberSetting Port = PortKey("cluster.port");
+
+    /// <summary>Port of commands.</summary>
+    public static readonly WholeNumberSetting ControlPort = PortKey("cluster.control-port");
+
+    /// <summary>Nodes through which a node joins.</summary>
+    public static readonly TextListSetting SeedNodes = new("cluster.seed-nodes", "a list of host:port, such as [\"10.0.0.1:4053\", \"10.0.0.2:4053\"]")
+    {
+        AcceptsItem = item => ControlClient.TrySplit(item, out _, out _),
+        ChangesOnResume = true,
+    };
+
+    /// <summary>What a node may be.</summary>
+    public static readonly TextListSetting Roles = new("cluster.roles", "a list of roles out of coordinator, stage")
+    {
+        AcceptsItem = item => item is NodeRole.Coordinator or NodeRole.Stage,
+        ChangesOnResume = true,
+    };
+
+    /// <summary>What a command must show.</summary>
+    public static readonly OptionalSetting<string, string?> TokenFile = new(new TextSetting("cluster.token-file", "the path of a file")) { ChangesOnResume = true };
+
+    /// <summary>How long a node tries to join.</summary>
+    public static readonly RealNumberSetting JoinTimeout = new("cluster.join-timeout", new(1, 3600), "seconds") { ChangesOnResume = true };
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout];
+
+    private static WholeNumberSetting PortKey(string path) => new(path, 0, 65_535, "port; 0 lets the system choose") { ChangesOnResume = true };
+
+    [GeneratedRegex("^[A-Za-z][A-Za-z0-9-]{0,62}$")]
+    private static partial Regex ClusterPattern();
+
+    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$")]
+    private static partial Regex NodePattern();
+}

@@ -1,0 +1,38 @@
+using Pipeline.Data;
+using Pipeline.Nodes;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>The processes that a run is spread over, and how they find each other.</summary>
+public sealed record ClusterSettings
+{
+    /// <summary>Processes that <c>train</c> starts; 1 for none beside its own.</summary>
+    public required int ProcessCount { get; init; }
+
+    /// <summary>This process as a node.</summary>
+    public required NodeSettings Node { get; init; }
+
+    /// <summary>Where the cluster takes commands: the control ports of the seed nodes' machines.</summary>
+    public IReadOnlyList<string> Contacts => [.. Node.SeedNodes.Select(seed => FormattableString.Invariant($"{seed[..seed.LastIndexOf(':')]}:{Node.ControlPort}")).Distinct()];
+
+    internal static ClusterSettings From(ResolvedConfiguration from)
+    {
+        var port = from.Count(ClusterKeys.Port);
+        return new()
+        {
+            ProcessCount = from.Count(ClusterKeys.Processes),
+            Node = new NodeSettings
+            {
+                Name = from.Get(ClusterKeys.NodeName) ?? FormattableString.Invariant($"{Environment.MachineName}-{port}"),
+                Cluster = from.Get(ClusterKeys.Name),
+                Host = from.Get(ClusterKeys.Host),
+                Port = port,
+                ControlPort = from.Count(ClusterKeys.ControlPort),
+                SeedNodes = from.Get(ClusterKeys.SeedNodes),
+                Roles = from.Get(ClusterKeys.Roles),
+                TokenPath = from.Get(ClusterKeys.TokenFile) ?? Path.Combine(DataSettings.DefaultCacheFolder(), "cluster-" + from.Get(ClusterKeys.Name) + ".token"),
+                JoinPatience = TimeSpan.FromSeconds(from.Get(ClusterKeys.JoinTimeout)),
+            },
+        };
+    }
+}

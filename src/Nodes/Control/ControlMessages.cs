@@ -1,0 +1,67 @@
+using System.Text.Json.Serialization;
+
+namespace Pipeline.Nodes;
+
+/// <summary>A line that an operator's program sends to a control port, in JSON. What a command does not need stays out.</summary>
+/// <param name="Token">Shows that the sender may command: the content of the file that <c>endpoint.json</c> names.</param>
+/// <param name="Command">One of <see cref="ControlCommand"/>.</param>
+/// <param name="Run">For submit: what to run.</param>
+/// <param name="Node">For report-dead: the name of the node.</param>
+/// <param name="ProcessId">For report-dead: its process.</param>
+public sealed record ControlRequest(string Token, string Command, RunSubmission? Run = null, string? Node = null, int ProcessId = 0);
+
+/// <summary>The commands of a control port.</summary>
+public static class ControlCommand
+{
+    /// <summary>Nodes, stages, generation, step.</summary>
+    public const string Status = "status";
+
+    /// <summary>End the run after saving.</summary>
+    public const string Stop = "stop";
+
+    /// <summary>Spread the stages over the nodes that are there.</summary>
+    public const string Rebalance = "rebalance";
+
+    /// <summary>Lead a run.</summary>
+    public const string Submit = "submit";
+
+    /// <summary>A process was seen to be dead by whoever started it.</summary>
+    public const string ReportDead = "report-dead";
+}
+
+/// <summary>The line that answers a <see cref="ControlRequest"/>.</summary>
+/// <param name="Done">Whether the command is or will be carried out.</param>
+/// <param name="Message">What is being done; for a refusal expected, found, remedy.</param>
+/// <param name="Status">For status.</param>
+public sealed record ControlReply(bool Done, string Message, ControlStatus? Status = null);
+
+/// <summary>A run that a cluster is asked to lead.</summary>
+/// <param name="Configuration">Its resolved settings, with the full path of its directory.</param>
+/// <param name="Directory">The run directory, full path.</param>
+/// <param name="ResumeFrom">Step of the checkpoint to start from; 0 for the initial weights.</param>
+/// <param name="NodeCount">Nodes to wait for before the run is placed.</param>
+/// <param name="Start">Tells this start of the run from former ones in the same directory.</param>
+/// <param name="IsLocked">Whether the submitter keeps the directory's lock; else its leader takes it.</param>
+public sealed record RunSubmission(string Configuration, string Directory, long ResumeFrom, int NodeCount, string Start, bool IsLocked);
+
+/// <summary>What <c>status --json</c> prints.</summary>
+public sealed record ControlStatus(
+    IReadOnlyList<NodeStatus> Nodes,
+    IReadOnlyList<StageStatus> Stages,
+    int Generation,
+    long Step,
+    string Phase,
+    string Run);
+
+/// <summary>A node of the cluster.</summary>
+public sealed record NodeStatus(string Name, int Pid, IReadOnlyList<string> Roles, string Address, string Host, bool Coordinates);
+
+/// <summary>Where a rank is.</summary>
+public sealed record StageStatus(int Rank, string Node);
+
+/// <summary>The JSON of a control connection: names in snake case.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(ControlRequest))]
+[JsonSerializable(typeof(ControlReply))]
+[JsonSerializable(typeof(ControlStatus))]
+public sealed partial class ControlJson : JsonSerializerContext;

@@ -1,0 +1,124 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Akka.Actor;
+
+namespace Pipeline.Nodes;
+
+/// <summary>
+/// A port on which operators' programs command a run: one JSON line in, one JSON line out, then the connection ends. Who does not show the
+/// token learns nothing. It listens on one address only, which is loopback unless the caller says otherwise.
+/// </summary>
+public sealed class ControlServer : IAsyncDisposable
+{
+    private const int MaximumLineBytes = 1 << 20;
+    private const int MaximumConnections = 16;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private readonly TcpListener _listener;
+    private readonly byte[] _token;
+    private readonly Func<ControlRequest, CancellationToken, Task<ControlReply>> _answer;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SemaphoreSlim _room = new(MaximumConnections);
+    private readonly Task _accepting;
+
+    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer)
+    {
+        _listener = listener;
+        _token = Encoding.UTF8.GetBytes(token);
+        _answer = answer;
+        Token = token;
+        Address = listener.LocalEndpoint.ToString()!;
+        _accepting = AcceptAsync();
+    }
+
+    /// <summary>Host and port.</summary>
+    public string Address { get; }
+
+    /// <summary>What a request must show.</summary>
+    public string Token { get; }
+
+    /// <summary>Listens.</summary>
+    /// <param name="address">Where; port 0 lets the system choose.</param>
+    /// <param name="token">What a request must show; see <see cref="NewToken"/>.</param>
+    /// <param name="answer">Carries out a request whose token is right.</param>
+    /// <exception cref="SocketException">The port is taken, or the address is not of this machine.</exception>
+    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer)
+    {
+        TcpListener listener = new(address);
+        listener.Start();
+        return new ControlServer(listener, token, answer);
+    }
+
+    /// <summary>256 random bits in hexadecimal.</summary>
+    public static string NewToken() => Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        _listener.Dispose();
+        await _accepting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async Task AcceptAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            await _room.WaitAsync(_stop.Token).ConfigureAwait(false);
+            var client = await _listener.AcceptTcpClientAsync(_stop.Token).ConfigureAwait(false);
+            _ = ServeAsync(client);
+        }
+    }
+
+    private async Task ServeAsync(TcpClient client)
+    {
+        using var connection = client;
+        try
+        {
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            patience.CancelAfter(Patience);
+            var stream = client.GetStream();
+            if (await ControlLine.ReadAsync(stream, MaximumLineBytes, patience.Token).ConfigureAwait(false) is not { } line) return;
+            var reply = await ReplyToAsync(line, patience.Token).ConfigureAwait(false);
+            await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(reply, ControlJson.Default.ControlReply), patience.Token).ConfigureAwait(false);
+        }
+        catch (Exception gone) when (gone is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The peer left or dawdled, or the server is closing.
+        }
+        finally
+        {
+            _room.Release();
+        }
+    }
+
+    private async Task<ControlReply> ReplyToAsync(byte[] line, CancellationToken cancellation)
+    {
+        if (Parse(line) is not { Token: not null, Command: not null } request)
+            return new ControlReply(false, "Expected one line of JSON with a token and a command.");
+        if (!CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(request.Token), _token))
+            return new ControlReply(false, "The token is not that of this endpoint. Take the one that endpoint.json names.");
+        try
+        {
+            return await _answer(request, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is TimeoutException or AskTimeoutException)
+        {
+            return new ControlReply(false, "Nobody leads the cluster at the moment. Try again in a few seconds.");
+        }
+    }
+
+    private static ControlRequest? Parse(byte[] line)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(line, ControlJson.Default.ControlRequest);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+using Akka.Actor;
+using static Pipeline.Protocol.OperatorProtocol;
+
+namespace Pipeline.Nodes;
+
+/// <summary>Passes the requests of a control port on to whoever leads the cluster's run, wherever that is.</summary>
+/// <param name="host">A proxy of the leader.</param>
+internal sealed class HostRequests(IActorRef host)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    internal async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation) => request switch
+    {
+        { Command: ControlCommand.Status } => Described(await host.Ask<ClusterStatus>(new AskStatus(), Patience, cancellation).ConfigureAwait(false)),
+        { Command: ControlCommand.Stop } => await AskAsync(new EndRun(), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.Rebalance } => await AskAsync(new RebalanceRun(), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.Submit, Run: { } run } =>
+            await AskAsync(new SubmitRun(run.Configuration, run.Directory, run.ResumeFrom, run.NodeCount, run.Start, run.IsLocked), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.ReportDead, Node: { } node } => await AskAsync(new ReportDead(node, request.ProcessId), cancellation).ConfigureAwait(false),
+        _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance or submit."),
+    };
+
+    private async Task<ControlReply> AskAsync(IRequest request, CancellationToken cancellation)
+    {
+        var answer = await host.Ask<Answer>(request, Patience, cancellation).ConfigureAwait(false);
+        return new ControlReply(answer.IsDone, answer.Sentence);
+    }
+
+    private static ControlReply Described(ClusterStatus status) => new(true, "", new ControlStatus(
+        [.. status.Nodes.Select(node => new NodeStatus(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, node.Leads))],
+        [.. status.Stages.Select(stage => new StageStatus(stage.Rank, stage.Node))],
+        status.Generation,
+        status.Step,
+        status.Phase,
+        status.Directory));
+}

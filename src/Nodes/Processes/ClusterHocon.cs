@@ -1,0 +1,68 @@
+using System.Globalization;
+using Akka.Configuration;
+
+namespace Pipeline.Nodes;
+
+/// <summary>The settings of Akka.Remote and Akka.Cluster for a node: small frames, own threads for the heartbeats, verdicts within seconds.</summary>
+public static class ClusterHocon
+{
+    private const string Fixed = """
+        akka {
+          loglevel = WARNING
+          stdout-loglevel = WARNING
+          log-dead-letters = off
+          log-dead-letters-during-shutdown = off
+          actor.provider = cluster
+          remote {
+            retry-gate-closed-for = 1s
+            log-remote-lifecycle-events = off
+            dot-netty.tcp {
+              maximum-frame-size = 32000000b
+              batching.enabled = off
+              connection-timeout = 5s
+            }
+            transport-failure-detector { heartbeat-interval = 4s, acceptable-heartbeat-pause = 20s }
+            watch-failure-detector.acceptable-heartbeat-pause = 10s
+          }
+          cluster {
+            seed-node-timeout = 1s
+            retry-unsuccessful-join-after = 1s
+            gossip-interval = 250ms
+            leader-actions-interval = 250ms
+            unreachable-nodes-reaper-interval = 500ms
+            periodic-tasks-initial-delay = 250ms
+            min-nr-of-members = 1
+            allow-weakly-up-members = off
+            run-coordinated-shutdown-when-down = on
+            down-removal-margin = 1s
+            # Heartbeats must not wait for a thread that computes.
+            use-dispatcher = akka.cluster.dedicated
+            dedicated { type = ForkJoinDispatcher, throughput = 10, dedicated-thread-pool { thread-count = 2, threadtype = background } }
+            failure-detector { heartbeat-interval = 500ms, threshold = 10, acceptable-heartbeat-pause = 4s, expected-response-after = 500ms, min-std-deviation = 200ms }
+            downing-provider-class = "Akka.Cluster.SBR.SplitBrainResolverProvider, Akka.Cluster"
+            singleton-proxy { singleton-identification-interval = 250ms, log-singleton-identification-failure = off }
+            split-brain-resolver { active-strategy = keep-majority, stable-after = 3s, down-all-when-unstable = off }
+          }
+          coordinated-shutdown {
+            run-by-clr-shutdown-hook = off
+            exit-clr = off
+            default-phase-timeout = 5s
+          }
+        }
+        """;
+
+    /// <summary>The settings of one node.</summary>
+    public static Config For(NodeSettings settings)
+    {
+        var seeds = settings.SeedNodes.Select(seed => $"\"akka.tcp://{settings.Cluster}@{seed}\"");
+        var roles = settings.Roles.Select(role => $"\"{role}\"");
+        return ConfigurationFactory.ParseString(string.Create(CultureInfo.InvariantCulture, $$"""
+            akka.remote.dot-netty.tcp { hostname = "{{settings.Host}}", port = {{settings.Port}} }
+            akka.cluster {
+              seed-nodes = [{{string.Join(", ", seeds)}}]
+              roles = [{{string.Join(", ", roles)}}]
+              shutdown-after-unsuccessful-join-seed-nodes = {{settings.JoinPatience.TotalSeconds}}s
+            }
+            """)).WithFallback(ConfigurationFactory.ParseString(Fixed));
+    }
+}

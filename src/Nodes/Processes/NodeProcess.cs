@@ -1,0 +1,117 @@
+using System.Net;
+using System.Net.Sockets;
+using Akka.Actor;
+using Akka.Cluster;
+using Akka.Cluster.Tools.Singleton;
+using Akka.Remote;
+using Pipeline.Protocol.Wire;
+using Pipeline.Runs;
+using static Pipeline.Protocol.MembershipProtocol;
+
+namespace Pipeline.Nodes;
+
+/// <summary>
+/// The life of a node's process: joins, hosts, maybe leads, takes commands, and leaves. Its end has a reason that becomes one line and an
+/// exit code.
+/// </summary>
+public sealed class NodeProcess
+{
+    private const string HostName = "host";
+    private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
+    private readonly NodeSettings _settings;
+    private readonly IRunSource _source;
+    private readonly TimeProvider _time;
+    private readonly TextWriter _output;
+    private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private ControlServer? _control;
+    private string? _runEndpoint;
+
+    private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
+        (_settings, _source, _time, _output) = (settings, source, time, output);
+
+    /// <summary>Runs a node to its end.</summary>
+    /// <param name="settings">Who it is and whom it joins.</param>
+    /// <param name="source">What it computes with.</param>
+    /// <param name="time">Clock of the endpoint's file.</param>
+    /// <param name="output">Told that it has joined.</param>
+    /// <param name="orphaned">Ends when whoever started it is gone.</param>
+    /// <param name="drain">Asks it to leave in good order.</param>
+    public static Task<NodeEnd> RunAsync(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output, Task orphaned, CancellationToken drain) =>
+        new NodeProcess(settings, source, time, output).RunAsync(orphaned, drain);
+
+    private async Task<NodeEnd> RunAsync(Task orphaned, CancellationToken drain)
+    {
+        var system = Start();
+        var cluster = Cluster.Get(system);
+        await using (drain.Register(() => _end.TrySetResult(NodeEnd.Drained)).ConfigureAwait(false))
+        {
+            _ = orphaned.ContinueWith(_ => _end.TrySetResult(NodeEnd.Orphaned), TaskScheduler.Default);
+            _ = system.WhenTerminated.ContinueWith(_ => _end.TrySetResult(NodeEnd.Of(CoordinatedShutdown.Get(system).ShutdownReason)), TaskScheduler.Default);
+            cluster.RegisterOnMemberUp(() => OnUp(cluster));
+            var end = await _end.Task.ConfigureAwait(false);
+            await LeaveAsync(system, end).ConfigureAwait(false);
+            return end;
+        }
+    }
+
+    private ActorSystem Start()
+    {
+        ActorSystem system;
+        try
+        {
+            system = ActorSystem.Create(_settings.Cluster, WireSetup.For(ClusterHocon.For(_settings).WithFallback(ClusterSingleton.DefaultConfig())));
+        }
+        catch (Exception fault) when (SocketFault(fault) is { } taken)
+        {
+            throw new RunException($"The node {_settings.Name} cannot listen on {_settings.Host}:{_settings.Port}: {taken.Message.TrimEnd('.')}. Set cluster.host and cluster.port to an address of this machine that is free.", fault);
+        }
+
+        var cluster = Cluster.Get(system);
+        NodeDescribed self = new(_settings.Name, Environment.ProcessId, cluster.SelfAddress.ToString(), _settings.Roles, Environment.MachineName);
+        system.ActorOf(NodeActor.Props(self, _source), NodeActor.Name);
+        system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
+        if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
+            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            HostName);
+        var host = system.ActorOf(
+            ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
+            HostName + "-proxy");
+        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync);
+        return system;
+    }
+
+    private void OnUp(Cluster cluster)
+    {
+        if (_settings.EndpointPath is { } path) EndpointAnnouncement.Write(path, _control!, _time);
+        _output.WriteLine($"node {_settings.Name} is up at {cluster.SelfAddress}, takes commands at {_control!.Address}");
+    }
+
+    /// <summary>Called by the actor that leads a run, once it does so here.</summary>
+    private void AnnounceRun(string directory)
+    {
+        _runEndpoint = new RunFiles(directory).Endpoint;
+        EndpointAnnouncement.Write(_runEndpoint, _control!, _time);
+    }
+
+    private async Task LeaveAsync(ActorSystem system, NodeEnd end)
+    {
+        if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
+        if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);
+        // Who does not leave in good order has nothing to tell the others: the process ends, and its connections with it.
+        if (end.Leaves) await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
+    }
+
+    private static SocketException? SocketFault(Exception? fault) => fault switch
+    {
+        null => null,
+        SocketException socket => socket,
+        AggregateException many => many.InnerExceptions.Select(SocketFault).FirstOrDefault(inner => inner is not null),
+        _ => SocketFault(fault.InnerException),
+    };
+
+    /// <summary>Another node refuses to hear this one again: whatever it holds has been given away.</summary>
+    private sealed class QuarantineWatch : ReceiveActor
+    {
+        public QuarantineWatch(TaskCompletionSource<NodeEnd> end) => Receive<ThisActorSystemQuarantinedEvent>(_ => end.TrySetResult(NodeEnd.Quarantined));
+    }
+}

@@ -1,0 +1,35 @@
+namespace Pipeline.Nodes;
+
+/// <summary>What a process needs to know to become a node of a cluster.</summary>
+public sealed record NodeSettings
+{
+    /// <summary>Its name, unique in the cluster.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The cluster's name: nodes of another one are strangers.</summary>
+    public required string Cluster { get; init; }
+
+    /// <summary>Address that it binds to and is reached at.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>Port of its actor system; 0 lets the system choose.</summary>
+    public required int Port { get; init; }
+
+    /// <summary>Nodes through which it joins, as host:port, the same list on every node. The first may found the cluster.</summary>
+    public required IReadOnlyList<string> SeedNodes { get; init; }
+
+    /// <summary>What it may be: coordinator, stage.</summary>
+    public required IReadOnlyList<string> Roles { get; init; }
+
+    /// <summary>Port on which it takes an operator's commands; 0 lets the system choose.</summary>
+    public required int ControlPort { get; init; }
+
+    /// <summary>File that holds what a command must show; made by the first node that finds none.</summary>
+    public required string TokenPath { get; init; }
+
+    /// <summary>How long it tries to join.</summary>
+    public required TimeSpan JoinPatience { get; init; }
+
+    /// <summary>File that says where it takes commands, written once it has joined; null for none.</summary>
+    public string? EndpointPath { get; init; }
+}

@@ -1,0 +1,98 @@
+using MessagePack;
+using Pipeline.Protocol.Wire;
+
+namespace Pipeline.Protocol;
+
+/// <summary>
+/// The conversation between an operator (a command line, a program) and whoever leads the cluster's run. Each request is answered once,
+/// by <see cref="Answer"/> or by what its own documentation names.
+/// </summary>
+public static class OperatorProtocol
+{
+    /// <summary>What an operator asks for.</summary>
+    public interface IRequest : IWireMessage;
+
+    /// <summary>Lead this run. Sent again after the leader was lost: a run that is led already is accepted once more.</summary>
+    /// <param name="Configuration">Its resolved settings as text, with the full path of its directory.</param>
+    /// <param name="Directory">The run directory, full path; every node that may lead the run reaches it.</param>
+    /// <param name="ResumeFrom">Step of the checkpoint to start from; 0 for the initial weights.</param>
+    /// <param name="NodeCount">Nodes to wait for before the run is placed.</param>
+    /// <param name="Start">Tells this start of the run from former ones in the same directory.</param>
+    /// <param name="IsLocked">Whether the submitter keeps the directory's lock; else its leader takes it.</param>
+    [MessagePackObject]
+    public sealed record SubmitRun(
+        [property: Key(0)] string Configuration,
+        [property: Key(1)] string Directory,
+        [property: Key(2)] long ResumeFrom,
+        [property: Key(3)] int NodeCount,
+        [property: Key(4)] string Start,
+        [property: Key(5)] bool IsLocked) : IRequest;
+
+    /// <summary>End the run after the step under way, saving first.</summary>
+    [MessagePackObject]
+    public sealed record EndRun : IRequest;
+
+    /// <summary>Spread the stages over the nodes that are there now.</summary>
+    [MessagePackObject]
+    public sealed record RebalanceRun : IRequest;
+
+    /// <summary>A process was seen to be dead by whoever started it: membership need not wait for its own verdict.</summary>
+    /// <param name="Name">Name of the node.</param>
+    /// <param name="ProcessId">Its process, so that a later one of the same name is not meant.</param>
+    [MessagePackObject]
+    public sealed record ReportDead(
+        [property: Key(0)] string Name,
+        [property: Key(1)] int ProcessId) : IRequest;
+
+    /// <summary>Say how things are; answered by <see cref="ClusterStatus"/>.</summary>
+    [MessagePackObject]
+    public sealed record AskStatus : IRequest;
+
+    /// <summary>What became of a request.</summary>
+    /// <param name="IsDone">Whether it is or will be carried out.</param>
+    /// <param name="Sentence">What is being done; for a refusal expected, found, remedy.</param>
+    [MessagePackObject]
+    public sealed record Answer(
+        [property: Key(0)] bool IsDone,
+        [property: Key(1)] string Sentence) : IWireMessage;
+
+    /// <summary>The cluster and its run.</summary>
+    /// <param name="Nodes">Nodes that are there, by name.</param>
+    /// <param name="Stages">Where each rank is.</param>
+    /// <param name="Generation">Number of the current assignment; 0 without a run.</param>
+    /// <param name="Step">Last committed step.</param>
+    /// <param name="Phase">One word: idle, opening, waiting, running, recovering, stopping, ended.</param>
+    /// <param name="Directory">The run directory; empty without a run.</param>
+    [MessagePackObject]
+    public sealed record ClusterStatus(
+        [property: Key(0)] IReadOnlyList<NodeLine> Nodes,
+        [property: Key(1)] IReadOnlyList<StageLine> Stages,
+        [property: Key(2)] int Generation,
+        [property: Key(3)] long Step,
+        [property: Key(4)] string Phase,
+        [property: Key(5)] string Directory) : IWireMessage;
+}
+
+/// <summary>A node as operators see it.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="ProcessId">Its process on its machine.</param>
+/// <param name="Roles">What it may be.</param>
+/// <param name="Address">Where its actor system is reached.</param>
+/// <param name="Host">Its machine.</param>
+/// <param name="Leads">Whether it leads the run.</param>
+[MessagePackObject]
+public sealed record NodeLine(
+    [property: Key(0)] string Name,
+    [property: Key(1)] int ProcessId,
+    [property: Key(2)] IReadOnlyList<string> Roles,
+    [property: Key(3)] string Address,
+    [property: Key(4)] string Host,
+    [property: Key(5)] bool Leads);
+
+/// <summary>Where a rank is.</summary>
+/// <param name="Rank">Rank.</param>
+/// <param name="Node">Name of its node.</param>
+[MessagePackObject]
+public sealed record StageLine(
+    [property: Key(0)] int Rank,
+    [property: Key(1)] string Node);

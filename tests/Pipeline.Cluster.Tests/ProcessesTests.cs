@@ -1,0 +1,95 @@
+using System.Runtime.Versioning;
+using Pipeline.Runs;
+using Xunit;
+
+namespace Pipeline.Cluster.Tests;
+
+/// <summary><c>train --processes</c> in real processes: the bits, the life and death of the children, what may be relied on at the edge.</summary>
+[SupportedOSPlatform("linux")]
+public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+{
+    [Theory]
+    [InlineData(2, 2)]
+    [InlineData(3, 3)]
+    [InlineData(4, 3)]
+    public async Task Processes_give_the_bits_of_the_unsplit_trainer(int processes, int stages)
+    {
+        var run = $"equal-{processes}";
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}"));
+        Assert.True(code == 0, output);
+        Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In(run)).Lines);
+        Assert.False(File.Exists(new RunFiles(tiny.In(run)).Endpoint));
+        Assert.True(File.Exists(new RunFiles(tiny.In(run)).LossPlot));
+    }
+
+    [Fact]
+    public async Task Children_are_nodes_and_the_endpoint_is_for_its_owner_only()
+    {
+        using var train = ProgramRun.Start(tiny.Arguments("long", 100_000, "--stages", "2", "--processes", "3"));
+        var status = await tiny.StatusAsync("long", status => status.Step > 0);
+        Assert.Equal(3, status.Nodes.Count);
+        Assert.Equal([0, 1], status.Stages.Select(stage => stage.Rank));
+        Assert.All(status.Nodes, node => Assert.Equal(["coordinator", "stage"], node.Roles));
+        Assert.All(status.Nodes, node => Assert.Contains("\0node\0", File.ReadAllText($"/proc/{node.Pid}/cmdline"), StringComparison.Ordinal));
+        Assert.All(status.Nodes, node => Assert.Equal(train.Id, ParentOf(node.Pid)));
+        // Stages keep away from the leader's node while there are others.
+        Assert.DoesNotContain(status.Nodes.Single(node => node.Coordinates).Name, status.Stages.Select(stage => stage.Node));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(new RunFiles(tiny.In("long")).Endpoint));
+
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In("long"));
+        Assert.True(code == 0, output);
+        Assert.Equal(0, await train.EndAsync());
+        Assert.All(status.Nodes, node => Assert.False(Signals.IsAlive(node.Pid)));
+        Assert.True(Directory.Exists(Path.Combine(new RunFiles(tiny.In("long")).Checkpoints)));
+    }
+
+    [Fact]
+    public async Task A_signal_saves_and_the_run_goes_on_where_it_was()
+    {
+        using (var train = ProgramRun.Start(tiny.Arguments("signalled", TinyTraining.Steps * 100, "--stages", "2", "--processes", "2")))
+        {
+            await tiny.StatusAsync("signalled", status => status.Step >= 3);
+            train.Signal(Signal.Terminate);
+            Assert.Equal(130, await train.EndAsync());
+        }
+
+        var stoppedAt = RunBits.Of(tiny.In("signalled")).Lines.Count;
+        var last = MetricsReader.Read(new RunFiles(tiny.In("signalled")).Metrics).Max(line => line.Step);
+        var end = last + 4;
+        var (code, output) = await ProgramRun.ToEndAsync("train", "--resume", tiny.In("signalled"), "--steps", $"{end}", "--processes", "3", "--stages", "3");
+        Assert.True(code == 0, output);
+        var resumed = RunBits.Of(tiny.In("signalled")).Lines;
+        Assert.True(resumed.Count > stoppedAt);
+        Assert.Equal(Enumerable.Range(1, (int)end).Select(step => (long)step), MetricsReader.Read(new RunFiles(tiny.In("signalled")).Metrics).OfType<StepMetrics>().Select(line => line.Step));
+    }
+
+    [Fact]
+    public async Task Nodes_die_with_a_parent_that_is_killed()
+    {
+        using var train = ProgramRun.Start(tiny.Arguments("orphans", 100_000, "--stages", "2", "--processes", "2"));
+        var status = await tiny.StatusAsync("orphans", status => status.Step > 0);
+        train.Signal(Signal.Kill);
+        await train.EndAsync();
+        for (var tries = 0; tries < 200 && status.Nodes.Any(node => Signals.IsAlive(node.Pid)); tries++) await Task.Delay(100);
+        Assert.All(status.Nodes, node => Assert.False(Signals.IsAlive(node.Pid), node.Name));
+    }
+
+    [Fact]
+    public async Task A_second_start_in_the_same_directory_is_refused()
+    {
+        using var train = ProgramRun.Start(tiny.Arguments("twice", 100_000, "--stages", "2", "--processes", "2"));
+        await tiny.StatusAsync("twice", status => status.Step > 0);
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("twice"));
+        Assert.Equal(2, code);
+        Assert.Contains("already holds a run", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync("train", "--resume", tiny.In("twice"));
+        Assert.Equal(2, code);
+        Assert.Contains($"is in use by process {train.Id}", output, StringComparison.Ordinal);
+    }
+
+    private static int ParentOf(int process)
+    {
+        var status = File.ReadAllText($"/proc/{process}/stat");
+        return int.Parse(status[(status.LastIndexOf(')') + 2)..].Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+    }
+}

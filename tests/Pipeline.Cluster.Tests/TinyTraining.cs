@@ -1,0 +1,99 @@
+using System.Text;
+using System.Text.Json;
+using Pipeline.Nodes;
+using Pipeline.Runs;
+
+namespace Pipeline.Cluster.Tests;
+
+/// <summary>
+/// A model and a corpus that train in seconds, a folder for its runs, and the bits that the unsplit trainer gives. Shared by the tests of a
+/// collection, since the reference is the same for all.
+/// </summary>
+public sealed class TinyTraining : IDisposable
+{
+    /// <summary>Steps of the usual run.</summary>
+    public const int Steps = 24;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-cluster-").FullName;
+    private readonly Dictionary<int, Task<RunBits>> _references = [];
+
+    public TinyTraining()
+    {
+        string[] words = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "home", "quickly", "again"];
+        var random = new Random(7);
+        StringBuilder text = new();
+        for (var document = 0; document < 60; document++)
+        {
+            for (var word = 0; word < 80; word++) text.Append(words[random.Next(words.Length)]).Append(' ');
+            text.Append("\n\n");
+        }
+
+        File.WriteAllText(In("corpus.txt"), text.ToString());
+    }
+
+    public string In(string name) => Path.Combine(_folder, name);
+
+    /// <summary>Arguments of a run in a directory of this folder.</summary>
+    public IEnumerable<string> Arguments(string run, int steps = Steps, params IEnumerable<string> more) =>
+    [
+        "train", "--preset", "gpt-nano", "--data", In("corpus.txt"), "--cache", In("cache"), "--run", In(run), "--steps", $"{steps}", "--micro-batches", "4",
+        "--precision", "fp32",
+        "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.vocabulary=257",
+        "--set", "optimizer.horizon=100", "--set", "run.digest-every=1", "--set", "run.eval-every=10", "--set", "checkpoint.every=10", "--set", "run.sample-tokens=0",
+        .. more,
+    ];
+
+    /// <summary>What the unsplit trainer gives after so many steps.</summary>
+    internal Task<RunBits> ReferenceAsync(int steps = Steps)
+    {
+        lock (_references)
+        {
+            return _references.TryGetValue(steps, out var known) ? known : _references[steps] = MakeAsync();
+        }
+
+        async Task<RunBits> MakeAsync()
+        {
+            var (code, output) = await ProgramRun.ToEndAsync(Arguments($"reference-{steps}", steps, "--reference"));
+            return code == 0 ? RunBits.Of(In($"reference-{steps}")) : throw new InvalidOperationException(output);
+        }
+    }
+
+    /// <summary>Asks a run for its status until it answers and the condition holds.</summary>
+    internal async Task<ControlStatus> StatusAsync(string run, Func<ControlStatus, bool> until, double seconds = 60)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            var files = new RunFiles(In(run));
+            if (EndpointFile.Read(files.Endpoint) is { } endpoint && File.Exists(endpoint.TokenPath))
+            {
+                var token = await File.ReadAllTextAsync(endpoint.TokenPath);
+                var reply = await ControlClient.AskAsync(endpoint.Address, new ControlRequest(token, ControlCommand.Status), TimeSpan.FromSeconds(10));
+                if (reply?.Status is { } status && until(status)) return status;
+            }
+
+            if (TimeProvider.System.GetElapsedTime(start).TotalSeconds > seconds) throw new TimeoutException($"{run} did not get there within {seconds} s.");
+            await Task.Delay(50);
+        }
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+}
+
+/// <summary>Everything of a run that must not depend on where it ran: losses, norms, held-out losses, hashes of the state, in the order of the file.</summary>
+internal sealed record RunBits(IReadOnlyList<string> Lines)
+{
+    public static RunBits Of(string run)
+    {
+        List<string> lines = [];
+        foreach (var line in File.ReadLines(new RunFiles(run).Metrics))
+        {
+            using var json = JsonDocument.Parse(line);
+            var root = json.RootElement;
+            lines.Add(string.Join(' ', new[] { "step", "loss", "grad_norm", "lr", "tokens", "val_loss", "digest" }
+                .Where(name => root.TryGetProperty(name, out _)).Select(name => name + "=" + root.GetProperty(name).GetRawText())));
+        }
+
+        return new RunBits(lines);
+    }
+}
