@@ -15,12 +15,15 @@ public sealed record ReductionSettings
     /// <summary>Elements that a bucket should have at least.</summary>
     public long BucketLength { get; init; } = DefaultBucketLength;
 
-    /// <summary>Replicas by group, each once; empty for one group a replica. Used by <see cref="ReductionTopology.Hierarchical"/>.</summary>
-    public IReadOnlyList<IReadOnlyList<int>> Groups { get; init; } = [];
+    /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>.</summary>
+    public int GroupSize { get; init; } = 1;
 
     /// <summary>Compression of what replicas contribute.</summary>
     public CompressionSettings Contributions { get; init; } = CompressionSettings.None;
 
     /// <summary>Compression of the sums that go back.</summary>
     public CompressionSettings Answers { get; init; } = CompressionSettings.None;
+
+    /// <summary>The groups of so many replicas.</summary>
+    public IReadOnlyList<IReadOnlyList<int>> GroupsOf(int replicaCount) => [.. Enumerable.Range(0, replicaCount).Chunk(GroupSize)];
 }

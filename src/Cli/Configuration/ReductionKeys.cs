@@ -62,13 +62,11 @@ public static class ReductionKeys
         [Topology, GroupSize, Bucket, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
 
     /// <summary>Binds them.</summary>
-    /// <param name="from">The configuration.</param>
-    /// <param name="replicaCount">Replicas of the pipeline.</param>
-    internal static ReductionSettings Bind(ResolvedConfiguration from, int replicaCount) => new()
+    internal static ReductionSettings Bind(ResolvedConfiguration from) => new()
     {
         Topology = from.Get(Topology),
         BucketLength = from.Get(Bucket),
-        Groups = [.. Enumerable.Range(0, replicaCount).Chunk(from.Count(GroupSize))],
+        GroupSize = from.Count(GroupSize),
         Contributions = Compression(from, from.Get(Kind)),
         Answers = Compression(from, from.Get(Answer)),
     };

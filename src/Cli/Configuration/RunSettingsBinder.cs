@@ -65,7 +65,7 @@ public static class RunSettingsBinder
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
             Run = Cadences(from),
             Summation = from.Get(SettingsSchema.Summation),
-            Reduction = ReductionKeys.Bind(from, from.Count(SettingsSchema.DataAxis)),
+            Reduction = ReductionKeys.Bind(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),

@@ -119,7 +119,7 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
             .OrderBy(node => Address.Parse(node.Address) == _cluster.SelfAddress).ThenBy(node => node.Name, StringComparer.Ordinal).ToArray();
         if (hosts.Length == 0 || (!isPatienceOver && _nodes.Count < submission.NodeCount)) return;
         _phase = "placing";
-        for (var rank = 0; rank < run.Layout.Schedule.RankCount; rank++)
+        for (var rank = 0; rank < run.Layout.RankCount; rank++)
         {
             var host = hosts[rank % hosts.Length];
             _places[rank] = host.Name;
@@ -131,7 +131,7 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
     {
         if (_run is not { } run || _submission is not { } submission) return;
         _stages[hosted.Rank] = ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(hosted.Path);
-        if (_stages.Count < run.Layout.Schedule.RankCount || _phase != "placing") return;
+        if (_stages.Count < run.Layout.RankCount || _phase != "placing") return;
         _phase = "running";
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var stages = _stages.ToDictionary();

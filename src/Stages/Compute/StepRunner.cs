@@ -101,7 +101,7 @@ internal sealed class StepRunner : IDisposable
         var microBatch = _plan.Workload.Batches.Training(_step.Step, _plan.Place.FirstMicroBatch + action.MicroBatch, model.Options.Device);
         var (input, ready) = model.IsFirst ? (null, 0L) : Take(microBatch, Activation(action.Stage - 1, action.MicroBatch), model.Options.Device);
         var started = Stopwatch.GetTimestamp();
-        var held = _store.Open(action.Stage, microBatch, input);
+        var held = _store.Open(action.Stage, action.MicroBatch, microBatch, input);
         var pass = held.Pass = model.Forward(microBatch, input, PassMode.Train);
         if (model.IsLast) _losses.Add(action.MicroBatch, pass.LossSum(), microBatch.TokenCount);
         else Send(action.Stage + 1, Activation(action.Stage, action.MicroBatch), pass.DetachedOutput());

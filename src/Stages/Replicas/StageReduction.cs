@@ -54,8 +54,7 @@ internal sealed class StageReduction : IDisposable
     private static BucketReduction Reduction(
         Bucket bucket, IReadOnlyList<UnitState> units, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links)
     {
-        var groups = settings.Groups.Count > 0 ? settings.Groups : [.. Enumerable.Range(0, place.Count).Select(replica => new[] { replica })];
-        var plan = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, groups);
+        var plan = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count));
         return new BucketReduction(plan, place, new GradientBucket(units), settings, links, model.Options.Seed);
     }
 }

@@ -94,9 +94,14 @@ public sealed class ConfigurationResolverTests
     }
 
     [Theory]
-    [InlineData("pipeline.parallelism.data = 2", "splits a model over stages only")]
-    [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages only")]
-    [InlineData("pipeline.parallelism.optimizer = 2", "splits a model over stages only")]
+    [InlineData("pipeline.parallelism.data = 3", "Expected a multiple of pipeline.parallelism.data, 3 replicas")]
+    [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages and a step over replicas only")]
+    [InlineData("pipeline.parallelism.optimizer = 2", "splits a model over stages and a step over replicas only")]
+    [InlineData("pipeline.reduction.topology = coordinator", "no reducer beside the replicas yet")]
+    [InlineData("pipeline.compression.activations = int8", "sends activations and their gradients as they are")]
+    [InlineData("pipeline.compression.kind = int8", "with one replica nothing is reduced")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.group-size = 2 }", "only pipeline.reduction.topology = hierarchical has groups")]
+    [InlineData("pipeline { parallelism.data = 2, numerics.summation = invariant, compression.kind = top-k }", "what is lost depends on the number of replicas")]
     [InlineData("pipeline.numerics.summation = index", "Expected one of fast, invariant")]
     [InlineData("pipeline.plan = auto", "Expected none")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]

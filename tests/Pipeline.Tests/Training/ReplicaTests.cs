@@ -110,7 +110,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
             {
                 Topology = topology,
                 BucketLength = 4000,
-                Groups = [.. Enumerable.Range(0, replicaCount).GroupBy(replica => replica / 2).Select(group => group.ToArray())],
+                GroupSize = 2,
             },
         };
 
