@@ -7,17 +7,18 @@ namespace Pipeline.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|latency|reduction|soak|all] [options]
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|soak|simulator|all] [options]
           --report FOLDER      where the reports go (default artifacts/bench)
-          --precision NAME     fp32 or bf16 alone (gemm, efficiency)
-          --vocabulary N       one vocabulary alone (efficiency)
-          --micro-batches M    one number of micro-batches alone (efficiency)
-          --pairs N            pairs of pipeline and unsplit trainers (efficiency)
-          --steps N            measured steps (gemm, latency, soak), rounds (reduction)
+          --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
+          --vocabulary N       one vocabulary alone (efficiency, split, schedules)
+          --micro-batches M    one number of micro-batches alone (efficiency, schedules)
+          --schedule NAME      one schedule alone (schedules)
+          --pairs N            pairs of pipeline and unsplit trainers (efficiency), rounds (schedules)
+          --steps N            measured steps (gemm, split, schedules, latency, soak), rounds (reduction)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;
 
-    private static readonly string[] Names = ["all", "gemm", "efficiency", "latency", "reduction", "soak"];
+    private static readonly string[] Names = ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "soak", "simulator"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";
@@ -33,6 +34,9 @@ internal sealed record BenchOptions
 
     /// <summary>The only number of micro-batches to measure.</summary>
     public int? MicroBatchCount { get; private init; }
+
+    /// <summary>The only schedule to measure.</summary>
+    public string? Schedule { get; private init; }
 
     /// <summary>Pairs of measurements.</summary>
     public int? PairCount { get; private init; }
@@ -75,6 +79,7 @@ internal sealed record BenchOptions
             "--precision" => options with { Precision = value switch { "fp32" => Model.Precision.Fp32, "bf16" => Model.Precision.Bf16, _ => throw Unreadable($"--precision is fp32 or bf16, found '{value}'.") } },
             "--vocabulary" => options with { Vocabulary = Count(name, value) },
             "--micro-batches" => options with { MicroBatchCount = Count(name, value) },
+            "--schedule" => options with { Schedule = value },
             "--pairs" => options with { PairCount = Count(name, value) },
             "--steps" => options with { StepCount = Count(name, value) },
             _ => throw Unreadable($"There is no option {name}."),

@@ -10,9 +10,22 @@ public static class ScheduleChoice
     /// <exception cref="ScheduleException">There is no such schedule, the file cannot be read, or it was made for other sizes.</exception>
     public static Schedule For(StepSettings step)
     {
-        if (ScheduleCatalog.Find(step.Schedule) is not null)
-            return ScheduleCatalog.Generate(step.Schedule, new(step.StageCount, step.MicroBatchesPerReplica));
+        var schedule = ScheduleCatalog.Find(step.Schedule) is { } generator ? generator.Generate(ShapeOf(step, generator)) : FromFile(step);
+        return step.Recompute is RecomputePolicy.None ? schedule : RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount));
+    }
+
+    private static ScheduleShape ShapeOf(StepSettings step, IScheduleGenerator generator) =>
+        new(step.StageCount, step.MicroBatchesPerReplica, step.VirtualStages ?? generator.StagesPerRank.Default) { MemoryCredit = step.MemoryCredit };
+
+    private static Schedule FromFile(StepSettings step)
+    {
         var schedule = Read(step.Schedule);
+        if (step.VirtualStages is { } perRank && perRank * schedule.RankCount != schedule.StageCount)
+        {
+            throw new ScheduleException($"{step.Schedule} has {schedule.StageCount} stages on {schedule.RankCount} ranks, but the settings ask for {perRank} a rank. "
+                + "Set pipeline.schedule.virtual-stages to null, or name another schedule.");
+        }
+
         if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchesPerReplica)
         {
             throw new ScheduleException($"{step.Schedule} is a schedule of {schedule.RankCount} ranks and {schedule.MicroBatchCount} micro-batches, but the settings "
@@ -27,7 +40,8 @@ public static class ScheduleChoice
     {
         try
         {
-            return ScheduleText.Parse(File.ReadAllText(path));
+            var text = File.ReadAllText(path);
+            return text.StartsWith('#') ? ScheduleText.Parse(text) : FieldCsv.Parse(text, Path.GetFileNameWithoutExtension(path));
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {

@@ -76,7 +76,10 @@ public readonly record struct NodeId([property: Key(0)] string Address, [propert
 /// <summary>One try at one step of one assignment: what every message between stages is keyed by.</summary>
 /// <param name="Run">Run.</param>
 /// <param name="Generation">Assignment.</param>
-/// <param name="Attempt">Tries of the same step inside an assignment, from 0.</param>
+/// <param name="Attempt">
+/// What the step's weights follow from: 0 the former step taken unclipped, which may be assumed before it is known, 1 the former step
+/// clipped. So an input that was computed on an assumption can never be taken for one that was not.
+/// </param>
 /// <param name="Step">Step, counted from 1; for an evaluation the step after which it runs.</param>
 [MessagePackObject]
 public readonly record struct StepKey(

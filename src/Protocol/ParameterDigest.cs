@@ -10,13 +10,15 @@ namespace Pipeline.Protocol;
 /// <param name="Weight">Hash of the master weight.</param>
 /// <param name="FirstMoment">Hash of the first moment; null where there is none.</param>
 /// <param name="SecondMoment">Hash of the second moment; null where there is none.</param>
+/// <param name="UnitIndex">Place of the unit in the model: a rank's stages need not follow each other.</param>
 [MessagePackObject]
 public sealed record ParameterDigest(
     [property: Key(0)] string Unit,
     [property: Key(1)] string Parameter,
     [property: Key(2)] string Weight,
     [property: Key(3)] string? FirstMoment,
-    [property: Key(4)] string? SecondMoment)
+    [property: Key(4)] string? SecondMoment,
+    [property: Key(5)] int UnitIndex = 0)
 {
     /// <summary>One hash a unit, over the names and hashes of its parameters in their order.</summary>
     public static IReadOnlyDictionary<string, string> ByUnit(IEnumerable<ParameterDigest> digests) =>

@@ -59,11 +59,13 @@ public sealed record StepOutcome(
 /// <param name="Seconds">From the former step's end to this one's, without evaluation and saving between them.</param>
 /// <param name="BusySeconds">In actions.</param>
 /// <param name="WaitSeconds">Waiting for inputs.</param>
+/// <param name="DiscardedActions">Actions of the step that ran in vain, since the former step was not what had been assumed.</param>
 [MessagePackObject]
 public sealed record StepTiming(
     [property: Key(0)] double Seconds,
     [property: Key(1)] double BusySeconds,
-    [property: Key(2)] double WaitSeconds)
+    [property: Key(2)] double WaitSeconds,
+    [property: Key(3)] int DiscardedActions = 0)
 {
     /// <summary>Share of the time in which no action ran.</summary>
     [IgnoreMember]

@@ -24,9 +24,14 @@ internal sealed class SpanPalette
     private readonly Dictionary<string, (string Name, string Color)> _colors = new(StringComparer.OrdinalIgnoreCase);
 
     internal SpanPalette(IEnumerable<TimelineSpan> spans)
+        : this(spans.Select(span => span.Kind))
+    {
+    }
+
+    internal SpanPalette(IEnumerable<string> kinds)
     {
         var otherCount = 0;
-        foreach (var kind in spans.Select(span => span.Kind).Distinct(StringComparer.OrdinalIgnoreCase))
+        foreach (var kind in kinds.Distinct(StringComparer.OrdinalIgnoreCase))
             _colors[kind] = s_known.TryGetValue(kind, out var known) ? known : (kind, s_others[otherCount++ % s_others.Length]);
     }
 

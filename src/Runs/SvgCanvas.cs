@@ -47,6 +47,9 @@ internal sealed class SvgCanvas
             _text.Append(CultureInfo.InvariantCulture, $"<path d=\"{path}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{Number(width)}\" stroke-linejoin=\"round\" stroke-linecap=\"round\"{(opacity < 1 ? $" opacity=\"{Number(opacity)}\"" : "")}/>\n");
     }
 
+    /// <summary>A filled path in the SVG's own commands.</summary>
+    internal void Path(string commands, string fill) => _text.Append(CultureInfo.InvariantCulture, $"<path d=\"{commands}\" fill=\"{fill}\"/>\n");
+
     internal void Circle(double x, double y, double radius, string fill, string stroke = "#ffffff") =>
         _text.Append(CultureInfo.InvariantCulture, $"<circle cx=\"{Number(x)}\" cy=\"{Number(y)}\" r=\"{Number(radius)}\" fill=\"{fill}\" stroke=\"{stroke}\"/>\n");
 

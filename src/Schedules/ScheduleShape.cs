@@ -28,8 +28,25 @@ public sealed record ScheduleShape
     /// <summary>Stages over all ranks, p · v.</summary>
     public int StageCount => checked(RankCount * VirtualStagesPerRank);
 
+    /// <summary>
+    /// The most (stage, micro-batch) pairs that a rank may hold, for kinds that take it as a given; null leaves it to the kind.
+    /// </summary>
+    /// <exception cref="ScheduleException">It is below 1.</exception>
+    public int? MemoryCredit
+    {
+        get;
+        init => field = value is { } credit ? AtLeastOne(credit, "credits of memory", "pipeline.schedule.memory-credit") : null;
+    }
+
     /// <summary>The looped placement: stage s on rank s mod p. With v = 1 each stage has its own rank.</summary>
     public ImmutableArray<int> LoopedPlacement => [.. Enumerable.Range(0, StageCount).Select(stage => stage % RankCount)];
+
+    /// <summary>
+    /// The V of two stages per rank: down the ranks with stages 0 to p−1 and up again, stage s and stage 2p−1−s on rank s, so
+    /// that the first rank has the first and the last stage.
+    /// </summary>
+    public ImmutableArray<int> VPlacement =>
+        [.. Enumerable.Range(0, RankCount), .. Enumerable.Range(0, RankCount).Reverse()];
 
     private static int AtLeastOne(int count, string what, string key) =>
         count >= 1 ? count : throw new ScheduleException($"A schedule needs at least 1 of its {what}, found {count}. Raise {key}.");

@@ -24,6 +24,12 @@ public sealed record StageWorkload
     /// <summary>Where checkpoints lie; null where none are kept.</summary>
     public ICheckpointStore? Checkpoints { get; init; }
 
+    /// <summary>What each unit of the model drops where the schedule recomputes; null for everything.</summary>
+    public IReadOnlyList<Recomputation>? Recompute { get; init; }
+
+    /// <summary>Whether a step waits for its norm before its optimizer runs.</summary>
+    public OptimizerBarrier Barrier { get; init; }
+
     /// <summary>In which order gradients of micro-batches are added.</summary>
     public Summation Summation { get; init; }
 

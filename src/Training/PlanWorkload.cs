@@ -18,6 +18,8 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Checkpoints = plan.Checkpoints?.Store,
         Summation = plan.Summation,
         Reduction = plan.Reduction,
+        Recompute = plan.Recompute,
+        Barrier = plan.Barrier,
         ThreadCount = plan.ThreadsPerStage,
     };
 

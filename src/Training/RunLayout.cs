@@ -17,7 +17,7 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
     /// <exception cref="ScheduleException">More stages than units, an unknown or unsound schedule, or one of another shape.</exception>
     public static RunLayout For(TrainingPlan plan)
     {
-        var schedule = plan.ScheduleText is { } text ? Given(text, plan) : ScheduleCatalog.Generate(plan.Schedule, new ScheduleShape(plan.StageCount, ShareOf(plan)));
+        var schedule = plan.ScheduleText is { } text ? Given(text, plan) : ScheduleCatalog.Generate(plan.Schedule, plan.StageCount, ShareOf(plan));
         var partition = plan.UnitCounts is { } counts
             ? Partitioner.FromCounts(plan.Units.Count, counts)
             : Partitioner.Partition([.. plan.Units.Select(unit => unit.Cost)], schedule.StageCount);

@@ -5,6 +5,7 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
+using Pipeline.Stages;
 using TorchSharp;
 
 namespace Pipeline.Training;
@@ -47,6 +48,12 @@ public sealed record TrainingPlan
 
     /// <summary>Units of each stage; null to balance their estimated cost.</summary>
     public IReadOnlyList<int>? UnitCounts { get; init; }
+
+    /// <summary>What each unit drops where the schedule recomputes (its R actions); null for everything but a unit's input.</summary>
+    public IReadOnlyList<Recomputation>? Recompute { get; init; }
+
+    /// <summary>Whether a step waits for its global norm before its optimizer runs.</summary>
+    public OptimizerBarrier Barrier { get; init; }
 
     /// <summary>Arithmetic.</summary>
     public Precision Precision { get; init; } = Precision.Fp32;

@@ -11,12 +11,12 @@ internal static class ScheduleCommand
     public static Command Create(CommandContext context) =>
         new TaughtCommand("schedule", "Shows schedules: the order of forwards and backwards on each rank.")
         {
-            Subcommands = { Show(context) },
+            Subcommands = { Show(context), List(context) },
         };
 
     private static Command Show(CommandContext context)
     {
-        TaughtCommand command = new("show", "Draws the grid of ranks × time of one step, with the share of the bubble; a backward takes twice a forward.")
+        TaughtCommand command = new("show", "Draws the grid of ranks × time of one step, with the share of the bubble; a backward takes twice a forward, each of its halves as long as one.")
         {
             Examples =
             [
@@ -28,6 +28,8 @@ internal static class ScheduleCommand
         options.AddFlag(command, "--schedule", "NAME|FILE.csv", SettingsSchema.Schedule, "Which schedule.");
         options.AddFlag(command, "--stages", "N", SettingsSchema.Stages, "Stages.");
         options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step.");
+        options.AddFlag(command, "--virtual-stages", "V", SettingsSchema.VirtualStages, "Stages on each rank.");
+        options.AddFlag(command, "--recompute", "none|selective|full", SettingsSchema.Recompute, "What is computed again.");
         Option<bool> csv = new("--csv") { Description = "Print the exact text form, which --schedule reads." };
         var json = ConfigCommand.JsonOption();
         command.Add(csv);
@@ -40,6 +42,24 @@ internal static class ScheduleCommand
         });
         return command;
     }
+
+    private static Command List(CommandContext context)
+    {
+        TaughtCommand command = new("ls", "Lists the schedules that --schedule knows.") { Examples = [("pipeline schedule ls", "names, and what distinguishes each")] };
+        var json = ConfigCommand.JsonOption();
+        command.Add(json);
+        command.SetAction(parsed =>
+        {
+            var kinds = ScheduleCatalog.All.Select(kind => new ScheduleKindView(kind.Name, kind.Summary, kind.UsesSplitBackward, kind.StagesPerRank.Default)).ToArray();
+            if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(kinds, JsonOutput.Options));
+            else foreach (var kind in kinds) context.Output.WriteLine($"{kind.Name,-17} {kind.Summary}");
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    /// <summary>One line of <c>schedule ls</c>.</summary>
+    private sealed record ScheduleKindView(string Name, string Summary, bool SplitsBackward, int StagesPerRankByDefault);
 
     private static string Draw(Schedule schedule, bool asJson)
     {

@@ -18,6 +18,9 @@ public enum PlanKind
 {
     /// <summary>The settings.</summary>
     None,
+
+    /// <summary>The planner.</summary>
+    Auto,
 }
 
 /// <summary>How tensors travel between stages.</summary>

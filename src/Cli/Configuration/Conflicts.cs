@@ -17,6 +17,19 @@ internal static class Conflicts
         if (settings.Model.Positions != PositionKind.Rope && IsChanged(configuration, ModelKeys.RopeBase))
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
+
+        if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
+        {
+            foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.Partition])
+            {
+                if (IsChanged(configuration, setting))
+                    yield return new(setting.FullPath, configuration.OriginOf(setting), $"It would be ignored: {SettingsSchema.Plan} = auto chooses it. Leave it out, or set {SettingsSchema.Plan} to none.");
+            }
+        }
+
+        if (settings.Step.MemoryCredit is not null && settings.Step.Schedule != "greedy")
+            yield return new(SettingsSchema.MemoryCredit.FullPath, configuration.OriginOf(SettingsSchema.MemoryCredit),
+                $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>

@@ -2,6 +2,8 @@ using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Reduction;
+using Pipeline.Schedules;
+using Pipeline.Stages;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -43,6 +45,11 @@ public sealed record RunSettings
 
     /// <summary>How replicas add their gradients up.</summary>
     public required ReductionSettings Reduction { get; init; }
+    /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
+    public required string? Profile { get; init; }
+
+    /// <summary>The cluster to reckon with.</summary>
+    public required SimulationSettings Simulation { get; init; }
 
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
@@ -69,8 +76,23 @@ public sealed record StepSettings
     /// <summary>Name of the schedule, or the path of a file with one.</summary>
     public required string Schedule { get; init; }
 
-    /// <summary>Stages.</summary>
+    /// <summary>Ranks of the pipeline.</summary>
     public required int StageCount { get; init; }
+
+    /// <summary>Stages on each rank; null for what the schedule takes by default.</summary>
+    public int? VirtualStages { get; init; }
+
+    /// <summary>What is dropped after the forward and computed again.</summary>
+    public RecomputePolicy Recompute { get; init; }
+
+    /// <summary>Whether a step's optimizer waits for its norm.</summary>
+    public OptimizerBarrier Barrier { get; init; }
+
+    /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
+    public int? MemoryCredit { get; init; }
+
+    /// <summary>Units of each stage; null to balance their costs.</summary>
+    public IReadOnlyList<int>? Partition { get; init; }
 
     /// <summary>Micro-batches of a step.</summary>
     public required int MicroBatchCount { get; init; }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -66,6 +67,8 @@ public static class RunSettingsBinder
             Run = Cadences(from),
             Summation = from.Get(SettingsSchema.Summation),
             Reduction = ReductionKeys.Bind(from),
+            Profile = from.Get(SettingsSchema.Profile),
+            Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
@@ -125,6 +128,11 @@ public static class RunSettingsBinder
     private static StepSettings Step(ResolvedConfiguration from) => new()
     {
         Schedule = from.Get(SettingsSchema.Schedule),
+        VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
+        Recompute = from.Get(SettingsSchema.Recompute),
+        Barrier = from.Get(SettingsSchema.Barrier),
+        MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),

@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Pipeline.Model.Training;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -33,11 +34,7 @@ public static partial class SettingsSchema
     };
 
     /// <summary>How the run's layout is chosen.</summary>
-    public static readonly ChoiceSetting<PlanKind> Plan = new("plan", ("none", PlanKind.None))
-    {
-        Refusals = new Dictionary<string, string> { ["auto"] = "Expected none: this build has no planner yet. Name stages and schedule yourself." },
-        ChangesOnResume = true,
-    };
+    public static readonly ChoiceSetting<PlanKind> Plan = new("plan", ("none", PlanKind.None), ("auto", PlanKind.Auto)) { ChangesOnResume = true };
 
     /// <summary>Order in which gradients of micro-batches are added.</summary>
     public static readonly ChoiceSetting<Summation> Summation =
@@ -59,6 +56,31 @@ public static partial class SettingsSchema
     public static readonly WordOrFileSetting Schedule =
         new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
 
+    /// <summary>Stages on each rank.</summary>
+    public static readonly OptionalSetting<long, long?> VirtualStages =
+        new(new WholeNumberSetting("schedule.virtual-stages", 1, 256, "stages a rank")) { ChangesOnResume = true };
+
+    /// <summary>What is dropped after the forward and computed again.</summary>
+    public static readonly ChoiceSetting<RecomputePolicy> Recompute = new(
+        "schedule.recompute", ("none", RecomputePolicy.None), ("selective", RecomputePolicy.Selective), ("full", RecomputePolicy.Full)) { ChangesOnResume = true };
+
+    /// <summary>Whether a step's optimizer waits for its norm.</summary>
+    public static readonly ChoiceSetting<OptimizerBarrier> Barrier = new(
+        "schedule.barrier", ("auto", OptimizerBarrier.Auto), ("on", OptimizerBarrier.On), ("off", OptimizerBarrier.Off)) { ChangesOnResume = true };
+
+    /// <summary>Activations that a rank may hold, for the work-conserving schedule.</summary>
+    public static readonly OptionalSetting<long, long?> MemoryCredit =
+        new(new WholeNumberSetting("schedule.memory-credit", 1, 8_388_608, "pairs of stage and micro-batch a rank")) { ChangesOnResume = true };
+
+    /// <summary>Units of each stage.</summary>
+    public static readonly OptionalSetting<string, string?> Partition = new(new TextSetting("schedule.partition", "the number of units of each stage, such as 8,6")
+    {
+        Accepts = text => PartitionPattern().IsMatch(text),
+    })
+    {
+        ChangesOnResume = true,
+    };
+
     /// <summary>Micro-batches of a step.</summary>
     public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");
 
@@ -72,12 +94,16 @@ public static partial class SettingsSchema
     /// <summary>Threads within each stage.</summary>
     public static readonly WholeNumberSetting Threads = new("compute.threads", 1, 1024, "threads a stage");
 
+    /// <summary>Measured costs of the units.</summary>
+    public static readonly OptionalSetting<string, string?> Profile =
+        new(new TextSetting("profile", "the path of a file that `pipeline profile` wrote")) { ChangesOnResume = true };
+
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
-        .. ClusterKeys.All,
+        Profile, .. SimulationKeys.All, .. ClusterKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);
@@ -90,6 +116,9 @@ public static partial class SettingsSchema
 
     /// <summary>A key as users may shorten it, with its root.</summary>
     public static string WithRoot(string key) => key.StartsWith(Root + ".", StringComparison.Ordinal) ? key : Root + "." + key;
+
+    [GeneratedRegex("^[0-9]{1,5}(,[0-9]{1,5})*$")]
+    private static partial Regex PartitionPattern();
 
     [GeneratedRegex("^(cpu|cuda:[0-9]{1,3})$")]
     private static partial Regex DevicePattern();

@@ -11,7 +11,7 @@ internal static class RunArithmetic
     private const double MiB = 1 << 20;
 
     /// <summary>The lines, each beginning with what it is about.</summary>
-    public static IEnumerable<string> Lines(RunMaterials materials, TrainingPlan plan, RunLayout layout)
+    public static IEnumerable<string> Lines(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
     {
         var (settings, data) = (materials.Settings, materials.Data);
         var (model, step) = (settings.Model, settings.Step);
@@ -31,7 +31,8 @@ internal static class RunArithmetic
         yield return Memory(materials, plan, layout, parameterCount);
         var checkpointBytes = 12.0 * parameterCount;
         yield return Line("disk", $"about {checkpointBytes / MiB:N0} MiB a checkpoint, {settings.Checkpoint.KeepCount} kept: {checkpointBytes * settings.Checkpoint.KeepCount / MiB:N0} MiB");
-        yield return Line("bubble", $"{Bubble(plan, layout):P1} predicted, of which {EqualStagesBubble(layout):P1} would remain with equal stages");
+        yield return Line("bubble", $"{prediction.Step.BubbleShare:P1} predicted{(prediction.IsInSeconds ? $", {prediction.Step.Duration * 1e3:F1} ms a step" : "")}; "
+            + $"{EqualStagesBubble(layout):P1} with equal stages and parts");
     }
 
     private static IEnumerable<string> Stages(TrainingPlan plan, RunLayout layout)
@@ -64,14 +65,6 @@ internal static class RunArithmetic
         }
 
         return Line("memory", $"about {stateBytes * layout.ReplicaCount / MiB:N0} MiB of weights, gradients and moments, {activations * layout.ReplicaCount / MiB:N0} MiB of activations at the peak");
-    }
-
-    /// <summary>Backward taken as twice the forward, stages by their estimated cost.</summary>
-    private static double Bubble(TrainingPlan plan, RunLayout layout)
-    {
-        var ranges = Partitioner.FromCounts(plan.Units.Count, layout.UnitCounts);
-        var costs = Partitioner.StageCosts([.. plan.Units.Select(unit => unit.Cost)], ranges);
-        return ScheduleTiming.Predict(layout.Schedule, ActionCosts.PerStage([.. costs], [.. costs.Select(cost => 2 * cost)])).BubbleShare;
     }
 
     private static double EqualStagesBubble(RunLayout layout) =>

@@ -1,11 +1,14 @@
 using System.Globalization;
 using Pipeline.Checkpoints;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model.Generation;
 using Pipeline.Model.Training;
 using Pipeline.Runs;
+using Pipeline.Schedules;
 using Pipeline.Stages;
+using Timeline = Pipeline.Runs.Timeline;
 
 namespace Pipeline.Cli.Execution;
 
@@ -14,17 +17,37 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
 {
     private const int PromptTokenCount = 16;
 
+    private IReadOnlyList<string> _verdict = [];
+
     /// <summary>Draws the loss curve and, where steps were traced, their time line and trace.</summary>
-    public void Plot(TracedSteps traced)
+    /// <param name="traced">Steps whose actions were recorded.</param>
+    /// <param name="prediction">What was predicted of a step: drawn beside the measured one, and held against it in the summary. Null where there is none.</param>
+    /// <param name="times">How long the steps took; null where nobody counted.</param>
+    public void Plot(TracedSteps traced, RunPrediction? prediction = null, StepTimes? times = null)
     {
+        _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced)];
         var lines = MetricsReader.Read(files.Metrics).ToArray();
         var steps = lines.OfType<StepMetrics>().ToArray();
         if (steps.Length > 0)
             AtomicFile.WriteText(files.LossPlot, LossPlot.Draw($"{materials.Settings.Preset}, {materials.Data.CorpusDescription}", steps, [.. lines.OfType<EvaluationMetrics>()]));
         if (traced.IsEmpty) return;
-        var first = traced.Steps[0];
-        AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(traced.ToTimeline($"{materials.Settings.Preset}, {materials.Settings.Step.Schedule}, step {first}", first)));
-        AtomicFile.Write(files.Trace, stream => ChromeTrace.Write(stream, traced.ToTimeline(materials.Settings.Preset)));
+        var first = traced.Steps[^1];
+        var simulated = prediction is { IsInSeconds: true } ? prediction.Step : prediction?.Replay(traced);
+        var title = $"{materials.Settings.Preset}, {simulated?.Schedule.Name ?? materials.Settings.Step.Schedule}, step {first}";
+        AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(Beside(traced.ToTimeline(title, first), simulated)));
+        AtomicFile.Write(files.Trace, stream => ChromeTrace.Write(stream, Beside(traced.ToTimeline(materials.Settings.Preset), simulated)));
+    }
+
+    // Each rank's measured lane with its simulated one below it, on the step's own clock.
+    private static Timeline Beside(Timeline measured, SimulatedStep? simulated)
+    {
+        if (simulated is null || measured.Lanes.Count != simulated.Ranks.Length) return measured;
+        var predicted = SimulationPictures.Window("", simulated, 0, simulated.Duration);
+        return measured with
+        {
+            Lanes = [.. measured.Lanes.SelectMany((lane, rank) => new[] { lane, new TimelineLane("simulated", predicted.Lanes[rank].Bubble) })],
+            Spans = [.. measured.Spans.Select(span => span with { Lane = 2 * span.Lane }), .. predicted.Spans.Select(span => span with { Lane = (2 * span.Lane) + 1 })],
+        };
     }
 
     /// <summary>Continues a held-out beginning with the newest checkpoint's weights.</summary>
@@ -60,6 +83,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         context.Output.WriteLine($"loss curve {files.LossPlot}");
         context.Output.WriteLine($"time line  {files.TimelinePlot} and {files.Trace} (for ui.perfetto.dev)");
         context.Output.WriteLine($"more text  pipeline generate --run {files.Folder} --prompt \"...\"");
+        foreach (var line in _verdict) context.Output.WriteLine(line);
     }
 
     private StageModel LoadNewest()

@@ -2,6 +2,7 @@ using Pipeline.Checkpoints;
 using Pipeline.Cli.Commands;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
 using Pipeline.Nodes;
@@ -19,15 +20,19 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null);
+        bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
         var text = ConfigurationPrinter.Hocon(bound.Configuration);
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
-        var draft = materials.Plan(null, text, 0);
+        var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize);
         if (request.Options.IsDryRun)
         {
-            PrintArithmetic(materials, draft, layout);
+            PrintArithmetic(materials, draft, layout, prediction);
+            foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
             return ExitCode.Done;
         }
 
@@ -36,35 +41,39 @@ internal sealed class TrainRunner(CommandContext context)
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
-        var plan = materials.Plan(store, text, resumeFrom);
-        PrintArithmetic(materials, plan, layout);
+        var plan = Planned(materials.Plan(store, text, resumeFrom));
+        PrintArithmetic(materials, plan, layout, prediction);
+        foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
         var progress = new ProgressPrinter(
             context.Output, context.IsTerminal, context.Time, plan.Steps, bound.Settings.Run.ProgressEvery, materials.Data.BitsPerByte);
         var artifacts = new RunArtifacts(context, materials, directory.Files);
         var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
-            ? await TrainHereAsync(request.Options, materials, plan, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
-            : await SubmitAsync(request.Options.IsCluster, bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+            ? await TrainHereAsync(request.Options, materials, plan, prediction, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
+            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
         return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
+
+        TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
     }
 
     private async Task<RunOutcome> TrainHereAsync(
-        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
+        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunPrediction prediction, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
     {
-        var traced = new TracedSteps();
+        var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
         var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount, plan.ResumeFromStep, context.Time, stop);
         await using (control.ConfigureAwait(false))
         {
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
-            var observer = new ObserverChain(recorder, traced, progress, control);
+            var observer = new ObserverChain(recorder, traced, times, progress, control);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
                 : await PipelineRun.TrainAsync(plan, observer, control.Stop).ConfigureAwait(false);
         }
 
-        artifacts.Plot(traced);
+        if (options.IsReference) artifacts.Plot(traced);
+        else artifacts.Plot(traced, prediction, times);
         return outcome;
     }
 
@@ -123,9 +132,9 @@ internal sealed class TrainRunner(CommandContext context)
         return reader.Step;
     }
 
-    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout)
+    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
     {
-        foreach (var line in RunArithmetic.Lines(materials, plan, layout)) context.Output.WriteLine(line);
+        foreach (var line in RunArithmetic.Lines(materials, plan, layout, prediction)) context.Output.WriteLine(line);
     }
 
     private bool IsBf16Fast(RunSettings settings) =>

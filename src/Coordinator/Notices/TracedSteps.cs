@@ -34,6 +34,10 @@ public sealed class TracedSteps : IRunObserver
             _spans.AddRange(rank.Spans.Select(span => (step.Step, rank.Rank, StageAction.Parse(span.Action), span)));
     }
 
+    /// <summary>The executed actions of all traced steps, or of one, on the processes' common clock, in seconds.</summary>
+    public IEnumerable<ActionSpan> Spans(long? step = null) => _spans.Where(span => step is null || span.Step == step)
+        .Select(span => new ActionSpan(span.Rank, span.Action, span.Span.StartTicks / TicksPerSecond, span.Span.EndTicks / TicksPerSecond));
+
     /// <summary>The time line of all traced steps, or of one.</summary>
     /// <param name="title">Heads the plot.</param>
     /// <param name="step">One of them; null for all.</param>

@@ -4,15 +4,16 @@ using static TorchSharp.torch;
 namespace Pipeline.Model.Layers;
 
 /// <summary>
-/// Rows of a table by token. Backward sums the micro-batch's gradient rows into a leaf of the table's size first and adds that leaf to
-/// the flat buffer once, as every other parameter does.
+/// Rows of a table by token. Backward sums the micro-batch's gradient rows into a leaf of the table's size first; that leaf is added to
+/// the flat buffer once, as those of every other parameter are.
 /// </summary>
 internal sealed class EmbeddingFunction : autograd.SingleTensorFunction<EmbeddingFunction>
 {
     /// <inheritdoc/>
     public override string Name => nameof(EmbeddingFunction);
 
-    internal static Tensor Apply(Tensor tokens, ParameterState table, BackwardFaults faults) => apply(table.Leaf, tokens, table, faults);
+    internal static Tensor Apply(Tensor tokens, ParameterState table, LeafSink leaves, BackwardFaults faults) =>
+        apply(table.Leaf, tokens, table, leaves, faults);
 
     internal static Tensor Rows(Tensor tokens, Tensor table)
     {
@@ -28,7 +29,8 @@ internal sealed class EmbeddingFunction : autograd.SingleTensorFunction<Embeddin
         var table = (ParameterState)vars[2];
         ctx.save_for_backward([tokens]);
         ctx.save_data("table", table);
-        ctx.save_data("faults", vars[3]);
+        ctx.save_data("leaves", vars[3]);
+        ctx.save_data("faults", vars[4]);
         return Rows(tokens, table.Weight);
     }
 
@@ -39,18 +41,13 @@ internal sealed class EmbeddingFunction : autograd.SingleTensorFunction<Embeddin
         {
             using var guard = no_grad();
             var table = (ParameterState)ctx.get_data("table");
-            using var tokens = ctx.get_saved_variables()[0].view(-1);
-            using var rows = grad_output.reshape(-1, grad_output.shape[^1]);
-            using var wide = rows.to_type(table.Gradient.dtype);
-            using var leaf = zeros_like(table.Gradient);
-            leaf.index_add_(0, tokens, wide, 1);
-            table.Gradient.add_(leaf);
+            ((LeafSink)ctx.get_data("leaves")).Put(table, WeightGradient.OfRows, grad_output, ctx.get_saved_variables()[0]);
         }
         catch (Exception fault) when (fault is not OutOfMemoryException)
         {
             ((BackwardFaults)ctx.get_data("faults")).Keep(fault);
         }
 
-        return [null!, null!, null!, null!];
+        return [null!, null!, null!, null!, null!];
     }
 }

@@ -13,9 +13,9 @@ internal sealed class LinearCrossEntropyFunction : autograd.SingleTensorFunction
     /// <inheritdoc/>
     public override string Name => nameof(LinearCrossEntropyFunction);
 
-    internal static Tensor Apply(Tensor hidden, ParameterState weight, Tensor targets, bool trains, BackwardFaults faults)
+    internal static Tensor Apply(Tensor hidden, ParameterState weight, Tensor targets, bool tracks, LeafSink leaves, BackwardFaults faults)
     {
-        if (trains) return apply(hidden, weight, targets, faults);
+        if (tracks) return apply(hidden, weight, targets, leaves, faults);
         using var logits = Logits(hidden, weight);
         return CrossEntropy.Of(logits, targets, wantsGradient: false);
     }
@@ -29,7 +29,8 @@ internal sealed class LinearCrossEntropyFunction : autograd.SingleTensorFunction
         var loss = CrossEntropy.Of(logits, (Tensor)vars[2], wantsGradient: true);
         ctx.save_for_backward([hidden, logits]);
         ctx.save_data("weight", weight);
-        ctx.save_data("faults", vars[3]);
+        ctx.save_data("leaves", vars[3]);
+        ctx.save_data("faults", vars[4]);
         return loss;
     }
 
@@ -43,13 +44,13 @@ internal sealed class LinearCrossEntropyFunction : autograd.SingleTensorFunction
             var saved = ctx.get_saved_variables();
             var weight = (ParameterState)ctx.get_data("weight");
             using var product = Products.MatMul(saved[1], weight.Weight);
-            WeightGradient.Add(weight.Gradient, saved[1], saved[0]);
-            return [product.view(saved[0].shape), null!, null!, null!];
+            ((LeafSink)ctx.get_data("leaves")).Put(weight, WeightGradient.OfProduct, saved[1], saved[0]);
+            return [product.view(saved[0].shape), null!, null!, null!, null!];
         }
         catch (Exception fault) when (fault is not OutOfMemoryException)
         {
             ((BackwardFaults)ctx.get_data("faults")).Keep(fault);
-            return [null!, null!, null!, null!];
+            return [null!, null!, null!, null!, null!];
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Pipeline.Model.Units;
@@ -15,16 +16,23 @@ internal static class AdamW
 {
     private const int PieceLength = 1 << 28;
 
-    internal static void Step(UnitState unit, long step, OptimizerSettings settings, double gradientFactor)
+    /// <summary>Updates master weights and moments and clears the gradient; the compute weights are the caller's to refresh.</summary>
+    internal static void Step(UnitState unit, long step, OptimizerSettings settings, double gradientFactor) =>
+        Ranges(unit, step, settings, gradientFactor, ahead: false);
+
+    /// <summary>Writes the weights that <see cref="Step"/> would give, to the same bits, into <see cref="UnitState.Working"/> alone.</summary>
+    internal static void Ahead(UnitState unit, long step, OptimizerSettings settings, double gradientFactor) =>
+        Ranges(unit, step, settings, gradientFactor, ahead: true);
+
+    private static void Ranges(UnitState unit, long step, OptimizerSettings settings, double gradientFactor, bool ahead)
     {
         var learningRate = settings.LearningRateAt(step);
         var rates = new Rates(settings, learningRate, step, gradientFactor);
-        Range(unit, 0, unit.DecayLength, rates, 1 - learningRate * settings.WeightDecay);
-        Range(unit, unit.DecayLength, unit.Master.numel() - unit.DecayLength, rates, 1);
-        unit.RefreshCompute();
+        Range(unit, 0, unit.DecayLength, rates, 1 - learningRate * settings.WeightDecay, ahead);
+        Range(unit, unit.DecayLength, unit.Master.numel() - unit.DecayLength, rates, 1, ahead);
     }
 
-    private static void Range(UnitState unit, long start, long length, Rates rates, double decay)
+    private static void Range(UnitState unit, long start, long length, Rates rates, double decay, bool ahead)
     {
         for (var done = 0L; done < length; done += PieceLength)
         {
@@ -33,10 +41,12 @@ internal static class AdamW
             using var gradient = unit.Gradient.narrow(0, start + done, count);
             using var first = unit.FirstMoment.narrow(0, start + done, count);
             using var second = unit.SecondMoment.narrow(0, start + done, count);
-            if (weight.device_type == DeviceType.CPU && weight.dtype == ScalarType.Float32)
-                OnCpu(Floats(weight), Floats(gradient), Floats(first), Floats(second), rates, (float)decay);
-            else
-                OnDevice(weight, gradient, first, second, rates, decay);
+            using var working = unit.Working.narrow(0, start + done, count);
+            var isVector = weight.device_type == DeviceType.CPU && weight.dtype == ScalarType.Float32;
+            if (isVector && ahead) AheadOnCpu(Floats(weight), Floats(gradient), Floats(first), Floats(second), Floats(working), rates, (float)decay);
+            else if (isVector) OnCpu(Floats(weight), Floats(gradient), Floats(first), Floats(second), rates, (float)decay);
+            else if (ahead) AheadOnDevice(weight, gradient, first, second, working, rates, decay);
+            else OnDevice(weight, gradient, first, second, rates, decay);
         }
     }
 
@@ -48,22 +58,33 @@ internal static class AdamW
         ref var g = ref MemoryMarshal.GetReference(gradient);
         ref var m = ref MemoryMarshal.GetReference(first);
         ref var v = ref MemoryMarshal.GetReference(second);
-        var (factor, keep1, take1) = (Vector256.Create((float)rates.Factor), Vector256.Create((float)rates.Beta1), Vector256.Create((float)(1 - rates.Beta1)));
-        var (keep2, take2) = (Vector256.Create((float)rates.Beta2), Vector256.Create((float)(1 - rates.Beta2)));
-        var (size, root, epsilon) = (Vector256.Create((float)rates.StepSize), Vector256.Create((float)rates.InverseRoot), Vector256.Create((float)rates.Epsilon));
-        var shrink = Vector256.Create(decay);
+        var lanes = new Lanes(rates, decay);
         // Ranges are padded to whole vectors, so there is no tail.
         for (nuint index = 0; index < (nuint)weight.Length; index += 8)
         {
-            var gradients = Vector256.LoadUnsafe(ref g, index) * factor;
-            var firsts = Vector256.LoadUnsafe(ref m, index) * keep1 + gradients * take1;
-            var seconds = Vector256.LoadUnsafe(ref v, index) * keep2 + gradients * gradients * take2;
-            var denominators = Vector256.Sqrt(seconds) * root + epsilon;
-            var weights = Vector256.LoadUnsafe(ref w, index) * shrink - size * firsts / denominators;
+            var firsts = Vector256.LoadUnsafe(ref m, index);
+            var seconds = Vector256.LoadUnsafe(ref v, index);
+            var weights = lanes.Next(Vector256.LoadUnsafe(ref w, index), Vector256.LoadUnsafe(ref g, index), ref firsts, ref seconds);
             firsts.StoreUnsafe(ref m, index);
             seconds.StoreUnsafe(ref v, index);
             weights.StoreUnsafe(ref w, index);
             Vector256<float>.Zero.StoreUnsafe(ref g, index);
+        }
+    }
+
+    private static void AheadOnCpu(Span<float> weight, Span<float> gradient, Span<float> first, Span<float> second, Span<float> working, Rates rates, float decay)
+    {
+        ref var w = ref MemoryMarshal.GetReference(weight);
+        ref var g = ref MemoryMarshal.GetReference(gradient);
+        ref var m = ref MemoryMarshal.GetReference(first);
+        ref var v = ref MemoryMarshal.GetReference(second);
+        ref var target = ref MemoryMarshal.GetReference(working);
+        var lanes = new Lanes(rates, decay);
+        for (nuint index = 0; index < (nuint)weight.Length; index += 8)
+        {
+            var firsts = Vector256.LoadUnsafe(ref m, index);
+            var seconds = Vector256.LoadUnsafe(ref v, index);
+            lanes.Next(Vector256.LoadUnsafe(ref w, index), Vector256.LoadUnsafe(ref g, index), ref firsts, ref seconds).StoreUnsafe(ref target, index);
         }
     }
 
@@ -76,6 +97,41 @@ internal static class AdamW
         var denominator = second.sqrt().mul_(rates.InverseRoot).add_(rates.Epsilon);
         weight.mul_(decay).addcdiv_(first, denominator, value: -rates.StepSize);
         gradient.fill_(0);
+    }
+
+    // The operations of OnDevice in their order, on copies: the same bits.
+    private static void AheadOnDevice(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor working, Rates rates, double decay)
+    {
+        using var scope = NewDisposeScope();
+        var scaled = gradient.mul(rates.Factor);
+        var firsts = first.mul(rates.Beta1).add_(scaled, alpha: 1 - rates.Beta1);
+        var denominator = second.mul(rates.Beta2).addcmul_(scaled, scaled, value: 1 - rates.Beta2).sqrt_().mul_(rates.InverseRoot).add_(rates.Epsilon);
+        working.copy_(weight).mul_(decay).addcdiv_(firsts, denominator, value: -rates.StepSize);
+    }
+
+    /// <summary>The rule itself, on eight elements.</summary>
+    private readonly struct Lanes(Rates rates, float decay)
+    {
+        private readonly Vector256<float> _factor = Vector256.Create((float)rates.Factor);
+        private readonly Vector256<float> _keep1 = Vector256.Create((float)rates.Beta1);
+        private readonly Vector256<float> _take1 = Vector256.Create((float)(1 - rates.Beta1));
+        private readonly Vector256<float> _keep2 = Vector256.Create((float)rates.Beta2);
+        private readonly Vector256<float> _take2 = Vector256.Create((float)(1 - rates.Beta2));
+        private readonly Vector256<float> _size = Vector256.Create((float)rates.StepSize);
+        private readonly Vector256<float> _root = Vector256.Create((float)rates.InverseRoot);
+        private readonly Vector256<float> _epsilon = Vector256.Create((float)rates.Epsilon);
+        private readonly Vector256<float> _shrink = Vector256.Create(decay);
+
+        /// <summary>The next weights; the moments move on.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        internal Vector256<float> Next(Vector256<float> weights, Vector256<float> summed, ref Vector256<float> firsts, ref Vector256<float> seconds)
+        {
+            var gradients = summed * _factor;
+            firsts = firsts * _keep1 + gradients * _take1;
+            seconds = seconds * _keep2 + gradients * gradients * _take2;
+            var denominators = Vector256.Sqrt(seconds) * _root + _epsilon;
+            return weights * _shrink - _size * firsts / denominators;
+        }
     }
 
     /// <summary>The step's constants: step size with the first moment's bias correction, 1 ÷ √ of the second's.</summary>

@@ -45,7 +45,13 @@ public sealed record OptimizerSettings
     /// <param name="tokenCount">Tokens of the step.</param>
     public double GradientFactor(double meanNorm, long tokenCount)
     {
-        var factor = 1.0 / tokenCount;
-        return Clip > 0 && meanNorm > Clip ? factor * (Clip / meanNorm) : factor;
+        var factor = UnclippedFactor(tokenCount);
+        return Clips(meanNorm) ? factor * (Clip / meanNorm) : factor;
     }
+
+    /// <summary>Factor on the summed gradient of a step that is not clipped.</summary>
+    public double UnclippedFactor(long tokenCount) => 1.0 / tokenCount;
+
+    /// <summary>Whether a mean gradient of that norm is scaled down.</summary>
+    public bool Clips(double meanNorm) => Clip > 0 && meanNorm > Clip;
 }

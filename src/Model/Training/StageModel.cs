@@ -9,7 +9,8 @@ namespace Pipeline.Model.Training;
 /// <param name="Device">Device of every tensor that the stage makes.</param>
 /// <param name="Seed">The run's seed: initial weights and dropout.</param>
 /// <param name="Trains">False when only forward passes are wanted: no gradient and moments are allocated.</param>
-public sealed record StageOptions(Precision Precision, Device Device, ulong Seed, bool Trains = true);
+/// <param name="RunsAhead">Whether <see cref="StageModel.StepAhead"/> is wanted, for another fp32 copy of the weights.</param>
+public sealed record StageOptions(Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false);
 
 /// <summary>
 /// A consecutive list of units with their memory: what a stage computes on, and, holding all units, the unsplit model.
@@ -19,6 +20,7 @@ public sealed class StageModel : IDisposable
 {
     private readonly UnitState[] _units;
     private readonly BackwardFaults _faults = new();
+    private readonly UnitChain _chain;
 
     /// <summary>Allocates and initialises the units of one stage.</summary>
     /// <param name="model">All units of the model, in order.</param>
@@ -32,7 +34,8 @@ public sealed class StageModel : IDisposable
         IsFirst = first == 0;
         IsLast = first + count == model.Count;
         _units = [.. Enumerable.Range(first, count).Select(index =>
-            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains))];
+            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains, options.RunsAhead))];
+        _chain = new UnitChain(_units, _faults);
         Ties = TiedParameter.Among(model, _units);
     }
 
@@ -61,24 +64,20 @@ public sealed class StageModel : IDisposable
     /// <param name="input">The former stage's output, owned by the caller until the returned pass is disposed; null on the first stage.</param>
     /// <param name="mode">What the pass is for.</param>
     /// <param name="session">State of earlier positions, in prefill and decode.</param>
-    public ForwardPass Forward(MicroBatch microBatch, Tensor? input, PassMode mode, SessionState? session = null)
+    /// <param name="recompute">What each unit drops, in training mode; null where nothing is dropped.</param>
+    public ForwardPass Forward(
+        MicroBatch microBatch, Tensor? input, PassMode mode, SessionState? session = null, IReadOnlyList<Recomputation>? recompute = null)
     {
         if (input is null != IsFirst) throw new InvalidOperationException(IsFirst ? "The first stage takes no input." : "A stage's input is missing.");
-        var trains = mode == PassMode.Train;
-        using var gradients = set_grad_enabled(trains);
-        using var scope = NewDisposeScope();
-        var leaf = input?.detach();
-        if (trains) leaf?.requires_grad_(true);
-        var context = new PassContext(mode, microBatch, Options.Seed, session, _faults);
-        var hidden = leaf!;
-        foreach (var unit in _units) hidden = unit.Unit.Forward(hidden, new UnitPass(unit, context));
-        hidden.DetachFromDisposeScope();
-        if (trains) leaf?.DetachFromDisposeScope();
-        return new ForwardPass(trains ? leaf : null, hidden);
+        return _chain.Forward(new PassContext(mode, microBatch, Options.Seed, session, _faults), input, recompute);
     }
 
+    /// <summary>Computes anew what the forward of a pass has dropped. To be called between the forward and the backward of such a pass.</summary>
+    public void Recompute(ForwardPass pass) => _chain.Recompute(pass);
+
     /// <summary>
-    /// Runs the units backward and adds the micro-batch's gradients to the flat buffers; disposes the pass.
+    /// Runs the units backward and adds the micro-batch's gradients to the flat buffers; disposes the pass. To be called in the order of the
+    /// micro-batches, in which gradients are to be added.
     /// </summary>
     /// <param name="pass">What <see cref="Forward"/> returned in training mode.</param>
     /// <param name="outputGradient">Gradient of the pass's output, owned by the caller; null on the last stage, whose output is the loss.</param>
@@ -86,17 +85,22 @@ public sealed class StageModel : IDisposable
     public Tensor? Backward(ForwardPass pass, Tensor? outputGradient)
     {
         using var owned = pass;
-        using var gradients = enable_grad();
-        using var scope = NewDisposeScope();
-        if (outputGradient is null) pass.Output.backward();
-        else pass.Output.backward([outputGradient]);
-        _faults.ThrowIfAny();
-        using (no_grad())
-        {
-            foreach (var unit in _units) unit.CollectLeaves();
-        }
+        return _chain.Backward(pass, outputGradient);
+    }
 
-        return pass.Input?.grad?.DetachFromDisposeScope();
+    /// <summary>
+    /// The input-gradient half: runs the units backward but leaves the gradients of their parameters, as a leaf that can be computed later
+    /// and added in its turn, to the same bits as <see cref="Backward"/> adds them. In any order of micro-batches; disposes the pass.
+    /// </summary>
+    /// <param name="pass">As in <see cref="Backward"/>.</param>
+    /// <param name="outputGradient">As in <see cref="Backward"/>.</param>
+    /// <returns>Gradient of the stage's input, null on the first stage, and the leaf; both owned by the caller.</returns>
+    public (Tensor? InputGradient, MicroBatchLeaf Leaf) BackwardInput(ForwardPass pass, Tensor? outputGradient)
+    {
+        using var owned = pass;
+        pass.Context.Leaves.Defer();
+        var gradient = _chain.Backward(pass, outputGradient);
+        return (gradient, new MicroBatchLeaf(pass.Context.Leaves.Take()));
     }
 
     /// <summary>
@@ -128,7 +132,42 @@ public sealed class StageModel : IDisposable
     public void OptimizerStep(long step, OptimizerSettings settings, double gradientFactor)
     {
         using var guard = no_grad();
+        foreach (var unit in _units)
+        {
+            AdamW.Step(unit, step, settings, gradientFactor);
+            unit.RefreshCompute();
+        }
+    }
+
+    /// <summary>
+    /// The same step on the weights that units compute with alone: master weights, moments and gradient stay as they are, until
+    /// <see cref="CommitAhead"/> makes it good, or <see cref="OptimizerStep"/> with another factor or <see cref="ForgetAhead"/> takes it back.
+    /// </summary>
+    /// <inheritdoc cref="OptimizerStep"/>
+    public void StepAhead(long step, OptimizerSettings settings, double gradientFactor)
+    {
+        if (!Options.RunsAhead) throw new InvalidOperationException("The stage holds no second copy of its weights.");
+        using var guard = no_grad();
+        foreach (var unit in _units)
+        {
+            AdamW.Ahead(unit, step, settings, gradientFactor);
+            unit.RoundWorking();
+        }
+    }
+
+    /// <summary>Makes good the step that <see cref="StepAhead"/> took with the same arguments. The weights in use are the right ones already.</summary>
+    /// <inheritdoc cref="OptimizerStep"/>
+    public void CommitAhead(long step, OptimizerSettings settings, double gradientFactor)
+    {
+        using var guard = no_grad();
         foreach (var unit in _units) AdamW.Step(unit, step, settings, gradientFactor);
+    }
+
+    /// <summary>Goes back to the weights before <see cref="StepAhead"/> and forgets the gradient.</summary>
+    public void ForgetAhead()
+    {
+        ClearGradients();
+        StateLoaded();
     }
 
     /// <summary>Forgets the gradients of an aborted step.</summary>
@@ -160,44 +199,6 @@ public sealed class StageModel : IDisposable
     public void Dispose()
     {
         foreach (var unit in _units) unit.Dispose();
-    }
-}
-
-/// <summary>The graph of one micro-batch between its forward and its backward. Owns input leaf and output.</summary>
-public sealed class ForwardPass : IDisposable
-{
-    internal ForwardPass(Tensor? input, Tensor output)
-    {
-        Input = input;
-        Output = output;
-    }
-
-    internal Tensor? Input { get; }
-
-    /// <summary>The stage's output, with its graph in training mode. To send it, take <see cref="DetachedOutput"/>.</summary>
-    public Tensor Output { get; }
-
-    /// <summary>The output without its graph, sharing memory; owned by the caller.</summary>
-    public Tensor DetachedOutput()
-    {
-        using var guard = no_grad();
-        return Output.detach().DetachFromDisposeScope();
-    }
-
-    /// <summary>On the last stage: the loss summed over the micro-batch's tokens, whatever floating-point type the last unit gave it.</summary>
-    public double LossSum()
-    {
-        if (Output.dtype == ScalarType.Float64) return Output.item<double>();
-        using var guard = no_grad();
-        using var wide = Output.to_type(ScalarType.Float64);
-        return wide.item<double>();
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        Input?.Dispose();
-        Output.Dispose();
     }
 }
 

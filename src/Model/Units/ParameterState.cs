@@ -5,14 +5,12 @@ namespace Pipeline.Model.Units;
 /// <summary>The views of one parameter into its unit's flat buffers. Owned by the <see cref="UnitState"/>.</summary>
 public sealed class ParameterState : IDisposable
 {
-    private readonly bool _autogradAddsInPlace;
-
     internal ParameterState(UnitState unit, ParameterSpec spec, long offset)
     {
         Spec = spec;
         FullName = unit.Unit.FullName(spec);
         Master = View(unit.Master, offset);
-        var compute = spec.ComputesInMaster ? unit.Master : unit.Compute;
+        var compute = spec.ComputesInMaster ? unit.Working : unit.Compute;
         Weight = View(compute, offset);
         Leaf = View(compute, offset);
         if (!unit.Trains) return;
@@ -20,8 +18,6 @@ public sealed class ParameterState : IDisposable
         FirstMoment = View(unit.FirstMoment, offset);
         SecondMoment = View(unit.SecondMoment, offset);
         Leaf.requires_grad_(true);
-        _autogradAddsInPlace = compute.dtype == unit.Gradient.dtype;
-        if (_autogradAddsInPlace) Leaf.grad = Gradient;
     }
 
     /// <summary>What the parameter is.</summary>
@@ -48,11 +44,12 @@ public sealed class ParameterState : IDisposable
     /// <summary>Second moment.</summary>
     public Tensor SecondMoment { get; } = null!;
 
-    internal void CollectLeaf()
+    /// <summary>What autograd left for this parameter in a backward, which the caller owns; null if nothing.</summary>
+    internal Tensor? TakeLeaf()
     {
-        if (_autogradAddsInPlace || Leaf.grad is not { } leaf) return;
-        using (leaf) Gradient.add_(leaf);
+        if (Leaf.grad is not { } leaf) return null;
         Leaf.grad = null;
+        return leaf;
     }
 
     /// <inheritdoc/>

@@ -46,8 +46,8 @@ public sealed class UnitPass
     /// <summary>x · weightᵀ (+ bias) for x [..., I] and weight [O, I]; the weight's gradient goes straight into the flat buffer.</summary>
     public Tensor Linear(Tensor input, string weight, string? bias = null)
     {
-        var product = Mode == PassMode.Train
-            ? LinearFunction.Apply(input, _state[weight], _context.Faults)
+        var product = _context.Tracks
+            ? LinearFunction.Apply(input, _state[weight], _context.Leaves, _context.Faults)
             : Products.Linear(input, _state[weight].Weight);
         return bias is null ? product : product.add(Parameter(bias).to_type(product.dtype));
     }
@@ -56,19 +56,19 @@ public sealed class UnitPass
     public Tensor Embedding(string table)
     {
         var state = _state[table];
-        return Mode == PassMode.Train
-            ? EmbeddingFunction.Apply(MicroBatch.Tokens, state, _context.Faults)
+        return _context.Tracks
+            ? EmbeddingFunction.Apply(MicroBatch.Tokens, state, _context.Leaves, _context.Faults)
             : EmbeddingFunction.Rows(MicroBatch.Tokens, state.Weight);
     }
 
     /// <summary>GELU in its tanh form.</summary>
-    public Tensor Gelu(Tensor input) => GeluFunction.Apply(input, Mode == PassMode.Train, _context.Faults);
+    public Tensor Gelu(Tensor input) => GeluFunction.Apply(input, _context.Tracks, _context.Faults);
 
     /// <summary>The loss of a head: cross-entropy of hidden · weightᵀ against the targets, summed over tokens, fp64 scalar.</summary>
     /// <param name="hidden">[B, T, D].</param>
     /// <param name="weight">Name of the matrix [V, D].</param>
     public Tensor LinearCrossEntropy(Tensor hidden, string weight) =>
-        LinearCrossEntropyFunction.Apply(hidden, _state[weight], MicroBatch.Targets, Mode == PassMode.Train, _context.Faults);
+        LinearCrossEntropyFunction.Apply(hidden, _state[weight], MicroBatch.Targets, _context.Tracks, _context.Leaves, _context.Faults);
 
     /// <summary>
     /// Drops elements with the run's probability and scales the rest, in training only. Keyed by (seed, global sample, unit, place):
@@ -83,7 +83,14 @@ public sealed class UnitPass
 }
 
 /// <summary>What all units of one pass share.</summary>
-internal sealed record PassContext(PassMode Mode, MicroBatch MicroBatch, ulong Seed, SessionState? Session, BackwardFaults Faults);
+internal sealed record PassContext(PassMode Mode, MicroBatch MicroBatch, ulong Seed, SessionState? Session, BackwardFaults Faults)
+{
+    /// <summary>Whether operations leave a graph for a backward.</summary>
+    internal bool Tracks { get; init; } = Mode == PassMode.Train;
+
+    /// <summary>Where the backward leaves the parameters' gradients. Owned by the pass.</summary>
+    internal LeafSink Leaves { get; } = new();
+}
 
 /// <summary>
 /// A managed exception inside a backward would abort the process, so functions leave it here and the stage rethrows it afterwards.

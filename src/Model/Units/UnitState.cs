@@ -23,7 +23,8 @@ public sealed class UnitState : IDisposable
     /// <param name="device">Where the buffers live.</param>
     /// <param name="seed">Seed of the initial values.</param>
     /// <param name="trains">Whether gradient and moments are wanted; false for generation and evaluation alone.</param>
-    public UnitState(Unit unit, int index, Precision precision, Device device, ulong seed, bool trains)
+    /// <param name="runsAhead">Whether the weights of a step that may be taken back are to be computed with: costs a second fp32 copy.</param>
+    public UnitState(Unit unit, int index, Precision precision, Device device, ulong seed, bool trains, bool runsAhead = false)
     {
         Unit = unit;
         Index = index;
@@ -35,7 +36,8 @@ public sealed class UnitState : IDisposable
         using (no_grad())
         {
             Master = Own(zeros(length, masterType, device));
-            Compute = computeType == masterType ? Master : Own(zeros(length, computeType, device));
+            Working = runsAhead ? Own(zeros(length, masterType, device)) : Master;
+            Compute = computeType == masterType ? Working : Own(zeros(length, computeType, device));
             if (trains)
             {
                 Gradient = Own(zeros(length, masterType, device));
@@ -63,7 +65,13 @@ public sealed class UnitState : IDisposable
     /// <summary>Flat master weights, fp32 (fp64 in gradient checks).</summary>
     public Tensor Master { get; }
 
-    /// <summary>Flat weights in the compute type; the master itself unless the run is bf16.</summary>
+    /// <summary>
+    /// Flat weights in the master's type that units compute with: the master itself, or, where steps may be taken back, a copy that is one
+    /// unvalidated step ahead of it at times.
+    /// </summary>
+    public Tensor Working { get; }
+
+    /// <summary>Flat weights in the compute type; <see cref="Working"/> itself unless the run is bf16.</summary>
     public Tensor Compute { get; }
 
     /// <summary>Flat gradient: the sum over the step's tokens of finished micro-batches.</summary>
@@ -86,18 +94,18 @@ public sealed class UnitState : IDisposable
         ? state
         : throw new ArgumentException($"Unit {Unit.Name} has no parameter {name}; it has {string.Join(", ", _byName.Keys)}.", nameof(name));
 
-    /// <summary>Rounds the master weights into the compute copy, after a load or an optimizer step.</summary>
+    /// <summary>Brings the master weights into the copies that units compute with, after a load or an optimizer step.</summary>
     public void RefreshCompute()
     {
-        if (ReferenceEquals(Compute, Master)) return;
         using var guard = no_grad();
-        Compute.copy_(Master);
+        if (!ReferenceEquals(Working, Master)) Working.copy_(Master);
+        RoundWorking();
     }
 
-    /// <summary>Adds the gradients that autograd left in leaves of another type than the flat buffer's, and empties them.</summary>
-    internal void CollectLeaves()
+    /// <summary>Rounds the working weights into the compute copy, where that is of another type.</summary>
+    internal void RoundWorking()
     {
-        foreach (var parameter in _parameters) parameter.CollectLeaf();
+        if (!ReferenceEquals(Compute, Working)) Compute.copy_(Working);
     }
 
     /// <inheritdoc/>

@@ -12,8 +12,8 @@ public interface IScheduleGenerator
     /// <summary>True where the kind splits backwards into I and W; an executor must be able to.</summary>
     bool UsesSplitBackward { get; }
 
-    /// <summary>True where the kind can place several virtual stages on a rank.</summary>
-    bool AllowsVirtualStages { get; }
+    /// <summary>How many stages the kind places on a rank.</summary>
+    StagesPerRank StagesPerRank { get; }
 
     /// <summary>The schedule of one training step, without the actions that end the step.</summary>
     /// <exception cref="ScheduleException">The kind does not allow the shape.</exception>
@@ -21,4 +21,32 @@ public interface IScheduleGenerator
 
     /// <summary>What the generated schedule promises: mailboxes that suffice, activations that are held at most.</summary>
     ScheduleLimits LimitsFor(ScheduleShape shape);
+}
+
+/// <summary>How many virtual stages a kind of schedule can place on each rank.</summary>
+/// <param name="Minimum">The fewest.</param>
+/// <param name="Maximum">The most.</param>
+/// <param name="Default">What is taken where nobody asks.</param>
+public readonly record struct StagesPerRank(int Minimum, int Maximum, int Default)
+{
+    /// <summary>One stage per rank.</summary>
+    public static StagesPerRank One { get; } = new(1, 1, 1);
+
+    /// <summary>Two stages per rank, those of a V.</summary>
+    public static StagesPerRank Two { get; } = new(2, 2, 2);
+
+    /// <summary>Any number, by default two.</summary>
+    public static StagesPerRank Any { get; } = new(1, int.MaxValue, 2);
+
+    /// <summary>True where the kind can place that many.</summary>
+    public bool Allows(int count) => count >= Minimum && count <= Maximum;
+
+    /// <summary>Refuses another number on behalf of a kind.</summary>
+    internal void Require(string name, ScheduleShape shape)
+    {
+        if (!Allows(shape.VirtualStagesPerRank))
+            throw new ScheduleException(
+                $"Schedule {name} runs {(Minimum == 1 ? "one stage" : $"{Minimum} stages")} per rank, found {shape.VirtualStagesPerRank} virtual stages per rank. " +
+                $"Set pipeline.schedule.virtual-stages to {Minimum}, or to null.");
+    }
 }

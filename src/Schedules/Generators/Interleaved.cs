@@ -24,7 +24,7 @@ public sealed class Interleaved : IScheduleGenerator
     public bool UsesSplitBackward => false;
 
     /// <inheritdoc/>
-    public bool AllowsVirtualStages => true;
+    public StagesPerRank StagesPerRank => StagesPerRank.Any;
 
     /// <inheritdoc/>
     public Schedule Generate(ScheduleShape shape) => ScheduleRows.Looped(Name, shape, rank => Row(rank, shape));

@@ -18,7 +18,7 @@ public sealed class LoopedBreadthFirst : IScheduleGenerator
     public bool UsesSplitBackward => false;
 
     /// <inheritdoc/>
-    public bool AllowsVirtualStages => true;
+    public StagesPerRank StagesPerRank => StagesPerRank.Any;
 
     /// <inheritdoc/>
     public Schedule Generate(ScheduleShape shape) => ScheduleRows.Looped(Name, shape, rank => Row(rank, shape));

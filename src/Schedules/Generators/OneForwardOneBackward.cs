@@ -18,12 +18,12 @@ public sealed class OneForwardOneBackward : IScheduleGenerator
     public bool UsesSplitBackward => false;
 
     /// <inheritdoc/>
-    public bool AllowsVirtualStages => false;
+    public StagesPerRank StagesPerRank => StagesPerRank.One;
 
     /// <inheritdoc/>
     public Schedule Generate(ScheduleShape shape)
     {
-        ScheduleRows.RequireOneStagePerRank(Name, shape);
+        StagesPerRank.Require(Name, shape);
         return ScheduleRows.Looped(Name, shape, rank => Row(rank, shape));
     }
 

@@ -1,9 +1,13 @@
 namespace Pipeline.Schedules;
 
-/// <summary>The schedules that a user can name, each of which the executor can run.</summary>
+/// <summary>The schedules that a user can name.</summary>
 public static class ScheduleCatalog
 {
-    private static readonly IScheduleGenerator[] Generators = [new GPipe(), new OneForwardOneBackward()];
+    private static readonly IScheduleGenerator[] Generators =
+    [
+        new GPipe(), new OneForwardOneBackward(), new Interleaved(), new LoopedBreadthFirst(), ZeroBubble.H1, ZeroBubble.H2,
+        VSchedule.ZeroBubble, VSchedule.Half, VSchedule.Minimum, new DualPipeV(), new Greedy(),
+    ];
 
     /// <summary>The generators in the order in which lists show them.</summary>
     public static IReadOnlyList<IScheduleGenerator> All => Generators;
@@ -28,4 +32,12 @@ public static class ScheduleCatalog
     /// <summary>The schedule of that name for a shape, without the actions that end the step.</summary>
     /// <exception cref="ScheduleException">No schedule has that name, or it does not allow the shape.</exception>
     public static Schedule Generate(string name, ScheduleShape shape) => Get(name).Generate(shape);
+
+    /// <summary>The schedule of that name with the number of stages per rank that it takes by default.</summary>
+    /// <exception cref="ScheduleException">No schedule has that name, or a size is below 1.</exception>
+    public static Schedule Generate(string name, int rankCount, int microBatchCount)
+    {
+        var generator = Get(name);
+        return generator.Generate(new ScheduleShape(rankCount, microBatchCount, generator.StagesPerRank.Default));
+    }
 }

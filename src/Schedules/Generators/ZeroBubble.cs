@@ -39,12 +39,12 @@ public sealed class ZeroBubble : IScheduleGenerator
     public bool UsesSplitBackward => true;
 
     /// <inheritdoc/>
-    public bool AllowsVirtualStages => false;
+    public StagesPerRank StagesPerRank => StagesPerRank.One;
 
     /// <inheritdoc/>
     public Schedule Generate(ScheduleShape shape)
     {
-        ScheduleRows.RequireOneStagePerRank(Name, shape);
+        StagesPerRank.Require(Name, shape);
         return ScheduleRows.Looped(Name, shape, rank => Row(rank, shape));
     }
 
@@ -62,9 +62,9 @@ public sealed class ZeroBubble : IScheduleGenerator
             if (index < shape.MicroBatchCount)
                 yield return ScheduleRows.Forward(stage, index);
             if (index - warmUpCount is var input && input >= 0 && input < shape.MicroBatchCount)
-                yield return new StageAction(stage, ActionKind.InputGradient, input);
+                yield return ScheduleRows.InputGradient(stage, input);
             if (index - warmUpCount - keptBackCount is var weight && weight >= 0 && weight < shape.MicroBatchCount)
-                yield return new StageAction(stage, ActionKind.WeightGradient, weight);
+                yield return ScheduleRows.WeightGradient(stage, weight);
         }
     }
 }

@@ -19,10 +19,16 @@ public sealed record ScheduleLimits(int MailboxCapacity, ImmutableArray<int> InF
     /// </summary>
     public bool LeavesInIndexOrder { get; init; } = true;
 
-    /// <summary>Limits that no complete schedule of these sizes exceeds.</summary>
+    /// <summary>What the ranks may hold in bytes; null where only counts matter.</summary>
+    public MemoryCap? Memory { get; init; }
+
+    /// <summary>Limits that no complete schedule of these sizes exceeds; leaves may come in any order.</summary>
     public static ScheduleLimits Loosest(Schedule schedule) => new(
         schedule.MicroBatchCount,
-        [.. Enumerable.Range(0, schedule.RankCount).Select(rank => schedule.MicroBatchCount * schedule.StagesOf(rank).Length)]);
+        [.. Enumerable.Range(0, schedule.RankCount).Select(rank => schedule.MicroBatchCount * schedule.StagesOf(rank).Length)])
+    {
+        LeavesInIndexOrder = false,
+    };
 
     /// <summary>
     /// What the registered generator of the schedule's name promises, so that a file that calls itself 1f1b is held to
@@ -31,8 +37,13 @@ public sealed record ScheduleLimits(int MailboxCapacity, ImmutableArray<int> InF
     public static ScheduleLimits PromisedBy(Schedule schedule)
     {
         var stagesPerRank = Math.DivRem(schedule.StageCount, schedule.RankCount, out var excess);
-        return schedule.Mode is ScheduleMode.Train && excess == 0 && ScheduleCatalog.Find(schedule.Name) is { } generator
+        return schedule.Mode is ScheduleMode.Train && excess == 0 && ScheduleCatalog.Find(schedule.Name) is { } generator && generator.StagesPerRank.Allows(stagesPerRank)
             ? generator.LimitsFor(new ScheduleShape(schedule.RankCount, schedule.MicroBatchCount, stagesPerRank))
             : Loosest(schedule);
     }
 }
+
+/// <summary>A cap on bytes.</summary>
+/// <param name="OfStages">What each stage holds.</param>
+/// <param name="BytesPerRank">What each rank has.</param>
+public sealed record MemoryCap(ImmutableArray<StageMemory> OfStages, ImmutableArray<long> BytesPerRank);

@@ -14,6 +14,7 @@ namespace Pipeline.Schedules;
 /// <item>where the schedule ends its step each stage has one N, one O and, if tied, one T; on each rank all micro-batch
 /// actions come first, then every T, then every N, then every O;</item>
 /// <item>no rank ever holds more (stage, micro-batch) pairs than its limit, from F to B or W;</item>
+/// <item>no rank ever holds more bytes than it has, where the limits cap them;</item>
 /// <item>run with mailboxes of the given capacity, every rank comes to the end of its list.</item>
 /// </list>
 /// Any order that keeps these rules is accepted, also one that no generator makes.
@@ -23,7 +24,7 @@ public static class ScheduleValidator
     private const int MaxProblemsInMessage = 3;
 
     /// <summary>
-    /// All problems, empty for a valid schedule. Progress (rule 7) is looked at only when the other rules hold, since its
+    /// All problems, empty for a valid schedule. Progress (rule 8) is looked at only when the other rules hold, since its
     /// answer would otherwise only repeat them.
     /// </summary>
     /// <param name="schedule">Any schedule.</param>
@@ -33,6 +34,8 @@ public static class ScheduleValidator
         limits ??= ScheduleLimits.PromisedBy(schedule);
         ArgumentOutOfRangeException.ThrowIfNotEqual(limits.InFlightPerRank.Length, schedule.RankCount, nameof(limits));
         var problems = ScheduleContent.Check(schedule, limits);
+        if (problems.Count == 0 && limits.Memory is { } memory)
+            problems.AddRange(OverfullRanks(schedule, memory));
         return problems.Count > 0 ? [.. problems] : [.. BlockedRanks(schedule, limits.MailboxCapacity)];
     }
 
@@ -75,6 +78,13 @@ public static class ScheduleValidator
 
     /// <summary>For each rank the most (stage, micro-batch) pairs that it holds at a time, from F to B or W.</summary>
     public static ImmutableArray<int> PeakInFlight(Schedule schedule) => [.. schedule.Actions.Select(PeakOf)];
+
+    private static IEnumerable<ScheduleProblem> OverfullRanks(Schedule schedule, MemoryCap cap)
+    {
+        for (var rank = 0; rank < schedule.RankCount; rank++)
+            if (MemoryUse.FirstOver(schedule, rank, cap.OfStages, cap.BytesPerRank[rank]) is var (position, bytes))
+                yield return new ScheduleProblem(rank, position, string.Create(CultureInfo.InvariantCulture, $"{schedule.Actions[rank][position]} makes {bytes:N0} bytes, but the rank has {cap.BytesPerRank[rank]:N0}"));
+    }
 
     private static int PeakOf(ImmutableArray<StageAction> row)
     {

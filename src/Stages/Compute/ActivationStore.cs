@@ -27,10 +27,11 @@ internal sealed class ActivationStore : IDisposable
         throw new InvalidOperationException($"Stage {stage} ran the forward of micro-batch {place} twice.");
     }
 
+    /// <summary>A micro-batch's activations, which stay here.</summary>
+    internal Held this[int stage, int microBatch] => _held.TryGetValue((stage, microBatch), out var held) ? held : throw Missing(stage, microBatch);
+
     /// <summary>Gives a micro-batch's activations to its backward, which disposes them.</summary>
-    internal Held Take(int stage, int microBatch) => _held.Remove((stage, microBatch), out var held)
-        ? held
-        : throw new InvalidOperationException($"Stage {stage} has no stored activation of micro-batch {microBatch}.");
+    internal Held Take(int stage, int microBatch) => _held.Remove((stage, microBatch), out var held) ? held : throw Missing(stage, microBatch);
 
     /// <summary>Asserts that every forward had its backward.</summary>
     internal void ThrowUnlessEmpty()
@@ -38,12 +39,18 @@ internal sealed class ActivationStore : IDisposable
         if (_held.Count > 0) throw new InvalidOperationException($"{_held.Count} activations are left at the end of the step.");
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>Frees everything: the step's attempt is given up.</summary>
+    internal void Clear()
     {
         foreach (var held in _held.Values) held.Dispose();
         _held.Clear();
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => Clear();
+
+    private static InvalidOperationException Missing(int stage, int microBatch) =>
+        new($"Stage {stage} has no stored activation of micro-batch {microBatch}.");
 
     /// <summary>One micro-batch in flight.</summary>
     internal sealed class Held(MicroBatch microBatch, torch.Tensor? input) : IDisposable

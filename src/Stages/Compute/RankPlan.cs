@@ -1,4 +1,5 @@
 using Pipeline.Model.Training;
+using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
@@ -10,6 +11,8 @@ internal sealed class RankPlan : IDisposable
 {
     private readonly Dictionary<int, StageModel> _models = [];
     private readonly Dictionary<int, IReadOnlyList<RemoteTie>> _ties = [];
+    private readonly Dictionary<int, IReadOnlyList<Recomputation>> _recomputations = [];
+    private readonly HashSet<(int Stage, int MicroBatch)> _recomputed;
 
     private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule)
     {
@@ -19,6 +22,7 @@ internal sealed class RankPlan : IDisposable
         var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
         Place = new ReplicaPlace(
             assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
+        _recomputed = [.. schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
     internal StageProtocol.AssignStage Assignment { get; }
@@ -53,15 +57,22 @@ internal sealed class RankPlan : IDisposable
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
     /// <summary>Key of a step inside the rank: of no generation, since inputs are the same in all of them.</summary>
-    internal StepKey KeyOf(long step) => new(Assignment.Layout.Run, Generation.None, 0, step);
+    internal StepKey KeyOf(long step, int attempt = 0) => new(Assignment.Layout.Run, Generation.None, attempt, step);
+
+    /// <summary>What each unit of a stage drops in the forward of a micro-batch; null where the schedule does not recompute it.</summary>
+    internal IReadOnlyList<Recomputation>? RecomputationOf(int stage, int microBatch) =>
+        _recomputed.Contains((stage, microBatch)) ? _recomputations[stage] : null;
+
+    /// <summary>A fresh decision about waiting for norms.</summary>
+    internal BarrierChoice ChooseBarrier() => ChooseBarrier(Workload, Schedule, Place.Reduces);
 
     /// <summary>Builds the rank's stages: allocates, initialises, loads the state to start from.</summary>
-    /// <exception cref="ScheduleException">The schedule cannot be run by this executor.</exception>
+    /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
     internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
-        RequireRunnable(schedule, assignment.Rank % schedule.RankCount);
-        var plan = new RankPlan(assignment, workload, schedule);
+        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule, Reduces(assignment, workload, schedule)).MayRunAhead };
+        var plan = new RankPlan(assignment, workload with { Options = options }, schedule);
         try
         {
             plan.BuildModels();
@@ -91,6 +102,7 @@ internal sealed class RankPlan : IDisposable
             var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], Workload.Options);
             _models.Add(stage, model);
             _ties.Add(stage, ties.RemoteTiesOf(model, stage));
+            _recomputations.Add(stage, Recomputations(counts.Take(stage).Sum(), counts[stage]));
         }
     }
 
@@ -109,16 +121,17 @@ internal sealed class RankPlan : IDisposable
         foreach (var model in _models.Values) StateLoader.Load(model, checkpoint);
     }
 
-    /// <summary>Gradients are added as backwards finish, so their order is part of the bits: only index order is canonical.</summary>
-    private static void RequireRunnable(Schedule schedule, int rank)
+    // A schedule that recomputes where the run's units name nothing to drop means all of it.
+    private IReadOnlyList<Recomputation> Recomputations(int first, int count)
     {
-        var unknown = schedule.Actions[rank].FirstOrDefault(action => action.Kind is ActionKind.InputGradient or ActionKind.WeightGradient or ActionKind.Recompute);
-        if (unknown.Kind is not ActionKind.Forward)
-            throw new ScheduleException($"Schedule {schedule.Name} has {unknown}; this executor runs forwards and whole backwards only.");
-        foreach (var backwards in schedule.Actions[rank].Where(action => action.Kind is ActionKind.Backward).GroupBy(action => action.Stage))
-        {
-            if (!backwards.Select(action => action.MicroBatch).SequenceEqual(Enumerable.Range(0, schedule.MicroBatchCount)))
-                throw new ScheduleException($"Schedule {schedule.Name} runs the backwards of stage {backwards.Key} out of index order, in which gradients are to be added.");
-        }
+        var own = Workload.Recompute?.Skip(first).Take(count).ToArray() ?? [];
+        return own.Any(kind => kind != Recomputation.None) ? own : [.. Enumerable.Repeat(Recomputation.Full, count)];
     }
+
+    // Between replicas nothing is begun on weights that may be taken back: what they have sent each other could not be.
+    private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule, bool reduces) =>
+        new(reduces ? OptimizerBarrier.On : workload.Barrier, canGain: schedule.RankCount > 1 && schedule.UsesSplitBackward);
+
+    private static bool Reduces(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule) =>
+        workload.Summation == Summation.Invariant || assignment.Layout.Ranks.Count > schedule.RankCount;
 }

@@ -103,13 +103,13 @@ internal sealed class StageExecutor
 
     private void Work(RankPlan plan)
     {
-        using var steps = new StepRunner(plan, _inbox, _links, _recorder);
+        using var steps = new StepRunner(plan, _inbox, _links, _recorder, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
         try
         {
             _recorder.Restart();
-            while (_inbox.TakeOrder(_step, _isEnded) is { } save ? Save(save, plan, part) : RunStep(plan, steps, evaluation))
+            while (Proceed(plan, steps, evaluation, part))
             {
             }
         }
@@ -123,27 +123,47 @@ internal sealed class StageExecutor
         }
     }
 
-    /// <summary>Runs the next step and what follows it; false once the rank runs no further one.</summary>
+    /// <summary>Does what is next between two steps; false once the rank runs no further one.</summary>
+    private bool Proceed(RankPlan plan, StepRunner steps, EvaluationRunner evaluation, CheckpointPart? part)
+    {
+        var order = _inbox.TakeOrder(_step, _isEnded, steps.Awaited);
+        if (order.Kind == StageOrderKind.Step) return RunStep(plan, steps, evaluation);
+        steps.Settle();
+        if (steps.IsRefused) return false;
+        if (order.Save is { } save) Save(save, plan, part);
+        return true;
+    }
+
     private bool RunStep(RankPlan plan, StepRunner steps, EvaluationRunner evaluation)
     {
-        _step++;
-        _recorder.BeginStep(_assignment.Recording.WantsSpans(_step));
-        var outcome = steps.Run(_step);
-        if (outcome.Verdict != StepVerdict.Apply)
-        {
-            // One rank speaks for all; the others are told to stop by the coordinator.
-            if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, _step, outcome, plan.StageCount));
-            return false;
-        }
-
-        _isEnded = outcome.IsLast;
-        Interlocked.Exchange(ref _completedStep, _step);
-        _links.Report(Completed(plan, outcome));
+        var step = ++_step;
+        _recorder.BeginStep(_assignment.Recording.WantsSpans(step));
+        steps.Run(step);
+        var (copies, evaluates) = (_assignment.Layout.Protection.CopiesAfter(step), _assignment.Layout.Cadence.EvaluatesAfter(step));
+        if (copies || evaluates) steps.Settle();
+        if (steps.IsRefused) return false;
+        // A step that was begun after the last one never was, and what follows the last one was done before.
+        if (_step != step) return true;
         var since = Stopwatch.GetTimestamp();
-        if (_assignment.Layout.Protection.CopiesAfter(_step)) Protect(plan);
-        if (_assignment.Layout.Cadence.EvaluatesAfter(_step)) Evaluate(evaluation);
+        if (copies) Protect(plan);
+        if (evaluates) Evaluate(evaluation);
         _recorder.Exclude(since);
         return true;
+    }
+
+    /// <summary>Reports a step, or its refusal: one rank speaks for all then; the others are told to stop by the coordinator.</summary>
+    private void OnSettled(RankPlan plan, SettledStep settled)
+    {
+        if (settled.Outcome.Verdict != StepVerdict.Apply)
+        {
+            if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, settled.Step, settled.Outcome, plan.StageCount));
+            return;
+        }
+
+        if (settled.Outcome.IsLast) _step = settled.Step;
+        _isEnded = settled.Outcome.IsLast;
+        Interlocked.Exchange(ref _completedStep, settled.Step);
+        _links.Report(Completed(plan, settled));
     }
 
     private void Protect(RankPlan plan)
@@ -159,20 +179,19 @@ internal sealed class StageExecutor
             _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, _step, lossSum, tokenCount));
     }
 
-    private StepCompleted Completed(RankPlan plan, StepOutcome outcome)
+    private StepCompleted Completed(RankPlan plan, SettledStep settled)
     {
-        var timing = _recorder.EndStep();
         var since = Stopwatch.GetTimestamp();
-        IReadOnlyList<ParameterDigest> digests = plan.Place.Index == 0 && _assignment.Recording.WantsDigest(_step)
+        IReadOnlyList<ParameterDigest> digests = plan.Place.Index == 0 && _assignment.Recording.WantsDigest(settled.Step)
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
-        var report = new StepCompleted(_assignment.Generation, _assignment.Rank, _step, outcome, plan.Workload.Optimizer.LearningRateAt(_step),
-            timing, torch.Tensor.TotalCount, digests, _recorder.Spans());
+        var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
+            plan.Workload.Optimizer.LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans);
         if (digests.Count > 0) _recorder.Exclude(since);
         return report;
     }
 
-    private bool Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
+    private void Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
     {
         if (part is null) throw new InvalidOperationException("A checkpoint was asked for, but the stage has no store.");
         var since = Stopwatch.GetTimestamp();
@@ -194,7 +213,6 @@ internal sealed class StageExecutor
         }
 
         _recorder.Exclude(since);
-        return true;
     }
 
     private void Fail(StageFailed failure) => _links.Report(failure);

@@ -9,26 +9,30 @@ namespace Pipeline.Stages;
 /// <summary>
 /// What ends a step on one rank: gradients are added up over the replicas, tied ones exchanged and added, the stages' squares go to the rank
 /// of stage 0, which tells all what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as
-/// early as it is known.
+/// early as it is known. A rank that does not wait for the outcome takes the step ahead, as if nothing were clipped;
+/// <see cref="StepSettlement"/> makes that good.
 /// </summary>
 internal sealed class StepEnd(
-    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, GradientReduction? reduction)
+    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction)
 {
     private readonly HashSet<int> _sent = [];
     private StepKey _step;
-    private StepOutcome? _outcome;
+    private bool _waits;
+    private bool _isDecided;
 
-    /// <summary>What the step amounted to, once its optimizer actions have run.</summary>
-    internal StepOutcome Outcome => _outcome ?? throw new InvalidOperationException($"Step {_step.Step} ended without totals: its schedule has no optimizer action.");
+    /// <summary>What the step amounted to; null if the rank did not wait for it.</summary>
+    internal StepOutcome? Outcome { get; private set; }
 
-    internal void Begin(StepKey step)
+    internal void Begin(StepKey step, bool waitsForNorm)
     {
         _step = step;
+        _waits = waitsForNorm;
+        _isDecided = false;
         _sent.Clear();
-        _outcome = null;
+        Outcome = null;
     }
 
-    /// <summary>After a stage's last backward.</summary>
+    /// <summary>After a stage's last leaf.</summary>
     internal void GradientsComplete(int stage)
     {
         if (reduction is null) SumKnown(stage);
@@ -86,24 +90,27 @@ internal sealed class StepEnd(
         // All replicas hold the same sums: the first speaks for them.
         IReadOnlyList<double> squares = replica == 0 ? plan.Models[stage].SquaredNorms() : [];
         var contributor = replica * plan.StageCount + stage;
-        if (isLast) links.Send(plan.TotalsRank, new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch()));
-        else if (replica == 0) links.Send(plan.TotalsRank, new SquaredNorms(_step, contributor, squares, [], 0, -1));
+        if (isLast) totals.Send(new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch()));
+        else if (replica == 0) totals.Send(new SquaredNorms(_step, contributor, squares, [], 0, -1));
         recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
     }
 
-    /// <summary>Applies the step to one stage, or forgets its gradients.</summary>
-    internal void Apply(StageAction action)
+    /// <summary>Applies the step to one stage, or forgets its gradients, or takes it ahead where its outcome is not known yet.</summary>
+    /// <param name="action">The optimizer action.</param>
+    /// <param name="tokenCount">Tokens of the step.</param>
+    internal void Apply(StageAction action, long tokenCount)
     {
         var asked = Stopwatch.GetTimestamp();
         var ready = 0L;
-        if (_outcome is null) (_outcome, ready) = plan.MakesTotals ? MakeTotals() : TakeTotals();
+        // One answer for all stages of the rank, so that all are settled in the same way.
+        if (!_isDecided && (_waits || totals.AreKnown(_step))) (Outcome, ready) = totals.Take(_step);
+        _isDecided = true;
         var started = Stopwatch.GetTimestamp();
         var model = plan.Models[action.Stage];
         var optimizer = plan.Workload.Optimizer;
-        if (_outcome.Verdict == StepVerdict.Apply)
-            model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(_outcome.GradientNorm, _outcome.TokenCount));
-        else
-            model.ClearGradients();
+        if (Outcome is null) model.StepAhead(_step.Step, optimizer, optimizer.UnclippedFactor(tokenCount));
+        else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, Outcome.TokenCount));
+        else model.ClearGradients();
         recorder.Record(action, asked, ready, started);
     }
 
@@ -113,26 +120,5 @@ internal sealed class StepEnd(
     {
         using var guard = torch.no_grad();
         return gradient.clone().DetachFromDisposeScope();
-    }
-
-    private (StepOutcome Outcome, long Ready) MakeTotals()
-    {
-        var lastStages = Enumerable.Range(1, plan.Place.Count - 1).Select(replica => (replica + 1) * plan.StageCount - 1);
-        var contributions = Enumerable.Range(0, plan.StageCount).Concat(lastStages).Select(contributor => inbox.TakeSquares(_step, contributor)).ToArray();
-        // What others were told by a lost predecessor is said again, also where it made the step the last.
-        var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
-            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
-        for (var rank = 0; rank < plan.Schedule.RankCount * plan.Place.Count; rank++)
-        {
-            if (rank != plan.TotalsRank) links.Send(rank, new StepTotals(_step, outcome));
-        }
-
-        return (outcome, contributions.Max(contribution => contribution.Timestamp));
-    }
-
-    private (StepOutcome Outcome, long Ready) TakeTotals()
-    {
-        var arrived = inbox.TakeTotals(_step);
-        return (arrived.Value.Outcome, arrived.Timestamp);
     }
 }

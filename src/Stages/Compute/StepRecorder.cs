@@ -14,6 +14,9 @@ internal sealed class StepRecorder
     private long _mark = Stopwatch.GetTimestamp();
     private long _busyTicks;
     private long _waitTicks;
+    private long _lastEnded;
+    private int _discardedCount;
+    private int _recordedCount;
     private bool _wantsSpans;
 
     internal static double Seconds(long ticks) => (double)ticks / Stopwatch.Frequency;
@@ -21,6 +24,18 @@ internal sealed class StepRecorder
     internal void BeginStep(bool wantsSpans)
     {
         _wantsSpans = wantsSpans;
+        _busyTicks = 0;
+        _waitTicks = 0;
+        _discardedCount = 0;
+        _recordedCount = 0;
+        _spans.Clear();
+    }
+
+    /// <summary>Forgets what was recorded of a step's attempt that is given up: its time was not work.</summary>
+    internal void Discard()
+    {
+        _discardedCount += _recordedCount;
+        _recordedCount = 0;
         _busyTicks = 0;
         _waitTicks = 0;
         _spans.Clear();
@@ -35,7 +50,10 @@ internal sealed class StepRecorder
     {
         var ended = Stopwatch.GetTimestamp();
         _busyTicks += ended - started;
-        _waitTicks += started - asked;
+        // What ran while an action waited, such as settling the former step, was recorded by itself.
+        _waitTicks += Math.Max(0, started - Math.Max(asked, _lastEnded));
+        _lastEnded = ended;
+        _recordedCount++;
         // An input that came while the thread was busy was not waited for.
         if (_wantsSpans) _spans.Add(new ExecutedSpan(action.ToString(), ready > asked ? Wire(ready) : 0, Wire(started), Wire(ended)));
     }
@@ -49,7 +67,7 @@ internal sealed class StepRecorder
     internal StepTiming EndStep()
     {
         var now = Stopwatch.GetTimestamp();
-        var timing = new StepTiming(Seconds(now - _mark), Seconds(_busyTicks), Seconds(_waitTicks));
+        var timing = new StepTiming(Seconds(now - _mark), Seconds(_busyTicks), Seconds(_waitTicks), _discardedCount);
         _mark = now;
         return timing;
     }

@@ -1,78 +1,122 @@
-using System.Diagnostics;
-using Pipeline.Model.Units;
 using Pipeline.Protocol;
-using Pipeline.Protocol.Frames;
 using Pipeline.Schedules;
-using TorchSharp;
 
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Runs a rank's list of actions, one step after the other: takes each action's input from the inbox, computes, sends the result on.
-/// On the compute thread only. Owns the activations of the step under way.
+/// Runs a rank's list of actions, one step after the other: takes each action's input from the inbox, computes, sends the result on. A step
+/// may begin before the outcome of the former one is known; if that is not what was assumed, it begins anew. On the compute thread only.
+/// Between two steps it holds nothing that the model's state does not, once <see cref="Settle"/> has been called.
 /// </summary>
 internal sealed class StepRunner : IDisposable
 {
     private readonly RankPlan _plan;
     private readonly StageInbox _inbox;
-    private readonly IStageLinks _links;
     private readonly StepRecorder _recorder;
-    private readonly ActivationStore _store = new();
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
     private readonly StepEnd _end;
-    private StepKey _step;
+    private readonly StepSettlement _settlement;
+    private readonly MicroBatchActions _actions;
+    private StepKey _key;
 
-    internal StepRunner(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder)
+    /// <param name="plan">The rank.</param>
+    /// <param name="inbox">Where inputs arrive.</param>
+    /// <param name="links">The ways out.</param>
+    /// <param name="recorder">Measures.</param>
+    /// <param name="settled">Told every step, in order, once its outcome is known and acted on.</param>
+    internal StepRunner(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, Action<SettledStep> settled)
     {
         _plan = plan;
         _inbox = inbox;
-        _links = links;
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
+        var totals = new TotalsExchange(plan, inbox, links);
         _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, _reduction);
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction);
+        _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
+        _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _reduction, _end.GradientsComplete);
     }
 
     /// <summary>The action under way, for errors.</summary>
     internal StageAction? Current { get; private set; }
 
-    /// <summary>Runs one step; what the whole step amounted to.</summary>
-    internal StepOutcome Run(long step)
-    {
-        _step = _plan.KeyOf(step);
-        _losses.Begin();
-        _end.Begin(_step);
-        foreach (var action in _plan.Schedule.Actions[_plan.Rank])
-        {
-            _inbox.ThrowIfClosed();
-            Current = action;
-            Run(action);
-        }
+    /// <summary>Whether no step follows the last settled one.</summary>
+    internal bool HasEnded => _settlement.HasEnded;
 
-        Current = null;
-        _store.ThrowUnlessEmpty();
-        _inbox.FinishPhase(StageInbox.StepPhase(step));
-        return _end.Outcome;
+    /// <summary>Whether the last settled step could not be applied.</summary>
+    internal bool IsRefused => _settlement.Last is { Verdict: not StepVerdict.Apply };
+
+    /// <summary>The totals to be heard of while waiting for the next command; null if every step is settled.</summary>
+    internal AwaitedTotals? Awaited => _settlement.Awaited;
+
+    /// <summary>Runs one step, unless the one before it turns out to be the last.</summary>
+    internal void Run(long step)
+    {
+        while (!HasEnded && !TryRun(step))
+        {
+        }
     }
+
+    /// <summary>
+    /// Waits for the outcome of a step that was taken ahead, so that master weights and moments are those after the last step: before the
+    /// state is evaluated, copied, saved or reported.
+    /// </summary>
+    internal void Settle() => _ = _settlement.Settle();
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _store.Dispose();
+        _actions.Dispose();
         _reduction?.Dispose();
+    }
+
+    private bool TryRun(long step)
+    {
+        Begin(step);
+        try
+        {
+            foreach (var action in _plan.Schedule.Actions[_plan.Rank])
+            {
+                _inbox.ThrowIfClosed();
+                Current = action;
+                if (_settlement.Awaited is { } awaited && (action.Kind.IsStepLevel() || _inbox.HasTotals(awaited))) SettleUnderway();
+                Run(action);
+            }
+        }
+        catch (VoidStepException)
+        {
+            _actions.Begin(default, isGradientFree: false);
+            return false;
+        }
+        catch (Exception fault) when (!_settlement.IsSettled && fault is not (StageClosedException or OutOfMemoryException))
+        {
+            // What throws on weights that are taken back did not happen.
+            if (_settlement.Settle()) throw;
+            _actions.Begin(default, isGradientFree: false);
+            return false;
+        }
+
+        Current = null;
+        _actions.Finish();
+        _settlement.Finish(_key, _end.Outcome, _actions.TokenCount, _recorder.EndStep(), _recorder.Spans());
+        return true;
+    }
+
+    private void Begin(long step)
+    {
+        _key = _plan.KeyOf(step, _settlement.NextAttempt);
+        // Others may have begun the step on the assumption that this rank knows to be wrong.
+        if (_key.Attempt > 0) _inbox.Abandon(_key with { Attempt = 0 });
+        _losses.Begin();
+        _end.Begin(_key, _settlement.WaitsForNorm);
+        _actions.Begin(_key, _settlement.IsSettled);
     }
 
     private void Run(StageAction action)
     {
         switch (action.Kind)
         {
-            case ActionKind.Forward:
-                Forward(action);
-                break;
-            case ActionKind.Backward:
-                Backward(action);
-                break;
             case ActionKind.ReduceScatter:
                 _end.Reduce(action);
                 break;
@@ -86,60 +130,20 @@ internal sealed class StepRunner : IDisposable
                 _end.SendSquares(action.Stage);
                 break;
             case ActionKind.Optimizer:
-                _end.Apply(action);
+                _end.Apply(action, _actions.TokenCount);
                 break;
             default:
-                throw new UnreachableException($"action {action}");
+                _actions.Run(action);
+                break;
         }
     }
 
-    private void Forward(StageAction action)
+    private void SettleUnderway()
     {
-        var model = _plan.Models[action.Stage];
-        var asked = Stopwatch.GetTimestamp();
-        // The samples are read before the input is awaited: the wait hides the reading.
-        var microBatch = _plan.Workload.Batches.Training(_step.Step, _plan.Place.FirstMicroBatch + action.MicroBatch, model.Options.Device);
-        var (input, ready) = model.IsFirst ? (null, 0L) : Take(microBatch, Activation(action.Stage - 1, action.MicroBatch), model.Options.Device);
-        var started = Stopwatch.GetTimestamp();
-        var held = _store.Open(action.Stage, action.MicroBatch, microBatch, input);
-        var pass = held.Pass = model.Forward(microBatch, input, PassMode.Train);
-        if (model.IsLast) _losses.Add(action.MicroBatch, pass.LossSum(), microBatch.TokenCount);
-        else Send(action.Stage + 1, Activation(action.Stage, action.MicroBatch), pass.DetachedOutput());
-        _recorder.Record(action, asked, ready, started);
+        if (!_settlement.Settle()) throw new VoidStepException();
+        _actions.FreeGradient();
     }
 
-    private void Backward(StageAction action)
-    {
-        var model = _plan.Models[action.Stage];
-        var asked = Stopwatch.GetTimestamp();
-        using var held = _store.Take(action.Stage, action.MicroBatch);
-        var (gradient, ready) = model.IsLast ? (null, 0L) : Take(null, Gradient(action.Stage, action.MicroBatch), model.Options.Device);
-        using var owned = gradient;
-        var started = Stopwatch.GetTimestamp();
-        var inputGradient = model.Backward(held.Pass!, gradient);
-        _reduction?.AddLeaf(action.Stage, action.MicroBatch);
-        if (inputGradient is not null) Send(action.Stage - 1, Gradient(action.Stage - 1, action.MicroBatch), inputGradient);
-        _recorder.Record(action, asked, ready, started);
-        if (action.MicroBatch == _plan.Schedule.MicroBatchCount - 1) _end.GradientsComplete(action.Stage);
-    }
-
-    private FrameKey Activation(int edge, int microBatch) => new(_step, edge, microBatch, 0, FrameKind.Activation);
-
-    private FrameKey Gradient(int edge, int microBatch) => new(_step, edge, microBatch, 0, FrameKind.Gradient);
-
-    private (torch.Tensor? Tensor, long Ready) Take(MicroBatch? waiting, FrameKey key, torch.Device device)
-    {
-        try
-        {
-            var arrived = _inbox.TakeTensor(key);
-            return (arrived.Value.Take(device), arrived.Timestamp);
-        }
-        catch
-        {
-            waiting?.Dispose();
-            throw;
-        }
-    }
-
-    private void Send(int stage, FrameKey key, torch.Tensor tensor) => _links.Send(_plan.RankOf(stage), key, tensor, AlreadyDone.Instance);
+    /// <summary>The weights that a step was begun with were taken back: it begins anew, or never.</summary>
+    private sealed class VoidStepException() : Exception("The step was begun with weights that were taken back.");
 }

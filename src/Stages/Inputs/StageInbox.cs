@@ -19,6 +19,7 @@ internal sealed class StageInbox
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
     private readonly StageOrders _orders = new();
     private readonly HashSet<FrameKey> _taken = [];
+    private readonly HashSet<StepKey> _abandoned = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
     private bool _isEndWanted;
@@ -55,7 +56,7 @@ internal sealed class StageInbox
         var key = arrival.Key.In(Generation.None);
         lock (_gate)
         {
-            var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key);
+            var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key) && !IsAbandoned(key);
             if (!isWanted || !_tensors.TryAdd(key, Now(arrival))) arrival.Refuse();
             else Monitor.Pulse(_gate);
         }
@@ -129,20 +130,20 @@ internal sealed class StageInbox
         }
     }
 
-    /// <summary>
-    /// Waits for something to do after a step: a save that is due, or null for the next step.
-    /// </summary>
-    /// <param name="step">The last completed step.</param>
+    /// <summary>Waits for something to do after a step: a save that is due, the next step, or, while its totals are awaited, these.</summary>
+    /// <param name="step">The last step.</param>
     /// <param name="isEnded">Whether no step follows it.</param>
-    internal StageProtocol.SaveCheckpoint? TakeOrder(long step, bool isEnded)
+    /// <param name="awaited">The totals that are still to come of it; null if it is settled.</param>
+    internal StageOrder TakeOrder(long step, bool isEnded, AwaitedTotals? awaited = null)
     {
         lock (_gate)
         {
             while (true)
             {
                 ThrowIfClosed();
-                if (_orders.TryTakeSave(step, out var save)) return save;
-                if (!isEnded && step < _orders.GrantedStep) return null;
+                if (_orders.TryTakeSave(step, out var save)) return new StageOrder(StageOrderKind.Save, save);
+                if (!isEnded && step < _orders.GrantedStep) return new StageOrder(StageOrderKind.Step);
+                if (awaited is { } totals && Holds(totals)) return new StageOrder(StageOrderKind.Settle);
                 Wait(FormattableString.Invariant($"a grant beyond step {step}"));
             }
         }
@@ -182,6 +183,41 @@ internal sealed class StageInbox
         }
     }
 
+    /// <summary>Waits for a tensor, or, with a step whose totals are awaited, for whichever comes first: null means the totals.</summary>
+    internal Arrived<TensorArrival>? TakeTensor(FrameKey key, AwaitedTotals? awaited)
+    {
+        lock (_gate)
+        {
+            while (true)
+            {
+                ThrowIfClosed();
+                if (_tensors.ContainsKey(key)) return TakeTensor(key);
+                if (awaited is { } totals && Holds(totals)) return null;
+                Wait(key);
+            }
+        }
+    }
+
+    /// <summary>Whether a step's totals are here, or everything that they are made of.</summary>
+    internal bool HasTotals(AwaitedTotals awaited)
+    {
+        lock (_gate) return Holds(awaited);
+    }
+
+    /// <summary>Frees what has come, and what still comes, of an attempt at a step that is given up or was never to be.</summary>
+    internal void Abandon(StepKey attempt)
+    {
+        lock (_gate)
+        {
+            _abandoned.Add(attempt);
+            foreach (var key in _tensors.Keys.Where(IsAbandoned).ToArray())
+            {
+                _tensors.Remove(key, out var arrived);
+                arrived.Value.Refuse();
+            }
+        }
+    }
+
     internal Arrived<SquaredNorms> TakeSquares(StepKey step, int stage)
     {
         lock (_gate) return TakeFrom(_squares, (step, stage));
@@ -209,6 +245,7 @@ internal sealed class StageInbox
         {
             _finishedPhase = phase;
             _taken.RemoveWhere(key => PhaseOf(key) <= phase);
+            _abandoned.RemoveWhere(attempt => StepPhase(attempt.Step) <= phase);
             foreach (var late in _squares.Keys.Where(key => 2 * key.Step.Step <= phase).ToArray()) _squares.Remove(late);
             foreach (var late in _totals.Keys.Where(key => 2 * key.Step <= phase).ToArray()) _totals.Remove(late);
             var left = _tensors.Keys.Where(key => PhaseOf(key) <= phase).ToArray();
@@ -226,6 +263,13 @@ internal sealed class StageInbox
     internal static long PhaseOf(FrameKey key) => key.Kind == FrameKind.EvaluationActivation
         ? EvaluationPhase(key.Step.Step)
         : StepPhase(key.Step.Step);
+
+    // An evaluation after a step belongs to none of its attempts.
+    private bool IsAbandoned(FrameKey key) => key.Kind != FrameKind.EvaluationActivation && _abandoned.Contains(key.Step);
+
+    private bool Holds(AwaitedTotals awaited) => awaited.StageCount is { } count
+        ? Enumerable.Range(0, count).All(stage => _squares.ContainsKey((awaited.Step, stage)))
+        : _totals.ContainsKey(awaited.Step);
 
     private static Arrived<T> Now<T>(T value) => new(value, Stopwatch.GetTimestamp());
 

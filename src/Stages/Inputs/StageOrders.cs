@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
@@ -27,3 +28,26 @@ internal sealed class StageOrders
         return save is not null;
     }
 }
+
+/// <summary>What a rank does next between two steps.</summary>
+internal enum StageOrderKind
+{
+    /// <summary>The next step.</summary>
+    Step,
+
+    /// <summary>A save that is due.</summary>
+    Save,
+
+    /// <summary>Settle the last step: its totals are here, and nothing else is to be done.</summary>
+    Settle,
+}
+
+/// <summary>What a rank does next between two steps.</summary>
+/// <param name="Kind">What.</param>
+/// <param name="Save">The save.</param>
+internal readonly record struct StageOrder(StageOrderKind Kind, SaveCheckpoint? Save = null);
+
+/// <summary>The totals of a step that a compute thread is to hear of while it waits for something else.</summary>
+/// <param name="Step">Step.</param>
+/// <param name="StageCount">On the rank that makes the totals the number of contributions; null where another rank sends them.</param>
+internal readonly record struct AwaitedTotals(StepKey Step, int? StageCount);

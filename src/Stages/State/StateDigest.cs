@@ -24,7 +24,8 @@ public static class StateDigest
         parameter.FullName,
         HashOf(parameter.Master),
         unit.Trains ? HashOf(parameter.FirstMoment) : null,
-        unit.Trains ? HashOf(parameter.SecondMoment) : null);
+        unit.Trains ? HashOf(parameter.SecondMoment) : null,
+        unit.Index);
 
     private static string HashOf(Tensor tensor)
     {

@@ -103,7 +103,6 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline { parallelism.data = 2, reduction.group-size = 2 }", "only pipeline.reduction.topology = hierarchical has groups")]
     [InlineData("pipeline { parallelism.data = 2, numerics.summation = invariant, compression.kind = top-k }", "what is lost depends on the number of replicas")]
     [InlineData("pipeline.numerics.summation = index", "Expected one of fast, invariant")]
-    [InlineData("pipeline.plan = auto", "Expected none")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]

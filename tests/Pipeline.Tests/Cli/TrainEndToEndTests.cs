@@ -49,6 +49,32 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
+    public void A_planned_run_has_the_bits_of_the_unsplit_trainer_says_why_it_was_planned_so_and_what_came_of_it()
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        var planned = Train("planned", "--stages", "2", "--steps", "4", "--set", "optimizer.horizon=8", "--set", "plan=auto");
+        Assert.Equal((ExitCode.Done, ""), (planned.Code, planned.Error));
+        Assert.Contains("is chosen of", planned.Output, StringComparison.Ordinal);
+        Assert.Contains("only proportions are predicted", planned.Output, StringComparison.Ordinal);
+        Assert.Contains("rebalance", planned.Output, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, Run("train", "--resume", In("planned"), "--steps", "8").Code);
+        Assert.Equal(Numbers("unsplit"), Numbers("planned"));
+        Assert.Contains("simulated", File.ReadAllText(new RunFiles(In("planned")).TimelinePlot), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("zb-v", "full", "schedule.barrier=off")]
+    [InlineData("interleaved-1f1b", "selective", "schedule.partition=1,1,1,1")]
+    [InlineData("greedy", "none", "schedule.memory-credit=3")]
+    public void Any_schedule_has_the_bits_of_the_unsplit_trainer(string schedule, string recompute, string setting)
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        var run = Train("split", "--stages", "2", "--schedule", schedule, "--set", $"schedule.recompute={recompute}", "--set", setting);
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        Assert.Equal(Numbers("unsplit"), Numbers("split"));
+    }
+
+    [Fact]
     public void Bisect_names_step_unit_and_tensor_between_two_digests()
     {
         Assert.Equal(ExitCode.Done, Train("left", "--set", "run.digest-every=4").Code);

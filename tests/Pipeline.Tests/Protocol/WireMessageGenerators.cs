@@ -60,7 +60,7 @@ internal static class WireMessageGenerators
 
     private static readonly Gen<(StepTiming Timing, ParameterDigest[] Digests, ExecutedSpan[] Spans)> Records = Gen.Select(
         Gen.Select(Real, Real, Real).Select((all, busy, wait) => new StepTiming(all, busy, wait)),
-        Gen.Select(Text, Text, Text, Gen.Null(Text)).Select((unit, name, hash, moment) => new ParameterDigest(unit, name, hash, moment, moment)).Array[0, 3],
+        Gen.Select(Text, Text, Text, Gen.Null(Text), Gen.Int).Select((unit, name, hash, moment, index) => new ParameterDigest(unit, name, hash, moment, moment, index)).Array[0, 3],
         Gen.Select(Text, Long, Long, Long).Select((action, ready, start, end) => new ExecutedSpan(action, ready, start, end)).Array[0, 3]);
 
     internal static readonly Gen<TensorFrame> Frames = Gen.Select(

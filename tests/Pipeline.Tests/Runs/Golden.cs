@@ -5,9 +5,9 @@ namespace Pipeline.Tests.Runs;
 /// <summary>Compares text with a file beside the tests. With UPDATE_GOLDEN=1 in the environment it writes the file instead.</summary>
 internal static class Golden
 {
-    internal static void AssertEqual(string fileName, string actual)
+    internal static void AssertEqual(string fileName, string actual, string room = "Runs")
     {
-        var path = Path.Combine(SourceFolder(), "tests", "Pipeline.Tests", "Runs", "Golden", fileName);
+        var path = Path.Combine(SourceFolder(), "tests", "Pipeline.Tests", room, "Golden", fileName);
         if (Environment.GetEnvironmentVariable("UPDATE_GOLDEN") == "1")
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);

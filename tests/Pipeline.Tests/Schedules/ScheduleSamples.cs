@@ -6,12 +6,12 @@ namespace Pipeline.Tests.Schedules;
 /// <summary>Schedules for property tests: every generator that is there, small shapes, with and without the step's end.</summary>
 internal static class ScheduleSamples
 {
-    public static readonly IScheduleGenerator[] Generators = [new GPipe(), new OneForwardOneBackward()];
+    public static readonly IScheduleGenerator[] Generators = [.. ScheduleCatalog.All];
 
     public static Gen<(IScheduleGenerator Generator, ScheduleShape Shape)> Shapes(int maxRankCount, int maxMicroBatchCount, int maxVirtualStages = 3) =>
         Gen.Select(Gen.OneOf(Generators), Gen.Int[1, maxRankCount], Gen.Int[1, maxMicroBatchCount], Gen.Int[1, maxVirtualStages])
             .Select((generator, ranks, microBatches, virtualStages) =>
-                (generator, new ScheduleShape(ranks, microBatches, generator.AllowsVirtualStages ? virtualStages : 1)));
+                (generator, new ScheduleShape(ranks, microBatches, generator.StagesPerRank.Allows(virtualStages) ? virtualStages : generator.StagesPerRank.Default)));
 
     public static Gen<Schedule> Training(int maxRankCount, int maxMicroBatchCount) =>
         Gen.Select(Shapes(maxRankCount, maxMicroBatchCount), Gen.Int[0, 2]).Select((sample, end) => Ended(sample.Generator.Generate(sample.Shape), end));

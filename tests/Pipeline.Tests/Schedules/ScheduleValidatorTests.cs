@@ -83,7 +83,8 @@ public sealed class ScheduleValidatorTests
         Gen.Select(Gen.Int[0, 1], Gen.Shuffle((int[])[0, 1, 2, 3, 4, 5])).Sample((rank, order) =>
         {
             var mutated = WithRow(schedule, rank, [.. order.Select(index => schedule.Actions[rank][index])]);
-            Assert.Equal(ProgressOracle.Accepts(mutated, ScheduleLimits.Loosest(mutated)), ScheduleValidator.Validate(mutated).IsEmpty);
+            var limits = ScheduleLimits.Loosest(mutated) with { LeavesInIndexOrder = true };
+            Assert.Equal(ProgressOracle.Accepts(mutated, limits), ScheduleValidator.Validate(mutated, limits).IsEmpty);
         }, iter: 2_000);
     }
 
@@ -147,11 +148,27 @@ public sealed class ScheduleValidatorTests
     }
 
     [Fact]
+    public void A_rank_that_would_hold_more_bytes_than_it_has_is_reported_at_the_action_that_is_too_much() =>
+        Gen.Select(ScheduleSamples.Training(4, 6), Gen.Int[0, 3]).Sample((schedule, missing) =>
+        {
+            var stages = Enumerable.Range(0, schedule.StageCount).Select(stage => new StageMemory(5, 10 + stage, 1, 4)).ToImmutableArray();
+            var needed = MemoryUse.Of(schedule, stages).Select(rank => rank.Total).ToImmutableArray();
+            var limits = ScheduleLimits.PromisedBy(schedule) with { Memory = new MemoryCap(stages, needed) };
+            Assert.Empty(ScheduleValidator.Validate(schedule, limits));
+            var rank = missing % schedule.RankCount;
+            var problem = Assert.Single(ScheduleValidator.Validate(schedule, limits with { Memory = new MemoryCap(stages, needed.SetItem(rank, needed[rank] - 1)) }));
+            Assert.Equal(rank, problem.Rank);
+            Assert.Contains("bytes, but the rank has", problem.Message, StringComparison.Ordinal);
+            Assert.Equal(ActionKind.Forward, schedule.Actions[rank][problem.Position].Kind);
+        });
+
+    [Fact]
     public void Leaves_out_of_index_order_are_rejected_unless_the_limits_allow_them()
     {
         var reversed = new Schedule("reversed", ScheduleMode.Train, 2, [0], [Row("0F0,0F1,0B1,0B0")]);
-        Assert.Contains("expected index order", Assert.Single(ScheduleValidator.Validate(reversed)).Message, StringComparison.Ordinal);
-        Assert.Empty(ScheduleValidator.Validate(reversed, ScheduleLimits.Loosest(reversed) with { LeavesInIndexOrder = false }));
+        var ordered = ScheduleLimits.Loosest(reversed) with { LeavesInIndexOrder = true };
+        Assert.Contains("expected index order", Assert.Single(ScheduleValidator.Validate(reversed, ordered)).Message, StringComparison.Ordinal);
+        Assert.Empty(ScheduleValidator.Validate(reversed));
     }
 
     [Fact]

@@ -1,0 +1,145 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using Pipeline.Coordinator;
+using Pipeline.Schedules;
+using Pipeline.Training;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>
+/// Holds a run against what was predicted of it: the step's duration and idle time, each rank's share, and whether other stages
+/// would have been faster. Pure but for the profile that it is given.
+/// </summary>
+internal sealed class RunPrediction
+{
+    private const double WorthwhileGain = 0.02;
+
+    private readonly RunLayout _layout;
+    private readonly ImmutableArray<UnitRange> _partition;
+    private readonly ImmutableArray<UnitProfile> _units;
+    private readonly ModelProfile _profile;
+
+    /// <param name="layout">How the run was spread.</param>
+    /// <param name="profile">Costs of its units, measured or estimated.</param>
+    /// <param name="microBatchSize">Samples of a micro-batch.</param>
+    public RunPrediction(RunLayout layout, ModelProfile profile, int microBatchSize)
+    {
+        _layout = layout;
+        _profile = profile;
+        _units = profile.For(microBatchSize);
+        _partition = Partitioner.FromCounts(_units.Length, layout.UnitCounts);
+        Step = Simulate(_units, _partition);
+    }
+
+    /// <summary>The step as predicted; in seconds where the costs are measured, otherwise only its proportions mean something.</summary>
+    public SimulatedStep Step { get; }
+
+    /// <summary>Whether the costs are measured.</summary>
+    public bool IsInSeconds => _profile.IsMeasured;
+
+    /// <summary>
+    /// The step simulated with the mean durations of the actions that were traced: what the model of the simulator, not the costs,
+    /// makes of the run. Null where nothing was traced.
+    /// </summary>
+    public SimulatedStep? Replay(TracedSteps traced) => MeasuredCosts(traced) is { } costs ? Simulator.Run(_layout.Schedule, new SimulationModel { Costs = costs }) : null;
+
+    /// <summary>What is said at the end of a run.</summary>
+    public IEnumerable<string> Lines(StepTimes times, TracedSteps traced)
+    {
+        if (times.Median is not { } measured) yield break;
+        if (IsInSeconds)
+        {
+            yield return Text($"prediction {Milliseconds(Step.Duration)} a step, measured {Milliseconds(measured)} (median of {times.Count} steps): {Error(Step.Duration, measured)}");
+            if (_layout.Schedule.UsesSplitBackward && _layout.Schedule.RankCount > 1)
+                yield return Text($"           {Milliseconds(Simulate(_units, _partition, waitsForNorm: false).Period)} for steps that do not wait for their norm");
+        }
+        else
+        {
+            yield return Text($"prediction costs are {_profile.Source}, so that only proportions are predicted; `pipeline profile` measures them");
+        }
+
+        var timelines = traced.Steps.Select(step => Measured(traced, step)).ToArray();
+        if (timelines.Length == 0) yield break;
+        if (Replay(traced) is { } replay)
+            yield return Text($"           {Milliseconds(replay.Duration)} a step, simulated with the durations of the {timelines.Length} traced steps: {Error(replay.Duration, measured)}");
+        foreach (var line in Ranks(timelines)) yield return line;
+        foreach (var line in Rebalance(traced)) yield return line;
+    }
+
+    private IEnumerable<string> Ranks(Timeline[] timelines)
+    {
+        yield return "rank       busy    wait  bubble   predicted busy  bubble   (share of the step)";
+        for (var rank = 0; rank < _layout.Schedule.RankCount; rank++)
+        {
+            var duration = timelines.Sum(timeline => timeline.Duration);
+            var usage = timelines.Select(timeline => timeline.Usage[rank]).ToArray();
+            yield return Text(
+                $"{rank,4}    {usage.Sum(part => part.Busy) / duration * 100,5:0.0} % {usage.Sum(part => part.Wait) / duration * 100,5:0.0} % {usage.Sum(part => part.Bubble) / duration * 100,5:0.0} %          {Step.Ranks[rank].Busy / Step.Duration * 100,5:0.0} % {(Step.Ranks[rank].Wait + Step.Ranks[rank].Bubble) / Step.Duration * 100,5:0.0} %");
+        }
+    }
+
+    // Every unit costs what its stage was measured to cost, in its profile's proportion; other stages are then a better cut of these costs.
+    private IEnumerable<string> Rebalance(TracedSteps traced)
+    {
+        if (MeasuredCosts(traced) is not { } measured || _layout.Schedule.RankCount == 1) yield break;
+        var expected = StageProfile.Of(_units, _partition).Costs;
+        var adjusted = _units.ToArray();
+        for (var stage = 0; stage < _partition.Length; stage++)
+        {
+            for (var unit = _partition[stage].Start; unit < _partition[stage].End; unit++)
+                adjusted[unit] = Adjusted(adjusted[unit], kind => Ratio(measured, expected, stage, kind));
+        }
+
+        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.Forward + unit.Backward)], _partition.Length);
+        var (now, then) = (Simulate([.. adjusted], _partition).Duration, Simulate([.. adjusted], better).Duration);
+        var counts = string.Join(',', better.Select(range => range.Count));
+        yield return then < now * (1 - WorthwhileGain)
+            ? Text($"rebalance  stages of {counts} units instead of {string.Join(',', _layout.UnitCounts)} would take {1 - then / now:P1} less: --set schedule.partition={counts}")
+            : Text($"rebalance  none: no other stages would be more than {WorthwhileGain:P0} faster");
+    }
+
+    private static UnitProfile Adjusted(UnitProfile unit, Func<ActionKind, double> ratio) => unit with
+    {
+        Forward = unit.Forward * ratio(ActionKind.Forward),
+        Backward = unit.Backward * ratio(ActionKind.Backward),
+        InputGradient = unit.InputGradient * ratio(ActionKind.InputGradient),
+        WeightGradient = unit.WeightGradient * ratio(ActionKind.WeightGradient),
+        Optimizer = unit.Optimizer * ratio(ActionKind.Optimizer),
+    };
+
+    // A kind that did not run is taken to be off as the forward is.
+    private static double Ratio(ActionCosts measured, ActionCosts expected, int stage, ActionKind kind)
+    {
+        var (found, wanted) = (measured.Of(new StageAction(stage, kind, 0)), expected.Of(new StageAction(stage, kind, 0)));
+        return found > 0 && wanted > 0 ? found / wanted
+            : kind is ActionKind.Forward ? 1 : Ratio(measured, expected, stage, ActionKind.Forward);
+    }
+
+    private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
+    {
+        var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency);
+        return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm });
+    }
+
+    // Means over the traced steps, by stage and kind; null where nothing was traced.
+    private ActionCosts? MeasuredCosts(TracedSteps traced)
+    {
+        var durations = traced.Spans().GroupBy(span => (span.Action.Stage, span.Action.Kind)).ToDictionary(group => group.Key, group => group.Average(span => span.Duration));
+        if (durations.Count == 0) return null;
+        var none = ImmutableArray.CreateRange(new double[_layout.Schedule.StageCount]);
+        var costs = ActionCosts.PerStage(none, none, traced.ReadyToStartSeconds is { Count: > 0 } waits ? waits.Order().ElementAt(waits.Count / 2) : 0);
+        foreach (var kind in Enum.GetValues<ActionKind>())
+            costs = costs.With(kind, [.. Enumerable.Range(0, none.Length).Select(stage => durations.GetValueOrDefault((stage, kind)))]);
+        return costs;
+    }
+
+    // Of several replicas the first is looked at: all run the same schedule.
+    private Timeline Measured(TracedSteps traced, long step) =>
+        Timeline.FromSpans(_layout.Schedule, traced.Spans(step).Where(span => span.Rank < _layout.Schedule.RankCount));
+
+    private static string Error(double predicted, double measured) => Text($"error {Math.Abs(predicted - measured) / measured * 100:0.0} %");
+
+    private static string Milliseconds(double seconds) => Text($"{seconds * 1e3:0.0} ms");
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,49 @@
+using Pipeline.Cli.Configuration;
+using Pipeline.Schedules;
+using Pipeline.Training;
+
+namespace Pipeline.Cli.Planning;
+
+/// <summary>What <c>plan = auto</c> makes of a run: the planner's choice, carried over into settings and the run's plan.</summary>
+/// <param name="Bound">The settings with the chosen micro-batches, which a resumed run keeps, since they are part of its bits.</param>
+/// <param name="Choice">The choice.</param>
+/// <param name="Explanation">Why.</param>
+internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Choice, IReadOnlyList<string> Explanation)
+{
+    private static readonly Origin s_origin = new("chosen by plan = auto");
+
+    /// <summary>Plans a run whose settings leave that to the program; null where they do not.</summary>
+    /// <param name="bound">Settled settings.</param>
+    /// <param name="keepsMicroBatches">Whether the size of the micro-batch must stay: a resumed run's does.</param>
+    /// <exception cref="ScheduleException">Nothing fits.</exception>
+    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches)
+    {
+        if (bound.Configuration.Get(SettingsSchema.Plan) is not PlanKind.Auto) return null;
+        var world = PlanWorld.ThisMachine(bound.Settings);
+        var isGiven = keepsMicroBatches || IsGiven(bound.Configuration, SettingsSchema.MicroBatches) || IsGiven(bound.Configuration, SettingsSchema.MicroBatchSize);
+        var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven));
+        if (plan.Choice is not { } choice) throw new ScheduleException(string.Join(' ', plan.Explanation));
+        var configuration = isGiven
+            ? bound.Configuration
+            : bound.Configuration.With(SettingsSchema.MicroBatches, choice.MicroBatchCount, s_origin).With(SettingsSchema.MicroBatchSize, choice.MicroBatchSize, s_origin);
+        return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, plan.Explanation);
+    }
+
+    /// <summary>The run's plan with the chosen schedule and stages.</summary>
+    public TrainingPlan Apply(TrainingPlan plan) => plan with
+    {
+        ScheduleText = ScheduleText.Format(Choice.Schedule!),
+        UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
+    };
+
+    /// <summary>The same choice spelled out in settings, for a run that others lead.</summary>
+    public BoundConfiguration Explicit() => RunSettingsBinder.Bind(Bound.Configuration
+        .With(SettingsSchema.Plan, PlanKind.None, s_origin)
+        .With(SettingsSchema.Schedule, Choice.Kind, s_origin)
+        .With(SettingsSchema.VirtualStages, (long?)Choice.VirtualStages, s_origin)
+        .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
+        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
+
+    private static bool IsGiven(ResolvedConfiguration configuration, Setting setting) =>
+        configuration.OriginOf(setting).Layer is var layer && layer != Presets.ReferenceLayer && !layer.StartsWith("preset ", StringComparison.Ordinal);
+}

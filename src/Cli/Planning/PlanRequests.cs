@@ -1,0 +1,32 @@
+using Pipeline.Cli.Configuration;
+using Pipeline.Model;
+using Pipeline.Schedules;
+using Pipeline.Stages;
+
+namespace Pipeline.Cli.Planning;
+
+/// <summary>From settings and the world that they name to what the planner is asked.</summary>
+internal static class PlanRequests
+{
+    private static readonly int[] s_sizes = [1, 2, 4, 8, 16, 32];
+
+    /// <summary>A request that leaves schedule, stages per rank, recomputation and size of the micro-batch open.</summary>
+    /// <param name="settings">Model and samples of a step.</param>
+    /// <param name="world">Costs, ranks, links.</param>
+    /// <param name="keepsMicroBatches">Whether the size of the micro-batch stays as it is: it is part of a run's bits.</param>
+    public static PlanRequest Of(RunSettings settings, PlanWorld world, bool keepsMicroBatches)
+    {
+        var units = DecoderTransformer.Units(settings.Model);
+        return new PlanRequest
+        {
+            Profile = world.Profile,
+            SamplesPerStep = settings.Step.SampleCount,
+            Ranks = world.Ranks,
+            Slowdowns = world.Slowdowns,
+            MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],
+            Links = world.Links,
+            Reductions = world.Reductions,
+            TiedStages = partition => StageTies.TiedStages(units, [.. partition.Select(range => range.Count)]),
+        };
+    }
+}

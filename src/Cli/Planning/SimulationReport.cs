@@ -1,0 +1,120 @@
+using System.Collections.Immutable;
+using Pipeline.Cli.Configuration;
+using Pipeline.Schedules;
+
+namespace Pipeline.Cli.Planning;
+
+/// <summary>What a simulation found, in plain values for text and JSON; times in seconds, sizes in bytes.</summary>
+internal sealed record SimulationReport
+{
+    /// <summary>Where: nodes, ranks, replicas.</summary>
+    public required string World { get; init; }
+
+    /// <summary>Where the costs are from.</summary>
+    public required string Costs { get; init; }
+
+    /// <summary>Name of the schedule.</summary>
+    public required string Schedule { get; init; }
+
+    /// <summary>Ranks of a pipeline.</summary>
+    public required int Ranks { get; init; }
+
+    /// <summary>Stages over its ranks.</summary>
+    public required int StageCount { get; init; }
+
+    /// <summary>Micro-batches of a step.</summary>
+    public required int MicroBatches { get; init; }
+
+    /// <summary>Samples of each.</summary>
+    public required int MicroBatchSize { get; init; }
+
+    /// <summary>What is recomputed.</summary>
+    public required string Recompute { get; init; }
+
+    /// <summary>Actions simulated.</summary>
+    public required long Actions { get; init; }
+
+    /// <summary>Duration of a step.</summary>
+    public required double StepSeconds { get; init; }
+
+    /// <summary>Tokens a second over all replicas.</summary>
+    public required double TokensPerSecond { get; init; }
+
+    /// <summary>Share of the ranks' time without computation.</summary>
+    public required double Idle { get; init; }
+
+    /// <summary>The fullest rank's bytes.</summary>
+    public required long PeakBytes { get; init; }
+
+    /// <summary>Why it does not fit; null where it does.</summary>
+    public required string? Misfit { get; init; }
+
+    /// <summary>The chain of actions that the step hinges on.</summary>
+    public required CriticalPathView CriticalPath { get; init; }
+
+    /// <summary>Reductions: their total time, and how much of it holds up the step.</summary>
+    public required ReductionView? Reductions { get; init; }
+
+    /// <summary>Each stage.</summary>
+    public required ImmutableArray<StageView> Stages { get; init; }
+
+    /// <summary>Each rank.</summary>
+    public required ImmutableArray<RankTimeView> RankTimes { get; init; }
+
+    /// <summary>The report of a simulated step.</summary>
+    public static SimulationReport Of(RunSettings settings, PlanWorld world, PlanCandidate candidate, SimulatedStep step)
+    {
+        var path = Schedules.CriticalPath.Of(step);
+        var peaks = ScheduleValidator.PeakInFlight(step.Schedule);
+        var tokens = (double)settings.Step.SampleCount * settings.Model.Context * settings.Simulation.ReplicaCount;
+        return new SimulationReport
+        {
+            World = world.Description,
+            Costs = world.Profile.Source,
+            Schedule = candidate.Kind,
+            Ranks = step.Schedule.RankCount,
+            StageCount = step.Schedule.StageCount,
+            MicroBatches = candidate.MicroBatchCount,
+            MicroBatchSize = candidate.MicroBatchSize,
+            Recompute = candidate.Recompute.ToString().ToLowerInvariant(),
+            Actions = step.ActionCount,
+            StepSeconds = step.Duration,
+            TokensPerSecond = tokens / step.Duration,
+            Idle = step.BubbleShare,
+            PeakBytes = candidate.PeakBytes,
+            Misfit = candidate.Misfit,
+            CriticalPath = new CriticalPathView(
+                path.Actions.Length, path.Delay,
+                Enum.GetValues<ActionKind>().ToDictionary(kind => kind.Term(), path.TimeIn).Where(pair => pair.Value > 0).ToDictionary(StringComparer.Ordinal),
+                path.Actions.Select(action => action.Span.Rank).Distinct().Count()),
+            Reductions = step.Reductions.IsEmpty ? null : Reduction(step),
+            Stages = [.. Enumerable.Range(0, step.Schedule.StageCount).Select(stage => new StageView(
+                stage, step.Schedule.RankOfStage[stage], candidate.Partition[stage].Start, candidate.Partition[stage].Count,
+                step.Model.Memory[stage].Static, step.Model.Memory[stage].Kept))],
+            RankTimes = [.. step.Ranks.Select(rank => new RankTimeView(
+                rank.Rank, candidate.NodeOfRank[rank.Rank], rank.Busy, rank.Transfer, rank.Wait, rank.Bubble, peaks[rank.Rank],
+                step.Memory[rank.Rank].State, step.Memory[rank.Rank].Activations))],
+        };
+    }
+
+    // What the step would gain if reductions were free.
+    private static ReductionView Reduction(SimulatedStep step)
+    {
+        var free = Simulator.Run(step.Schedule, step.Model with { Reductions = null }).Duration;
+        var total = step.Reductions.GroupBy(reduction => step.Schedule.RankOfStage[reduction.Stage]).Max(group => group.Sum(reduction => reduction.End - reduction.Start));
+        return new ReductionView(total, step.Duration - free);
+    }
+}
+
+/// <summary>The critical path in sums.</summary>
+internal sealed record CriticalPathView(int Actions, double DelaySeconds, IReadOnlyDictionary<string, double> SecondsByKind, int RanksTouched);
+
+/// <summary>Reductions in sums.</summary>
+internal sealed record ReductionView(double LongestSeconds, double ExposedSeconds);
+
+/// <summary>One stage.</summary>
+internal sealed record StageView(int Stage, int Rank, int FirstUnit, int UnitCount, long StateBytes, long ActivationBytes);
+
+/// <summary>One rank; the four times add up to the step.</summary>
+internal sealed record RankTimeView(
+    int Rank, int Device, double Busy, double Transfer, double Wait, double Bubble, int PeakInFlight, long StateBytes, long PeakActivationBytes);

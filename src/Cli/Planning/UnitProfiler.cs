@@ -1,0 +1,148 @@
+using System.Diagnostics;
+using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Machine;
+using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
+using Pipeline.Model.Units;
+using Pipeline.Schedules;
+using TorchSharp;
+
+namespace Pipeline.Cli.Planning;
+
+/// <summary>
+/// Measures what each unit costs with the kernels that train it: forward, whole backward, its two halves, optimizer. Every thread
+/// holds the whole model and runs it unit by unit, as many threads at once as the pipeline has ranks, since ranks share caches and
+/// memory; what counts is the median of the rounds, over all threads.
+/// </summary>
+internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units)
+{
+    private const int WarmUpRounds = 2;
+    private const int MinRounds = 5;
+
+    private static readonly TimeSpan s_budget = TimeSpan.FromSeconds(8);
+
+    private readonly StageOptions _options = new(settings.Arithmetic(), torch.CPU, (ulong)settings.Seed);
+
+    /// <summary>The units' costs for a size of micro-batch.</summary>
+    public List<UnitProfile> Measure(int microBatchSize)
+    {
+        var threads = ProbeThread.Run(settings.Step.StageCount, () => Rounds(microBatchSize));
+        return [.. units.Select((unit, index) => Profile(unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], microBatchSize))];
+    }
+
+    private UnitProfile Profile(Unit unit, UnitTimes[] rounds, int microBatchSize)
+    {
+        var sizes = UnitSizes.Of(unit, settings, microBatchSize);
+        return new UnitProfile
+        {
+            Name = unit.Name,
+            Forward = Median(times => times.Forward),
+            Backward = Median(times => times.Backward),
+            InputGradient = Median(times => times.InputGradient),
+            WeightGradient = Median(times => times.WeightGradient),
+            Optimizer = Median(times => times.Optimizer),
+            KeptBytes = sizes.KeptBytes,
+            DeferredBytes = sizes.KeptBytes,
+            OutputBytes = sizes.OutputBytes,
+            StateBytes = sizes.StateBytes,
+            GradientBytes = sizes.ParameterCount * 4,
+        };
+
+        double Median(Func<UnitTimes, double> time)
+        {
+            var sorted = rounds.Select(time).Order().ToArray();
+            return sorted[sorted.Length / 2];
+        }
+    }
+
+    private List<UnitTimes[]> Rounds(int microBatchSize)
+    {
+        TorchRuntime.UseThreads(settings.ThreadsPerStage);
+        var models = units.Select((_, index) => new StageModel(units, index, 1, _options)).ToArray();
+        try
+        {
+            var chain = new ProfiledChain(models, settings, microBatchSize);
+            for (var round = 0; round < WarmUpRounds; round++) chain.Run(round + 1);
+            List<UnitTimes[]> rounds = [];
+            var begun = Stopwatch.GetTimestamp();
+            while (rounds.Count < MinRounds || Stopwatch.GetElapsedTime(begun) < s_budget) rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
+            return rounds;
+        }
+        finally
+        {
+            foreach (var model in models) model.Dispose();
+        }
+    }
+}
+
+/// <summary>Seconds of one unit in one round.</summary>
+internal record struct UnitTimes(double Forward, double Backward, double InputGradient, double WeightGradient, double Optimizer);
+
+/// <summary>A model as single units, one after the other: one round passes a micro-batch through it twice, whole and split.</summary>
+internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, int microBatchSize)
+{
+    private readonly RandomBatches _batches = new(settings.Model, 1, microBatchSize);
+
+    /// <summary>Runs a round and says how long each unit took.</summary>
+    public UnitTimes[] Run(int step)
+    {
+        var times = new UnitTimes[models.Length];
+        Pass(step, times, isSplit: false);
+        Pass(step, times, isSplit: true);
+        for (var index = 0; index < models.Length; index++)
+        {
+            var model = models[index];
+            times[index].Optimizer = Seconds(() => model.OptimizerStep(step, settings.Optimizer, 1e-3));
+        }
+
+        return times;
+    }
+
+    private void Pass(int step, UnitTimes[] times, bool isSplit)
+    {
+        using var microBatch = _batches.Training(step, 0, torch.CPU);
+        var passes = new List<ForwardPass>();
+        torch.Tensor? hidden = null;
+        for (var index = 0; index < models.Length; index++)
+        {
+            var (model, input) = (models[index], hidden);
+            times[index].Forward = Seconds(() => passes.Add(model.Forward(microBatch, input, PassMode.Train)));
+            input?.Dispose();
+            hidden = model.IsLast ? null : passes[index].DetachedOutput();
+        }
+
+        torch.Tensor? gradient = null;
+        for (var index = models.Length - 1; index >= 0; index--)
+        {
+            var former = gradient;
+            gradient = isSplit ? Split(index, passes[index], former, ref times[index]) : Whole(index, passes[index], former, ref times[index]);
+            former?.Dispose();
+        }
+
+        gradient?.Dispose();
+    }
+
+    private torch.Tensor? Whole(int index, ForwardPass pass, torch.Tensor? outputGradient, ref UnitTimes times)
+    {
+        torch.Tensor? gradient = null;
+        times.Backward = Seconds(() => gradient = models[index].Backward(pass, outputGradient));
+        return gradient;
+    }
+
+    private torch.Tensor? Split(int index, ForwardPass pass, torch.Tensor? outputGradient, ref UnitTimes times)
+    {
+        torch.Tensor? gradient = null;
+        MicroBatchLeaf? leaf = null;
+        times.InputGradient = Seconds(() => (gradient, leaf) = models[index].BackwardInput(pass, outputGradient));
+        times.WeightGradient = Seconds(() => leaf!.Add());
+        leaf!.Dispose();
+        return gradient;
+    }
+
+    private static double Seconds(Action action)
+    {
+        var start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+}

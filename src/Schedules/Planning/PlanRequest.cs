@@ -1,0 +1,85 @@
+using System.Collections.Immutable;
+
+namespace Pipeline.Schedules;
+
+/// <summary>What a plan is wanted for, and among what may be chosen.</summary>
+public sealed record PlanRequest
+{
+    /// <summary>Costs of the units.</summary>
+    public required ModelProfile Profile { get; init; }
+
+    /// <summary>Samples of a step on one pipeline: micro-batches × their size.</summary>
+    public required int SamplesPerStep { get; init; }
+
+    /// <summary>The ranks of the pipeline, in order.</summary>
+    public required ImmutableArray<NodeCapacity> Ranks { get; init; }
+
+    /// <summary>Sizes of micro-batch to try; those that do not divide the samples of a step are left out.</summary>
+    public required ImmutableArray<int> MicroBatchSizes { get; init; }
+
+    /// <summary>Kinds of schedule to try.</summary>
+    public ImmutableArray<IScheduleGenerator> Kinds { get; init; } = [.. ScheduleCatalog.All];
+
+    /// <summary>Stages per rank to try, with kinds that allow them.</summary>
+    public ImmutableArray<int> VirtualStages { get; init; } = [1, 2, 3, 4];
+
+    /// <summary>Whether to try dropping and recomputing activations.</summary>
+    public ImmutableArray<RecomputePolicy> Recomputes { get; init; } = [RecomputePolicy.None, RecomputePolicy.Full];
+
+    /// <summary>How outputs of given sizes travel between ranks; null where only the profile's latency counts.</summary>
+    public Func<ImmutableArray<long>, LinkModel>? Links { get; init; }
+
+    /// <summary>How the stages' gradients of given sizes are reduced; null without replicas.</summary>
+    public Func<ImmutableArray<long>, IReductionModel>? Reductions { get; init; }
+
+    /// <summary>Ranks that are slow for a while.</summary>
+    public ImmutableArray<Slowdown> Slowdowns { get; init; } = [];
+
+    /// <summary>Which stages of a partition share a parameter.</summary>
+    public Func<ImmutableArray<UnitRange>, IEnumerable<int>> TiedStages { get; init; } = _ => [];
+}
+
+/// <summary>One way to run a step, with what is predicted of it.</summary>
+/// <param name="Kind">Name of the schedule.</param>
+/// <param name="VirtualStages">Stages per rank.</param>
+/// <param name="MicroBatchSize">Samples of a micro-batch.</param>
+/// <param name="MicroBatchCount">Micro-batches of a step.</param>
+/// <param name="Recompute">What is dropped and made again.</param>
+public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatchSize, int MicroBatchCount, RecomputePolicy Recompute)
+{
+    /// <summary>Units of each stage; empty where there is no partition.</summary>
+    public ImmutableArray<UnitRange> Partition { get; init; } = [];
+
+    /// <summary>For each rank of the pipeline the node that takes it.</summary>
+    public ImmutableArray<int> NodeOfRank { get; init; } = [];
+
+    /// <summary>The schedule of a step, with recomputation and its end; null where there is no partition.</summary>
+    public Schedule? Schedule { get; init; }
+
+    /// <summary>Predicted duration of a step.</summary>
+    public double StepTime { get; init; } = double.PositiveInfinity;
+
+    /// <summary>Predicted share of idle time.</summary>
+    public double BubbleShare { get; init; }
+
+    /// <summary>Predicted peak of the fullest rank, in bytes.</summary>
+    public long PeakBytes { get; init; }
+
+    /// <summary>Why it cannot be had; null where it fits.</summary>
+    public string? Misfit { get; init; }
+
+    /// <summary>Whether the partition is the best of all.</summary>
+    public bool IsExactPartition { get; init; } = true;
+
+    /// <summary>True where it fits.</summary>
+    public bool Fits => Misfit is null;
+}
+
+/// <summary>What a planner found.</summary>
+/// <param name="Candidates">The fastest first, what does not fit last.</param>
+/// <param name="Explanation">Sentences that say what was chosen and why.</param>
+public sealed record Plan(ImmutableArray<PlanCandidate> Candidates, ImmutableArray<string> Explanation)
+{
+    /// <summary>The chosen one, or null where nothing fits.</summary>
+    public PlanCandidate? Choice => Candidates.FirstOrDefault(candidate => candidate.Fits);
+}

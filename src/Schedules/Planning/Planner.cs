@@ -1,0 +1,100 @@
+using System.Collections.Immutable;
+using System.Globalization;
+
+namespace Pipeline.Schedules;
+
+/// <summary>
+/// Chooses partition, schedule, stages per rank, size of the micro-batch and recomputation together: every combination is
+/// partitioned, generated, simulated, and the fastest that fits its memory wins. Among those within half a percent of it the one
+/// with the least memory is taken, then the one with fewest actions.
+/// </summary>
+public static class Planner
+{
+    private const double Alike = 1.005;
+
+    /// <summary>Tries all combinations.</summary>
+    /// <exception cref="ScheduleException">No size of micro-batch divides the samples of a step, or there are more ranks than units.</exception>
+    public static Plan Find(PlanRequest request)
+    {
+        var sizes = request.MicroBatchSizes.Where(size => size >= 1 && request.SamplesPerStep % size == 0).Distinct().Order().ToArray();
+        if (sizes.Length == 0)
+            throw new ScheduleException($"No size of micro-batch among {string.Join(", ", request.MicroBatchSizes)} divides the {request.SamplesPerStep} samples of a step.");
+        var candidates = new List<PlanCandidate>();
+        foreach (var size in sizes)
+            foreach (var kind in request.Kinds)
+                foreach (var perRank in request.VirtualStages.Where(kind.StagesPerRank.Allows))
+                    foreach (var recompute in request.Recomputes)
+                        if (perRank * request.Ranks.Length <= request.Profile.UnitCount)
+                        {
+                            var shape = new ScheduleShape(request.Ranks.Length, request.SamplesPerStep / size, perRank);
+                            var plain = Fitting(kind, request.Profile.For(size), recompute).Generate(shape);
+                            candidates.Add(PlanEvaluation.Of(request, plain, size, recompute).Candidate);
+                        }
+
+        if (candidates.Count == 0)
+            throw new ScheduleException($"Cannot split {request.Profile.UnitCount} units over {request.Ranks.Length} ranks: each needs at least one unit. Lower pipeline.parallelism.pipeline or add layers.");
+        var ordered = Ordered(candidates);
+        return new Plan(ordered, [.. Explain(request, ordered)]);
+    }
+
+    // The work-conserving order is found with the model's own proportions.
+    private static IScheduleGenerator Fitting(IScheduleGenerator kind, ImmutableArray<UnitProfile> units, RecomputePolicy recompute)
+    {
+        if (kind is not Greedy)
+            return kind;
+        var forward = units.Sum(unit => unit.Forward);
+        return new Greedy(forward, units.Sum(unit => unit.InputGradient) + (recompute is RecomputePolicy.Full ? forward : 0), units.Sum(unit => unit.WeightGradient));
+    }
+
+    private static ImmutableArray<PlanCandidate> Ordered(List<PlanCandidate> candidates)
+    {
+        var fitting = candidates.Where(candidate => candidate.Fits).OrderBy(candidate => candidate.StepTime).ToList();
+        if (fitting.Count > 0)
+        {
+            var choice = fitting.Where(candidate => candidate.StepTime <= fitting[0].StepTime * Alike)
+                .OrderBy(candidate => candidate.PeakBytes).ThenBy(candidate => candidate.Schedule!.Actions.Sum(row => row.Length)).First();
+            fitting.Remove(choice);
+            fitting.Insert(0, choice);
+        }
+
+        return [.. fitting, .. candidates.Where(candidate => !candidate.Fits).OrderBy(candidate => candidate.StepTime)];
+    }
+
+    private static IEnumerable<string> Explain(PlanRequest request, ImmutableArray<PlanCandidate> candidates)
+    {
+        var misfits = candidates.Count(candidate => !candidate.Fits);
+        if (!candidates[0].Fits)
+        {
+            var least = candidates.Where(candidate => candidate.PeakBytes > 0).MinBy(candidate => candidate.PeakBytes);
+            yield return $"None of {candidates.Length} combinations fits: {(least is null ? candidates[0].Misfit : $"the smallest, {Name(least)}, needs {MiB(least.PeakBytes)} on its fullest rank")}.";
+            yield break;
+        }
+
+        var choice = candidates[0];
+        yield return Text($"{Name(choice)} is chosen of {candidates.Length} combinations, {misfits} of which do not fit: {choice.BubbleShare:P1} idle, {MiB(choice.PeakBytes)} at the peak.");
+        if (candidates.FirstOrDefault(candidate => candidate.Fits && candidate.Kind == "1f1b" && candidate.MicroBatchSize == choice.MicroBatchSize && candidate.Recompute == choice.Recompute) is { } plain && plain.Kind != choice.Kind)
+            yield return Text($"Against 1f1b with the same micro-batches it takes {choice.StepTime / plain.StepTime:P1} of the time and {choice.PeakBytes / (double)plain.PeakBytes:P0} of the memory.");
+        if (candidates.Skip(1).FirstOrDefault(candidate => candidate.Fits) is { } second)
+            yield return second.StepTime < choice.StepTime
+                ? Text($"{Name(second)} would be {(choice.StepTime / second.StepTime) - 1:P2} faster, which is no difference, for {MiB(second.PeakBytes)}.")
+                : Text($"Next comes {Name(second)}, {(second.StepTime / choice.StepTime) - 1:P1} slower.");
+        if (candidates.Where(candidate => !candidate.Fits && candidate.StepTime < choice.StepTime).MinBy(candidate => candidate.StepTime) is { } faster)
+            yield return Text($"{Name(faster)} would be {1 - (faster.StepTime / choice.StepTime):P1} faster but does not fit: {faster.Misfit}.");
+        if (!choice.IsExactPartition)
+            yield return $"The nodes are of more than {NodePartitioner.MaxClassCount} kinds, so that their order was searched by swaps, not exactly.";
+        if (!request.Profile.IsMeasured)
+            yield return $"The costs are {request.Profile.Source}, not measured: `pipeline profile` measures them.";
+    }
+
+    /// <summary>A candidate in a few words.</summary>
+    public static string Name(PlanCandidate candidate)
+    {
+        var perRank = candidate.VirtualStages > 1 ? $", {candidate.VirtualStages} stages a rank" : "";
+        var recompute = candidate.Recompute is RecomputePolicy.None ? "" : $", {candidate.Recompute.ToString().ToLowerInvariant()} recomputation";
+        return $"{candidate.Kind}{perRank}, {candidate.MicroBatchCount} × {candidate.MicroBatchSize} samples{recompute}";
+    }
+
+    private static string MiB(long bytes) => Text($"{bytes / (double)(1 << 20):N0} MiB");
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

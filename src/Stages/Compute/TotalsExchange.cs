@@ -1,0 +1,43 @@
+using Pipeline.Protocol;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// How a rank learns what a step amounts to: the rank of stage 0 adds up the stages' contributions and tells the others. Called by the
+/// compute thread only.
+/// </summary>
+internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links)
+{
+    /// <summary>What has to come before the totals of a step are known.</summary>
+    internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount : null);
+
+    /// <summary>Whether the totals of a step can be had without waiting.</summary>
+    internal bool AreKnown(StepKey step) => inbox.HasTotals(Of(step));
+
+    /// <summary>Sends a stage's contribution.</summary>
+    internal void Send(SquaredNorms contribution) => links.Send(plan.TotalsRank, contribution);
+
+    /// <summary>Waits for a step's totals, or makes and sends them; with the time at which the last thing needed for them came.</summary>
+    internal (StepOutcome Outcome, long Ready) Take(StepKey step)
+    {
+        if (plan.MakesTotals) return Make(step);
+        var arrived = inbox.TakeTotals(step);
+        return (arrived.Value.Outcome, arrived.Timestamp);
+    }
+
+    private (StepOutcome Outcome, long Ready) Make(StepKey step)
+    {
+        var otherLastStages = Enumerable.Range(1, plan.Place.Count - 1).Select(replica => (replica + 1) * plan.StageCount - 1);
+        var contributions = Enumerable.Range(0, plan.StageCount).Concat(otherLastStages).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
+        // What others were told by a lost predecessor is said again, also where it made the step the last.
+        var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
+            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
+        for (var rank = 0; rank < plan.Schedule.RankCount * plan.Place.Count; rank++)
+        {
+            if (rank != plan.TotalsRank) links.Send(rank, new StepTotals(step, outcome));
+        }
+
+        return (outcome, contributions.Max(contribution => contribution.Timestamp));
+    }
+}

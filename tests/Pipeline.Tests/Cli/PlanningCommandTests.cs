@@ -1,0 +1,138 @@
+using System.Text.Json;
+using System.Xml.Linq;
+using Pipeline.Cli;
+using Xunit;
+
+namespace Pipeline.Tests.Cli;
+
+/// <summary><c>plan</c> and <c>simulate</c> for clusters that nobody owns: nothing is measured, so that the figures are the same everywhere.</summary>
+public sealed class PlanningCommandTests
+{
+    private static readonly string[] s_cluster =
+    [
+        "--preset", "gpt-nano", "--precision", "fp32", "--stages", "4", "--micro-batches", "8",
+        "--set", "simulation.nodes=2", "--set", "simulation.devices-per-node=2", "--set", "simulation.device-flops=1e9",
+    ];
+
+    [Fact]
+    public void A_plan_shows_candidates_marks_one_and_says_why()
+    {
+        var run = CommandLineRun.Of(["plan", .. s_cluster]);
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        Assert.Single(run.Output.Split('\n'), line => line.StartsWith('*'));
+        Assert.Contains("is chosen of", run.Output, StringComparison.Ordinal);
+        Assert.Contains("not measured", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_plan_as_json_puts_the_choice_first_and_no_fitting_candidate_is_half_a_percent_faster()
+    {
+        using var json = JsonDocument.Parse(CommandLineRun.Of(["plan", "--json", .. s_cluster]).Output);
+        var candidates = json.RootElement.GetProperty("Candidates").EnumerateArray().ToArray();
+        Assert.True(candidates.Length > 20);
+        Assert.True(candidates[0].GetProperty("IsChosen").GetBoolean());
+        var fastest = candidates.Where(candidate => candidate.GetProperty("Misfit").ValueKind is JsonValueKind.Null).Min(candidate => candidate.GetProperty("StepSeconds").GetDouble());
+        Assert.InRange(candidates[0].GetProperty("StepSeconds").GetDouble(), fastest, fastest * 1.005);
+    }
+
+    [Fact]
+    public void Where_nothing_fits_a_plan_is_refused_and_says_what_is_missing()
+    {
+        var run = CommandLineRun.Of(["plan", .. s_cluster, "--set", "simulation.device-memory=1000"]);
+        Assert.Equal(ExitCode.Refused, run.Code);
+        Assert.Contains("None of", run.Output, StringComparison.Ordinal);
+        Assert.Contains("needs", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_simulation_writes_a_report_whose_ranks_add_up_a_picture_and_a_trace()
+    {
+        using TemporaryFolder folder = new();
+        var target = Path.Combine(folder.Path, "report");
+        var run = CommandLineRun.Of(["simulate", "--schedule", "zb-v", "--out", target, .. s_cluster, "--set", "simulation.replicas=1", "--set", "simulation.stragglers=1x1.5"]);
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        using var report = JsonDocument.Parse(File.ReadAllText(Path.Combine(target, "report.json")));
+        var step = report.RootElement.GetProperty("StepSeconds").GetDouble();
+        Assert.Equal(4, report.RootElement.GetProperty("RankTimes").GetArrayLength());
+        foreach (var rank in report.RootElement.GetProperty("RankTimes").EnumerateArray())
+        {
+            var sum = new[] { "Busy", "Transfer", "Wait", "Bubble" }.Sum(name => rank.GetProperty(name).GetDouble());
+            Assert.Equal(step, sum, step * 1e-9);
+        }
+
+        Assert.Contains("critical", File.ReadAllText(Path.Combine(target, "report.txt")), StringComparison.Ordinal);
+        Assert.Equal("svg", XDocument.Load(Path.Combine(target, "timeline.svg")).Root!.Name.LocalName);
+        using var trace = JsonDocument.Parse(File.ReadAllText(Path.Combine(target, "trace.json")));
+        Assert.True(trace.RootElement.GetProperty("traceEvents").GetArrayLength() > 4 * 8);
+    }
+
+    [Fact]
+    public void A_step_of_many_actions_is_drawn_as_a_map_and_traced_in_a_window()
+    {
+        using TemporaryFolder folder = new();
+        var run = CommandLineRun.Of(
+            "simulate", "--preset", "gpt-nano", "--precision", "fp32", "--stages", "8", "--micro-batches", "8192", "--out", folder.Path, "--window", "0:0.01",
+            "--set", "simulation.nodes=1", "--set", "simulation.device-memory=1e12");
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        var picture = File.ReadAllText(Path.Combine(folder.Path, "timeline.svg"));
+        Assert.Contains("<path d=\"M", picture, StringComparison.Ordinal);
+        Assert.InRange(picture.Length, 1_000, 2_000_000);
+        Assert.InRange(new FileInfo(Path.Combine(folder.Path, "trace.json")).Length, 1_000, 10_000_000);
+    }
+
+    [Theory]
+    [InlineData("simulation.nodes=1", "devices")]
+    [InlineData("simulation.stragglers=9x2", "stragglers")]
+    [InlineData("simulation.node-speeds=fast", "node-speeds")]
+    [InlineData("simulation.replicas=2", "replicas")]
+    public void What_cannot_be_simulated_is_refused_with_its_key(string assignment, string word)
+    {
+        var run = CommandLineRun.Of(["simulate", .. s_cluster, "--set", assignment]);
+        Assert.Equal(ExitCode.Refused, run.Code);
+        Assert.Contains(word, run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_cluster_that_ships_as_an_example_can_be_simulated_and_planned()
+    {
+        var example = Path.Combine(Root(), "hocon", "simulations", "64x8.conf");
+        using var report = JsonDocument.Parse(CommandLineRun.Of("simulate", "-c", example, "--json").Output);
+        Assert.Equal(32, report.RootElement.GetProperty("Ranks").GetInt32());
+        Assert.Equal(JsonValueKind.Null, report.RootElement.GetProperty("Misfit").ValueKind);
+        Assert.InRange(report.RootElement.GetProperty("Idle").GetDouble(), 0.05, 0.6);
+    }
+
+    [Fact]
+    public void A_window_that_is_none_is_a_usage_error()
+    {
+        foreach (var window in (string[])["1", "2:1", "a:b"])
+            Assert.Contains("--window", CommandLineRun.Of(["simulate", .. s_cluster, "--window", window]).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Schedule_ls_names_every_kind()
+    {
+        var lines = CommandLineRun.Of("schedule", "ls").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(Pipeline.Schedules.ScheduleCatalog.All.Select(kind => kind.Name), lines.Select(line => line.Split(' ')[0]));
+        using var json = JsonDocument.Parse(CommandLineRun.Of("schedule", "ls", "--json").Output);
+        Assert.Equal(lines.Length, json.RootElement.GetArrayLength());
+    }
+
+    [Fact]
+    public void Plan_auto_refuses_settings_that_it_would_ignore()
+    {
+        var run = CommandLineRun.Of("config", "validate", "--set", "plan=auto", "--set", "schedule.name=gpipe");
+        Assert.Equal(ExitCode.Refused, run.Code);
+        Assert.Contains("pipeline.schedule.name", run.Error, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, CommandLineRun.Of("config", "validate", "--set", "plan=auto").Code);
+        Assert.Equal(ExitCode.Refused, CommandLineRun.Of("config", "validate", "--set", "schedule.memory-credit=4").Code);
+        Assert.Equal(ExitCode.Done, CommandLineRun.Of("config", "validate", "--set", "schedule.memory-credit=4", "--set", "schedule.name=greedy").Code);
+    }
+
+    private static string Root()
+    {
+        var folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "Pipeline.sln"))) folder = Path.GetDirectoryName(folder)!;
+        return folder;
+    }
+}

@@ -1,0 +1,113 @@
+using System.Collections.Immutable;
+using CsCheck;
+using Pipeline.Schedules;
+using Xunit;
+
+namespace Pipeline.Tests.Schedules;
+
+public sealed class PlannerTests
+{
+    private static readonly Gen<ModelProfile> s_profiles = Gen.Select(Gen.Double[0.1, 2], Gen.Double[0.5, 1.5], Gen.Long[1, 50])
+        .Select((forward, ratio, kept) => Unit(forward, forward * ratio, kept)).Array[8, 14].Select(Profile);
+
+    [Fact]
+    public void The_choice_is_the_fastest_that_fits_and_its_prediction_is_that_of_its_own_schedule() =>
+        Gen.Select(s_profiles, Gen.Int[1, 3], Gen.Long[200, 3_000]).Sample((profile, ranks, memory) =>
+        {
+            var request = Request(profile, ranks, memory);
+            var plan = Planner.Find(request);
+            var fitting = plan.Candidates.Where(candidate => candidate.Fits).ToArray();
+            Assert.NotEmpty(plan.Explanation);
+            Assert.Equal(fitting.Length > 0, plan.Choice is not null);
+            if (plan.Choice is not { } choice)
+                return;
+            Assert.True(choice.StepTime <= fitting.Min(candidate => candidate.StepTime) * 1.005);
+            foreach (var candidate in fitting)
+            {
+                Assert.Empty(ScheduleValidator.Validate(candidate.Schedule!));
+                Assert.Equal(profile.UnitCount, candidate.Partition.Sum(range => range.Count));
+                Assert.InRange(candidate.PeakBytes, 1, memory);
+                Assert.Equal(8, candidate.MicroBatchCount * candidate.MicroBatchSize);
+            }
+
+            var stages = StageProfile.Of(profile.For(choice.MicroBatchSize), choice.Partition);
+            var again = Simulator.Run(choice.Schedule!, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory });
+            Assert.Equal(choice.StepTime, again.Duration, 9);
+            Assert.Equal(choice.PeakBytes, again.Memory.Max(rank => rank.Total));
+        }, iter: 30);
+
+    [Fact]
+    public void With_less_memory_a_plan_recomputes_or_holds_less_and_with_none_it_says_what_is_missing()
+    {
+        var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 100), 8)]);
+        var rich = Planner.Find(Request(profile, 2, 1_000_000)).Choice!;
+        var poor = Planner.Find(Request(profile, 2, rich.PeakBytes - 1)).Choice!;
+        Assert.True(poor.PeakBytes < rich.PeakBytes);
+        Assert.True(poor.StepTime >= rich.StepTime / 1.005);
+        var none = Planner.Find(Request(profile, 2, 5));
+        Assert.Null(none.Choice);
+        Assert.Contains("fits", none.Explanation[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_faster_node_gets_more_units()
+    {
+        var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 9)]);
+        var request = Request(profile, 2, 1_000_000) with
+        {
+            Ranks = [new NodeCapacity(2, 1_000_000), new NodeCapacity(1, 1_000_000)],
+            Kinds = [new OneForwardOneBackward()],
+        };
+        var choice = Planner.Find(request).Choice!;
+        Assert.Equal([6, 3], choice.NodeOfRank[0] == 0 ? choice.Partition.Select(range => range.Count) : choice.Partition.Select(range => range.Count).Reverse());
+    }
+
+    [Fact]
+    public void Sizes_that_do_not_divide_the_step_and_ranks_beyond_the_units_are_refused()
+    {
+        var profile = Profile([Unit(1, 2, 1), Unit(1, 2, 1)]);
+        Assert.Throws<ScheduleException>(() => Planner.Find(Request(profile, 2, 1_000) with { MicroBatchSizes = [3] }));
+        Assert.Throws<ScheduleException>(() => Planner.Find(Request(profile, 3, 1_000)));
+    }
+
+    [Fact]
+    public void A_profile_scales_to_sizes_that_were_not_measured_and_keeps_those_that_were()
+    {
+        var profile = Profile([Unit(1, 2, 10)]) with { BySize = Profile([Unit(1, 2, 10)]).BySize.Add(4, [Unit(3, 6, 40)]) };
+        Assert.Equal(3, profile.For(4)[0].Forward);
+        Assert.Equal(6, profile.For(8)[0].Forward);
+        Assert.Equal(80, profile.For(8)[0].KeptBytes);
+        Assert.Equal(profile.For(1)[0].StateBytes, profile.For(8)[0].StateBytes);
+    }
+
+    private static PlanRequest Request(ModelProfile profile, int ranks, long memory) => new()
+    {
+        Profile = profile,
+        SamplesPerStep = 8,
+        Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, memory), ranks)],
+        MicroBatchSizes = [1, 2],
+        VirtualStages = [1, 2],
+    };
+
+    private static ModelProfile Profile(UnitProfile[] units) => new()
+    {
+        Source = "made up",
+        IsMeasured = false,
+        BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(1, [.. units]),
+    };
+
+    private static UnitProfile Unit(double forward, double backward, long kept) => new()
+    {
+        Name = "unit",
+        Forward = forward,
+        Backward = backward,
+        InputGradient = backward * 0.6,
+        WeightGradient = backward * 0.4,
+        Optimizer = 0.1,
+        KeptBytes = kept,
+        DeferredBytes = kept / 2,
+        OutputBytes = kept / 4,
+        StateBytes = 10,
+        GradientBytes = 3,
+    };
+}
