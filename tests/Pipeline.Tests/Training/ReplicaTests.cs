@@ -43,7 +43,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     [MemberData(nameof(Shapes))]
     public async Task Invariant_sums_are_those_of_the_unsplit_model_to_the_bit_for_any_number_of_replicas(int replicaCount, int stageCount)
     {
-        foreach (var topology in new[] { ReductionTopology.Sharded, ReductionTopology.Hierarchical })
+        foreach (var topology in Topologies(replicaCount))
         {
             var plan = Plan(replicaCount, stageCount, topology) with { Summation = Summation.Invariant };
             TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan));
@@ -65,7 +65,9 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     public async Task Fast_sums_have_the_same_bits_in_every_topology_and_number_of_stages_and_stay_within_the_bound(int replicaCount, int stageCount)
     {
         var sharded = await StepsOf(Plan(replicaCount, stageCount, ReductionTopology.Sharded));
-        foreach (var other in new[] { Plan(replicaCount, stageCount, ReductionTopology.Hierarchical), Plan(replicaCount, 3 - stageCount, ReductionTopology.Sharded) })
+        var others = Topologies(replicaCount).Skip(1).Select(topology => Plan(replicaCount, stageCount, topology));
+        if (stageCount == 1) others = others.Append(Plan(replicaCount, 2, ReductionTopology.Sharded));
+        foreach (var other in others)
         {
             foreach (var (left, right) in sharded.Zip(await StepsOf(other)))
             {
@@ -101,6 +103,9 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var fault = Assert.Throws<ScheduleException>(() => RunLayout.For(TinyRun.Plan(1, 8) with { ReplicaCount = 3 }));
         Assert.Contains("8 micro-batches cannot be shared evenly by 3 replicas", fault.Message, StringComparison.Ordinal);
     }
+
+    private static ReductionTopology[] Topologies(int replicaCount) =>
+        replicaCount == 1 ? [ReductionTopology.Sharded] : [ReductionTopology.Sharded, ReductionTopology.Hierarchical];
 
     private static TrainingPlan Plan(int replicaCount, int stageCount, ReductionTopology topology, int microBatchCount = MicroBatchCount) =>
         TinyRun.Plan(stageCount, microBatchCount) with
