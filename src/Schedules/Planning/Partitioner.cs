@@ -40,10 +40,6 @@ public static class Partitioner
         return ranges.MoveToImmutable();
     }
 
-    /// <summary>The cost of each stage of a partition.</summary>
-    public static ImmutableArray<double> StageCosts(IReadOnlyList<double> unitCosts, ImmutableArray<UnitRange> partition) =>
-        [.. partition.Select(range => unitCosts.Skip(range.Start).Take(range.Count).Sum())];
-
     private static void RequireSizes(int unitCount, int stageCount)
     {
         if (stageCount < 1)

@@ -42,7 +42,7 @@ public sealed class Simulator
         RequireFit(schedule, model);
         var simulator = new Simulator(schedule, model);
         simulator.Run();
-        if (Array.FindIndex(simulator._next, 0, next => next < 0) >= 0 || !simulator.IsComplete())
+        if (!simulator.IsComplete())
             ScheduleValidator.ThrowIfInvalid(schedule, ScheduleLimits.Loosest(schedule));
         return new SimulatedStep(schedule, model, simulator._record, simulator._inputs);
     }
