@@ -34,6 +34,9 @@ internal sealed class RankPlan : IDisposable
     /// <summary>Which replica of the pipeline the rank belongs to.</summary>
     internal ReplicaPlace Place { get; }
 
+    /// <summary>What compression has lost so far.</summary>
+    internal ResidualStore Residuals { get; } = new();
+
     /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
     internal int Rank => Assignment.Rank % Schedule.RankCount;
 
@@ -91,6 +94,7 @@ internal sealed class RankPlan : IDisposable
     {
         foreach (var model in _models.Values) model.Dispose();
         _models.Clear();
+        Residuals.Dispose();
     }
 
     private void BuildModels()
@@ -109,8 +113,9 @@ internal sealed class RankPlan : IDisposable
     private void Load(StartingPoint start, IReadOnlyList<StateCopy> copies)
     {
         if (start.Kind == StartKind.Checkpoint) LoadCheckpoint(start.Step);
-        else if (start.Kind == StartKind.Copies)
-            foreach (var model in _models.Values) StateLoader.Load(model, copies);
+        if (start.Kind != StartKind.Copies) return;
+        foreach (var model in _models.Values) StateLoader.Load(model, copies);
+        Residuals.Load(copies);
     }
 
     private void LoadCheckpoint(long step)

@@ -170,7 +170,7 @@ internal sealed class StageExecutor
     {
         _inbox.TakeCopyPlace();
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
-        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value)));
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals));
     }
 
     private void Evaluate(EvaluationRunner evaluation)

@@ -1,4 +1,3 @@
-using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
@@ -12,8 +11,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// One replica's part in the reduction of one bucket: it sends its sums as soon as the gradients are final, completes the shards that it
-/// owns, and takes the others' from their owners. Afterwards all replicas hold the same bits. Owns its buffers and residuals. On the
-/// compute thread only.
+/// owns, and takes the others' from their owners. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
 /// </summary>
 internal sealed class BucketReduction : IDisposable
 {
@@ -31,8 +29,10 @@ internal sealed class BucketReduction : IDisposable
     /// <param name="bucket">The gradients. Owned from now on.</param>
     /// <param name="settings">Compression.</param>
     /// <param name="links">The ways to the other replicas.</param>
+    /// <param name="residuals">Where what compression loses is kept.</param>
     /// <param name="seed">The run's seed.</param>
-    internal BucketReduction(ReductionPlan plan, ReplicaPlace place, GradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ulong seed)
+    internal BucketReduction(
+        ReductionPlan plan, ReplicaPlace place, GradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
     {
         _plan = plan;
         _self = new Participant(place.Index);
@@ -41,8 +41,9 @@ internal sealed class BucketReduction : IDisposable
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
         _contributions = plan.Contributions.Where(transfer => transfer.From == _self || transfer.To == _self).ToDictionary(
             transfer => transfer,
-            transfer => Stream(settings.Contributions, transfer.Shard, transfer.Nodes.Count, $"from {transfer.From}", seed, transfer.From == _self));
-        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == _self));
+            transfer => Stream(
+                settings.Contributions, transfer.Shard, transfer.Nodes.Count, FormattableString.Invariant($"from-{transfer.From.Replica}"), seed, transfer.From == _self ? residuals : null));
+        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == _self ? residuals : null));
         if (place.Summation == Summation.Invariant) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -175,13 +176,13 @@ internal sealed class BucketReduction : IDisposable
 
     private FrameKind KindOf(Transfer transfer) => _plan.Answers.Contains(transfer) ? FrameKind.ReducedGradient : FrameKind.GradientContribution;
 
-    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, bool sends)
+    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, ResidualStore? residuals)
     {
         var matrices = _bucket.MatricesIn(shard.Start, shard.Length);
         IReadOnlyList<MatrixRange> all =
             [.. Enumerable.Range(0, nodeCount).SelectMany(node => matrices.Select(matrix => matrix with { Start = matrix.Start + node * shard.Length }))];
-        var stream = Philox.Key(seed, FormattableString.Invariant($"bucket {_bucket.Name} shard {shard.Index} {name}"));
-        return new SpanStream(settings, checked(nodeCount * shard.Length), all, stream, sends);
+        var transfer = FormattableString.Invariant($"unit-{_bucket.Name}.shard-{shard.Index}.{name}");
+        return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, seed, residuals);
     }
 
     private delegate void NodeReader(TreeNode node, ReadOnlySpan<float> values);

@@ -18,7 +18,7 @@ internal sealed class GradientReduction : IDisposable
         _plan = plan;
         _recorder = recorder;
         _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(
-            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, replica => plan.RankOf(entry.Key, replica))));
+            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, replica => plan.RankOf(entry.Key, replica)), plan.Residuals));
     }
 
     /// <summary>One micro-batch's gradients have been added to the flat buffers.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Pipeline.Model.Numerics;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Wire;
 using static TorchSharp.torch;
@@ -7,26 +8,34 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// One transfer of a reduction, step after step, as its sender and its receiver see it: spans become tensors that links carry, fp32 or the
-/// bytes of a compressed span. What compression lost stays with the sender and goes with the next step. Owns the residual.
+/// bytes of a compressed span. What compression lost stays with the sender and goes with the next step.
 /// </summary>
 internal sealed class SpanStream : IDisposable
 {
     private readonly CompressionSettings _settings;
     private readonly ulong _stream;
     private readonly ICompressor _compressor;
-    private readonly ErrorFeedback? _feedback;
+    private readonly ResidualStore? _residuals;
+    private readonly string _name;
+    private readonly int _length;
 
     /// <param name="settings">Compression.</param>
     /// <param name="length">Elements of the span.</param>
     /// <param name="matrices">Matrices in the span.</param>
-    /// <param name="stream">Names the random numbers of this transfer; see <see cref="RoundingKey"/>.</param>
-    /// <param name="sends">Whether this end sends, and so keeps a residual.</param>
-    internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, ulong stream, bool sends)
+    /// <param name="name">Name of the transfer.</param>
+    /// <param name="seed">Of the run; with the name it makes the random numbers.</param>
+    /// <param name="residuals">Where the end that sends keeps what it lost; null at the end that receives.</param>
+    internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, string name, ulong seed, ResidualStore? residuals)
     {
         _settings = settings;
-        _stream = stream;
-        _compressor = settings.Create(length, matrices, stream);
-        if (sends && settings.Kind != CompressionKind.None && settings.ErrorFeedback) _feedback = new ErrorFeedback(_compressor, length);
+        _length = length;
+        _name = name;
+        _stream = Philox.Key(seed, name);
+        _compressor = settings.Create(length, matrices, _stream);
+        if (settings.Kind == CompressionKind.None) return;
+        _residuals = residuals;
+        if (residuals is not null && settings.ErrorFeedback) _ = residuals.Of(_name, length);
+        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) Remember(power, residuals);
     }
 
     /// <summary>The values as a tensor to send, which the caller owns.</summary>
@@ -57,18 +66,28 @@ internal sealed class SpanStream : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _feedback?.Dispose();
         (_compressor as IDisposable)?.Dispose();
     }
 
     private ReadOnlyMemory<byte> Compressed(ReadOnlySpan<float> values, RoundingKey key)
     {
         var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
-        var byteCount = _feedback is null
-            ? _compressor.Compress(values, default, target.Payload, key)
-            : _feedback.Compress(values, target.Payload, key);
+        var byteCount = _residuals is not null && _settings.ErrorFeedback
+            ? ErrorFeedback.Compress(_compressor, values, _residuals.Of(_name, _length), target.Payload, key)
+            : _compressor.Compress(values, default, target.Payload, key);
+        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
         return target.End(byteCount);
     }
+
+    /// <summary>Goes on from the factors of a copy that was loaded; zeros are none.</summary>
+    private void Remember(PowerSgdCompressor power, ResidualStore residuals)
+    {
+        var kept = residuals.Of(FactorsOf(_name), power.WarmStart.Length);
+        if (kept.ContainsAnyExcept(0f)) kept.CopyTo(power.WarmStart);
+        else power.WarmStart.CopyTo(kept);
+    }
+
+    private static string FactorsOf(string name) => name + ".factors";
 
     private static Tensor ToTensor(ReadOnlySpan<byte> bytes, ScalarType type)
     {

@@ -18,12 +18,13 @@ internal sealed class StageReduction : IDisposable
     /// <param name="place">Which replica it belongs to.</param>
     /// <param name="settings">Topology, buckets, compression.</param>
     /// <param name="links">The ways to the same stage of other replicas.</param>
-    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links)
+    /// <param name="residuals">Where what compression loses is kept.</param>
+    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals)
     {
         _buckets =
         [
             .. BucketList.Of([.. model.Units.Select(unit => unit.Gradient.numel())], settings.BucketLength)
-                .Select(bucket => Reduction(bucket, [.. bucket.Units.Select(index => model.Units[index])], model, place, settings, links)),
+                .Select(bucket => Reduction(bucket, [.. bucket.Units.Select(index => model.Units[index])], model, place, settings, links, residuals)),
         ];
     }
 
@@ -52,9 +53,9 @@ internal sealed class StageReduction : IDisposable
     }
 
     private static BucketReduction Reduction(
-        Bucket bucket, IReadOnlyList<UnitState> units, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links)
+        Bucket bucket, IReadOnlyList<UnitState> units, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals)
     {
         var plan = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count));
-        return new BucketReduction(plan, place, new GradientBucket(units), settings, links, model.Options.Seed);
+        return new BucketReduction(plan, place, new GradientBucket(units), settings, links, residuals, model.Options.Seed);
     }
 }

@@ -71,24 +71,47 @@ public sealed class StageReductionTests
         for (var index = 0; index < exact.Length; index++) Assert.InRange(first[index] - exact[index], -share * largest, share * largest);
     }
 
+    [Theory]
+    [InlineData(CompressionKind.Int4)]
+    [InlineData(CompressionKind.TopK)]
+    [InlineData(CompressionKind.PowerSgd)]
+    public void Replicas_that_start_from_copies_go_on_with_what_compression_had_lost(CompressionKind kind)
+    {
+        var compression = new CompressionSettings { Kind = kind };
+        var settings = new ReductionSettings { BucketLength = 5000, Contributions = compression, Answers = compression };
+        using var replicas = new Replicas(2, Summation.Fast, settings);
+        using var forgetful = new Replicas(2, Summation.Fast, settings);
+        for (var step = 1; step <= 3; step++) replicas.Reduce(step);
+        var copies = replicas.Copies(3);
+        using var restored = new Replicas(2, Summation.Fast, settings, copies);
+        foreach (var copy in copies) copy.Dispose();
+        foreach (var set in new[] { replicas, restored, forgetful }) set.Reduce(4);
+        var expected = replicas.Gradients().First();
+        Assert.All(restored.Gradients(), gradient => Assert.True(expected.AsSpan().SequenceEqual(gradient)));
+        Assert.False(expected.AsSpan().SequenceEqual(forgetful.Gradients().First()));
+    }
+
     /// <summary>Models that hold the same units, with inboxes that their links end in.</summary>
     private sealed class Replicas : IDisposable
     {
         private readonly StageModel[] _models;
         private readonly StageInbox[] _inboxes;
         private readonly StageReduction[] _reductions;
+        private readonly ResidualStore[] _residuals;
         private readonly IReadOnlyList<LeafShare> _shares;
         private readonly Summation _summation;
 
-        internal Replicas(int count, Summation summation, ReductionSettings settings)
+        internal Replicas(int count, Summation summation, ReductionSettings settings, IReadOnlyList<StateCopy>? copies = null)
         {
             TorchRuntime.Initialize();
             _summation = summation;
             _shares = LeafShare.Even(MicroBatchCount, count);
             _models = [.. Enumerable.Range(0, count).Select(_ => TinyModels.Whole(TinyModels.Settings(layers: 1)))];
             _inboxes = [.. _models.Select(_ => new StageInbox())];
+            _residuals = [.. _models.Select(_ => new ResidualStore())];
+            for (var index = 0; index < copies?.Count; index++) _residuals[index].Load([copies[index]]);
             _reductions = [.. _models.Select((model, index) => new StageReduction(
-                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(new DirectLinks(_inboxes), _inboxes[index], replica => replica)))];
+                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(new DirectLinks(_inboxes), _inboxes[index], replica => replica), _residuals[index]))];
         }
 
         /// <summary>What the sum must be, by the accumulator alone.</summary>
@@ -113,9 +136,13 @@ public sealed class StageReductionTests
 
         internal IEnumerable<float[]> Gradients() => _models.Select(model => model.Units.SelectMany(unit => Floats(unit).ToArray()).ToArray());
 
+        internal StateCopy[] Copies(long step) =>
+            [.. _models.Select((model, index) => StateCopy.Of(new CopyId(default, Generation.First, index, step), [model], _residuals[index]))];
+
         public void Dispose()
         {
             foreach (var reduction in _reductions) reduction.Dispose();
+            foreach (var residuals in _residuals) residuals.Dispose();
             foreach (var model in _models) model.Dispose();
         }
 
