@@ -29,7 +29,9 @@ internal static class ProfileCommand
         options.AddFlag(command, "--cache", "DIR", DataKeys.Cache, "Cache in which the profile is kept.");
         Option<string?> sizes = new("--sizes") { HelpName = "B,B,…", Description = "Sizes of micro-batch to measure; by default the settings' own." };
         Option<string?> file = new("--out") { HelpName = "FILE", Description = "Write the profile there instead of into the cache." };
+        Option<double> seconds = new("--seconds") { HelpName = "S", Description = "Time for each size; a few rounds run in any case.", DefaultValueFactory = _ => 8 };
         var json = ConfigCommand.JsonOption();
+        command.Add(seconds);
         command.Add(sizes);
         command.Add(file);
         command.Add(json);
@@ -37,7 +39,7 @@ internal static class ProfileCommand
         {
             TorchRuntime.Initialize();
             var settings = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context))).Settings;
-            var profile = await MeasureAsync(settings, Sizes(parsed.GetValue(sizes), settings)).ConfigureAwait(false);
+            var profile = await MeasureAsync(settings, Sizes(parsed.GetValue(sizes), settings), TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(seconds), 0, 3600))).ConfigureAwait(false);
             var path = ProfileStore.Write(settings, parsed.GetValue(file), profile);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(profile, JsonOutput.Options));
             else Print(context.Output, profile, path);
@@ -46,10 +48,10 @@ internal static class ProfileCommand
         return command;
     }
 
-    private static async Task<ProfileFile> MeasureAsync(RunSettings settings, int[] sizes)
+    private static async Task<ProfileFile> MeasureAsync(RunSettings settings, int[] sizes, TimeSpan budget)
     {
         var units = DecoderTransformer.Units(settings.Model);
-        var profiler = new UnitProfiler(settings, units);
+        var profiler = new UnitProfiler(settings, units, budget);
         SortedDictionary<int, List<UnitProfile>> measured = [];
         foreach (var size in sizes) measured[size] = profiler.Measure(size);
         var (overhead, latency) = await ProfileCalibration.MeasureAsync(settings, units, measured[sizes[0]], sizes[0]).ConfigureAwait(false);
@@ -80,7 +82,7 @@ internal static class ProfileCommand
         }
 
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"an action costs {profile.ActionOverhead * 1e6:0} µs besides its units, an input waits {profile.HopLatency * 1e6:0} µs for its action; kept bytes are reckoned from shapes"));
+            $"an action costs {profile.ActionOverhead * 1e6:0} µs besides its units, an input waits {profile.HopLatency * 1e6:0} µs for its action"));
         output.WriteLine($"written to {path}");
     }
 }

@@ -43,9 +43,12 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
     {
         if (simulated is null || measured.Lanes.Count != simulated.Ranks.Length) return measured;
         var predicted = SimulationPictures.Window("", simulated, 0, simulated.Duration);
+        // Each lane's idle share is that of its own step, however long the other takes.
+        var duration = measured.Spans.Max(span => span.EndSeconds) - measured.Spans.Min(span => span.StartSeconds);
+        var busy = measured.Spans.ToLookup(span => span.Lane, span => span.EndSeconds - span.StartSeconds);
         return measured with
         {
-            Lanes = [.. measured.Lanes.SelectMany((lane, rank) => new[] { lane, new TimelineLane("simulated", predicted.Lanes[rank].Bubble) })],
+            Lanes = [.. measured.Lanes.SelectMany((lane, rank) => new[] { lane with { Bubble = 1 - busy[rank].Sum() / duration }, new TimelineLane("simulated", predicted.Lanes[rank].Bubble) })],
             Spans = [.. measured.Spans.Select(span => span with { Lane = 2 * span.Lane }), .. predicted.Spans.Select(span => span with { Lane = (2 * span.Lane) + 1 })],
         };
     }

@@ -70,6 +70,8 @@ internal sealed record PlanWorld(
             // All devices of a node reduce at the end of a step, through the card that they share.
             world.ReplicaCount == 1 ? null : gradientBytes => new RingReduction(
                 world.ReplicaCount, gradientBytes, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Between.Latency),
-            FormattableString.Invariant($"{nodeCount} nodes × {world.DevicesPerNode} devices: {rankCount} ranks × {world.ReplicaCount} replicas"));
+            FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(world.ReplicaCount, "replica")}"));
     }
+
+    private static string Counted(int count, string word) => FormattableString.Invariant($"{count} {word}{(count == 1 ? "" : "s")}");
 }

@@ -12,14 +12,12 @@ namespace Pipeline.Cli.Planning;
 /// <summary>
 /// Measures what each unit costs with the kernels that train it: forward, whole backward, its two halves, optimizer. Every thread
 /// holds the whole model and runs it unit by unit, as many threads at once as the pipeline has ranks, since ranks share caches and
-/// memory; what counts is the median of the rounds, over all threads.
+/// memory; what counts is the median of the rounds, over all threads. It takes the budget for each size, or at least a few rounds.
 /// </summary>
-internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units)
+internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget)
 {
     private const int WarmUpRounds = 2;
     private const int MinRounds = 5;
-
-    private static readonly TimeSpan s_budget = TimeSpan.FromSeconds(8);
 
     private readonly StageOptions _options = new(settings.Arithmetic(), torch.CPU, (ulong)settings.Seed);
 
@@ -27,12 +25,13 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
     public List<UnitProfile> Measure(int microBatchSize)
     {
         var threads = ProbeThread.Run(settings.Step.StageCount, () => Rounds(microBatchSize));
-        return [.. units.Select((unit, index) => Profile(unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], microBatchSize))];
+        UnitSizes[] sizes = [.. units.Select(unit => UnitSizes.Of(unit, settings, microBatchSize))];
+        var kept = ProbeThread.Run(1, () => Kept(microBatchSize, sizes))[0];
+        return [.. units.Select((unit, index) => Profile(unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], sizes[index], kept[index]))];
     }
 
-    private UnitProfile Profile(Unit unit, UnitTimes[] rounds, int microBatchSize)
+    private static UnitProfile Profile(Unit unit, UnitTimes[] rounds, UnitSizes sizes, long kept)
     {
-        var sizes = UnitSizes.Of(unit, settings, microBatchSize);
         return new UnitProfile
         {
             Name = unit.Name,
@@ -41,8 +40,8 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
             InputGradient = Median(times => times.InputGradient),
             WeightGradient = Median(times => times.WeightGradient),
             Optimizer = Median(times => times.Optimizer),
-            KeptBytes = sizes.KeptBytes,
-            DeferredBytes = sizes.KeptBytes,
+            KeptBytes = kept,
+            DeferredBytes = kept,
             OutputBytes = sizes.OutputBytes,
             StateBytes = sizes.StateBytes,
             GradientBytes = sizes.ParameterCount * 4,
@@ -55,17 +54,33 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
         }
     }
 
+    private StageModel[] Models() => [.. units.Select((_, index) => new StageModel(units, index, 1, _options))];
+
+    private long[] Kept(int microBatchSize, UnitSizes[] sizes)
+    {
+        var models = Models();
+        try
+        {
+            return KeptMemory.Measure(
+                models, new RandomBatches(settings.Model, 1, microBatchSize), [.. sizes.Select(size => size.KeptBytes)], [.. sizes.Select(size => size.OutputBytes)]);
+        }
+        finally
+        {
+            foreach (var model in models) model.Dispose();
+        }
+    }
+
     private List<UnitTimes[]> Rounds(int microBatchSize)
     {
         TorchRuntime.UseThreads(settings.ThreadsPerStage);
-        var models = units.Select((_, index) => new StageModel(units, index, 1, _options)).ToArray();
+        var models = Models();
         try
         {
             var chain = new ProfiledChain(models, settings, microBatchSize);
             for (var round = 0; round < WarmUpRounds; round++) chain.Run(round + 1);
             List<UnitTimes[]> rounds = [];
             var begun = Stopwatch.GetTimestamp();
-            while (rounds.Count < MinRounds || Stopwatch.GetElapsedTime(begun) < s_budget) rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
+            while (rounds.Count < MinRounds || Stopwatch.GetElapsedTime(begun) < budget) rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
             return rounds;
         }
         finally
