@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds what changed and runs it.
 #
-#   ./pipeline.sh train            the main job; every word but the two below goes to the executable
-#   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`
+#   ./pipeline.sh train            the main job; every word but the three below goes to the executable
+#   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`; --full first: every combination
 #   ./pipeline.sh bench [ARGS]     runs the benchmarks
+#   ./pipeline.sh chaos [ARGS]     does things to real processes: --count 300 --seed 1 | recovery | soak
 #
 # With --install as first argument, or with CI=true as root, it installs what the machine lacks; otherwise it names the
 # commands and exits with 3. Nothing is fetched when nothing is missing.
@@ -13,6 +14,9 @@ root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 artifacts=$root/artifacts
 export DOTNET_CLI_UI_LANGUAGE=en DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
 torch=${Torch:-cpu}
+# One heap for all threads. glibc gives each thread that it meets another arena, and in those blocks beyond 64 MiB are mapped and
+# unmapped at every operation of a stage; unlike the other settings of the heap this one must stand before the process starts.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { local code=$1; shift; say "$@"; exit "$code"; }
@@ -121,8 +125,10 @@ report_build_failure() {
 # --- words ------------------------------------------------------------------------------------------------------------
 
 run_tests() {
+  # The equality suite by default runs a subset that covers every pair of choices.
+  if [[ ${1:-} == --full ]]; then export PIPELINE_TESTS=full; shift; fi
   require_system test
-  build tests Pipeline.sln tests samples bench Pipeline.sln
+  build tests Pipeline.sln tests samples bench chaos Pipeline.sln
   local results=$artifacts/test-results/$$ code=0 project
   mkdir -p "$results"
   for project in "$root"/tests/*/*.csproj; do
@@ -152,6 +158,12 @@ run_bench() {
   exec dotnet "$artifacts/bin/Pipeline.Bench/release_$(runtime)/Pipeline.Bench.dll" "$@"
 }
 
+run_chaos() {
+  require_system chaos
+  build chaos chaos/Pipeline.Chaos/Pipeline.Chaos.csproj chaos
+  exec dotnet "$artifacts/bin/Pipeline.Chaos/release/Pipeline.Chaos.dll" "$@"
+}
+
 runtime() { if [[ $(uname -s) == Darwin ]]; then echo osx-arm64; else echo linux-x64; fi; }
 
 # The doctor must be able to say what is missing, so that it alone starts without the C++ library.
@@ -164,5 +176,6 @@ run_executable() {
 case ${1:-} in
   test) shift; run_tests "$@" ;;
   bench) shift; run_bench "$@" ;;
+  chaos) shift; run_chaos "$@" ;;
   *) run_executable "$@" ;;
 esac

@@ -7,18 +7,20 @@ namespace Pipeline.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|soak|simulator|all] [options]
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|soak|simulator|wire|wire-control|all] [options]
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
           --micro-batches M    one number of micro-batches alone (efficiency, schedules)
           --schedule NAME      one schedule alone (schedules)
-          --pairs N            pairs of pipeline and unsplit trainers (efficiency), rounds (schedules)
+          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), rounds (schedules)
+          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire)
           --steps N            measured steps (gemm, split, schedules, latency, soak), rounds (reduction)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;
 
-    private static readonly string[] Names = ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "soak", "simulator"];
+    private static readonly string[] Names =
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "soak", "simulator", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";
@@ -40,6 +42,9 @@ internal sealed record BenchOptions
 
     /// <summary>Pairs of measurements.</summary>
     public int? PairCount { get; private init; }
+
+    /// <summary>The only kind of link to measure.</summary>
+    public string? WireKind { get; private init; }
 
     /// <summary>Measured steps.</summary>
     public int? StepCount { get; private init; }
@@ -81,6 +86,7 @@ internal sealed record BenchOptions
             "--micro-batches" => options with { MicroBatchCount = Count(name, value) },
             "--schedule" => options with { Schedule = value },
             "--pairs" => options with { PairCount = Count(name, value) },
+            "--kind" => options with { WireKind = value },
             "--steps" => options with { StepCount = Count(name, value) },
             _ => throw Unreadable($"There is no option {name}."),
         };

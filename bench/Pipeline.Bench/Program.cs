@@ -1,5 +1,6 @@
 using Pipeline.Bench;
 using Pipeline.Bench.Measures;
+using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
 
@@ -24,4 +25,6 @@ if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(opti
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
+if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
+if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;

@@ -1,5 +1,4 @@
 using Akka.Actor;
-using Pipeline.Checkpoints;
 using Pipeline.Protocol;
 
 namespace Pipeline.Coordinator;
@@ -8,6 +7,12 @@ namespace Pipeline.Coordinator;
 /// <param name="context">The coordinator's context; what is made in it is supervised by it.</param>
 /// <param name="rank">Rank.</param>
 public delegate IActorRef StageLocator(IActorRefFactory context, int rank);
+
+/// <summary>Divides the units anew.</summary>
+/// <param name="unitCounts">Units of each stage so far, in model order.</param>
+/// <param name="rankSeconds">By rank, what a step takes it, measured.</param>
+/// <returns>Units of each stage, and the schedule for them in text form; null where nothing better is known.</returns>
+public delegate (IReadOnlyList<int> UnitCounts, string Schedule)? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds);
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun
@@ -33,11 +38,38 @@ public sealed record CoordinatedRun
     /// <summary>What stages record.</summary>
     public RecordingDuties Recording { get; init; } = RecordingDuties.None;
 
+    /// <summary>Where copies of the stages' state go.</summary>
+    public ProtectionDuties Protection { get; init; } = ProtectionDuties.None;
+
     /// <summary>The run's resolved settings as text, for stages in processes of their own.</summary>
     public string Configuration { get; init; } = "";
 
-    /// <summary>Where the actors of the ranks are.</summary>
-    public required StageLocator Stages { get; init; }
+    /// <summary>Where the actors of the ranks are, for a run whose ranks never move; null where nodes join and are placed on.</summary>
+    public StageLocator? Stages { get; init; }
+
+    /// <summary>Nodes with the role of a stage to wait for before ranks are placed; fewer do once the patience is over.</summary>
+    public int NodeCount { get; init; } = 1;
+
+    /// <summary>The node that the coordinator itself lives on, where it lives on one.</summary>
+    public NodeId? Home { get; init; }
+
+    /// <summary>Memory that each rank needs, in bytes; empty where it is not known.</summary>
+    public IReadOnlyList<long> RankBytes { get; init; } = [];
+
+    /// <summary>When silence counts as a loss.</summary>
+    public RecoverySettings Recovery { get; init; } = RecoverySettings.None;
+
+    /// <summary>Where decisions are written; null for a run without a successor.</summary>
+    public IRunJournal? Journal { get; init; }
+
+    /// <summary>What a former coordinator has left; null for a run that begins.</summary>
+    public Predecessor? Predecessor { get; init; }
+
+    /// <summary>Asks whoever manages the cluster's membership to shut a node out. Called by the coordinator; must not block.</summary>
+    public Action<NodeId, string> Down { get; init; } = (_, _) => { };
+
+    /// <summary>Divides the units anew; null where that is not possible.</summary>
+    public Repartition? Repartition { get; init; }
 
     /// <summary>Makes and prunes checkpoints; null where none are kept.</summary>
     public CheckpointKeeper? Keeper { get; init; }
@@ -48,44 +80,9 @@ public sealed record CoordinatedRun
     /// <summary>How long stages may take to stop before the run is called over without them.</summary>
     public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(60);
 
-    internal PipelineLayout Layout(Generation generation, IReadOnlyList<RankPlace> ranks) =>
-        new(Run, generation, Generation.First, UnitCounts, Schedule, ranks, Links, new StepCadence(Plan.EndStep, Plan.EvaluateEvery, Plan.EvaluationMicroBatchCount), ProtectionDuties.None, Configuration);
-}
+    /// <summary>Measures how long recoveries take.</summary>
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
 
-/// <summary>Turns written parts into a checkpoint. Blocks on the disk: called on a task, never by an actor.</summary>
-/// <param name="store">Where checkpoints lie.</param>
-/// <param name="describe">What the run says of its state after a step.</param>
-/// <param name="keepCount">Checkpoints kept, at least 1.</param>
-/// <param name="texts">Small files that go into every checkpoint, by name, such as the configuration.</param>
-public sealed class CheckpointKeeper(
-    ICheckpointStore store,
-    Func<long, CheckpointDescription> describe,
-    int keepCount,
-    IReadOnlyDictionary<string, string>? texts = null)
-{
-    /// <summary>Writes index and manifest; the checkpoint exists from then on. Older ones are pruned.</summary>
-    /// <returns>Bytes of its files, and why older ones could not be removed, if so.</returns>
-    /// <exception cref="CheckpointException">Disk full, folder not writable, or the like.</exception>
-    internal (long ByteCount, string? Warning) Commit(SaveAttempt attempt, IReadOnlyList<StoredFile> files)
-    {
-        var extra = (texts ?? new Dictionary<string, string>(StringComparer.Ordinal)).Select(text => store.WriteText(attempt, text.Key, text.Value));
-        var manifest = store.Commit(attempt, describe(attempt.Step), [.. files, .. extra]);
-        return (manifest.Files.Sum(file => file.ByteCount), Prune());
-    }
-
-    private string? Prune()
-    {
-        try
-        {
-            store.Prune(keepCount);
-            return null;
-        }
-        catch (CheckpointException fault)
-        {
-            return fault.Message;
-        }
-    }
-
-    /// <summary>Removes what a failed attempt has left.</summary>
-    internal void Abandon(SaveAttempt attempt) => store.Abandon(attempt);
+    /// <summary>A number of a save that no former coordinator of the run has used.</summary>
+    internal int FirstSaveAttempt => (Predecessor?.Entry.Generation.Number ?? 0) * 10_000;
 }

@@ -1,35 +1,32 @@
 using Akka.Actor;
-using Akka.Serialization;
-using Pipeline.Checkpoints;
 using Pipeline.Protocol;
+using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Coordinator;
 
 /// <summary>
-/// Leads one run: assigns the stages, hands out windows of steps, commits what every rank has reported, collects checkpoints, and ends
-/// the run. It is not on a step's path: stages go on with what is granted whether it answers or not. What to do is decided by the pure
-/// types of this room; the actor only carries it out.
+/// Leads one run: assigns the stages, hands out windows of steps, commits what every rank has reported, collects checkpoints, puts lost
+/// ranks elsewhere, and ends the run. It is not on a step's path: stages go on with what is granted whether it answers or not. What to do
+/// is decided by the pure types of this room; the actor only carries it out.
 /// </summary>
-public sealed class CoordinatorActor : ReceiveActor, IWithTimers
+public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 {
     private readonly CoordinatedRun _run;
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly IRunObserver _observedBy;
-    private readonly StepLedger _ledger;
-    private readonly Generation _generation = Generation.First;
-    private readonly HashSet<int> _stopped = [];
-    private readonly HashSet<long> _openEvaluations = [];
+    private readonly RankTable _ranks;
+    private readonly CheckpointSaving _saving;
     private readonly Dictionary<int, long> _parameterCounts = [];
-    private readonly SaveProgress _saves;
-    private IActorRef[] _stages = [];
+    private readonly Queue<(long Step, long EvaluatedThrough)> _told = [];
+    private readonly HashSet<int> _stopped = [];
+    private readonly double[] _busySeconds;
+    private RunProgress _progress;
+    private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
-    private RunPlan _plan;
-    private long _granted;
-    private int _openCommits;
-    private Task _lastCommit = Task.CompletedTask;
-    private bool _isStopWanted;
-    private bool _isLastStepCommitted;
+    private (long Step, long EvaluatedThrough) _recorded;
+    private long _announcedProtection;
+    private bool _hasBegun;
     private bool _isObserverLost;
     private RunOutcome? _outcome;
 
@@ -37,13 +34,17 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     public CoordinatorActor(CoordinatedRun run, IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
     {
         _run = run;
-        _plan = run.Plan;
         _observedBy = observer;
         _ended = ended;
-        _granted = run.Plan.StartStep;
-        _ledger = new StepLedger(run.RankCount, run.Plan.StartStep);
-        _saves = new SaveProgress(run.RankCount, run.Plan.StartStep, run.Retry);
-        Assigning();
+        _ranks = new RankTable(run);
+        _saving = new CheckpointSaving(run, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
+        _progress = new RunProgress(run.Plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
+        _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
+        _recorded = (_progress.Committed, _progress.EvaluatedThrough);
+        _announcedProtection = _ranks.Base.Step;
+        _busySeconds = new double[run.RankCount];
+        if (run.Stages is null) Gathering();
+        else Leading();
     }
 
     /// <inheritdoc/>
@@ -59,168 +60,158 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     protected override void PreStart()
     {
-        _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _ended), "observer"), new ObserverLost());
-        _stages = [.. Enumerable.Range(0, _run.RankCount).Select(rank => _run.Stages(Context, rank))];
-        for (var rank = 0; rank < _stages.Length; rank++) Context.WatchWith(_stages[rank], new StageLost(rank));
-        var layout = _run.Layout(_generation, [.. _stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), "", null))]);
-        for (var rank = 0; rank < _stages.Length; rank++)
-            _stages[rank].Tell(new AssignStage(_generation, rank, layout, StartingPoint.Checkpoint(_plan.StartStep), _run.Recording));
+        _observer = Context.WatchWith(Context.ActorOf(ObserverActor.Props(_observedBy, _run.Journal, _ended), "observer"), new ObserverLost());
+        if (_run.Stages is { } locator) PlaceAt(locator);
+        else Timers.StartSingleTimer("nodes", new NodePatienceTick(), _run.Recovery.NodePatience);
     }
 
     /// <inheritdoc/>
     protected override void PostStop() =>
-        _ended.TrySetResult(_outcome ?? new RunOutcome(RunEnd.Failed, _ledger.Committed, "The coordinator was stopped before the run ended."));
+        _ended.TrySetResult(_outcome ?? new RunOutcome(RunEnd.Failed, _progress.Committed, "The coordinator was stopped before the run ended."));
 
     /// <summary>A stage with lost state must not go on under its old name: it stops and is reported.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
 
-    private void Assigning()
+    private void Gathering()
     {
-        Receive<StageReady>(IsCurrent, OnReady);
-        Receive<StopRun>(_ => End(new RunOutcome(RunEnd.Stopped, _plan.StartStep)));
-        ReceiveFailures();
+        Receive<NodePatienceTick>(_ => OnNodePatience());
+        Receive<AskAgainTick>(_ => AskHosted());
+        Receive<HostedReport>(OnHosted);
+        Receive<StopRun>(_ => End(new RunOutcome(RunEnd.Stopped, _progress.Committed)));
+        ReceiveNodes();
+        ReceiveCommon();
     }
 
-    private void Running()
+    private void Leading()
     {
+        Receive<StageAssigned>(IsCurrent, OnAssigned);
+        Receive<StageReady>(IsCurrent, OnReady);
         Receive<StepCompleted>(IsCurrent, OnStepCompleted);
         Receive<HeldOutEvaluated>(IsCurrent, OnEvaluated);
-        Receive<CheckpointPartWritten>(IsCurrent, OnPartWritten);
-        Receive<CheckpointPartFailed>(IsCurrent, part => OnSaveFailed(new SaveAttempt(part.Step, part.Attempt), part.Message));
-        Receive<CheckpointCommitted>(OnCommitted);
-        Receive<CommitFailed>(OnCommitFailed);
-        Receive<RetrySaveTick>(_ => OnRetrySave());
+        Receive<CopyStored>(IsCurrent, OnCopyStored);
+        Receive<StepRecorded>(OnStepRecorded);
         Receive<StopRun>(_ => OnStopWanted());
-        ReceiveFailures();
-    }
-
-    private void Ending()
-    {
-        Receive<StageStopped>(IsCurrent, stopped => OnStopped(stopped.Rank));
-        Receive<StageLost>(lost => OnStopped(lost.Rank));
-        Receive<StopPatienceTick>(_ => Finish());
-        Receive<CheckpointPartWritten>(IsCurrent, OnPartWritten);
-        Receive<CheckpointCommitted>(OnCommitted);
-        Receive<CommitFailed>(_ => OnCommitEnded());
-        Receive<ObserverLost>(_ => _isObserverLost = true);
-        ReceiveAny(_ => { });
-    }
-
-    /// <summary>All is said and done; the observer's end ends the coordinator.</summary>
-    private void Finished()
-    {
-        Receive<ObserverLost>(_ => Context.Stop(Self));
-        ReceiveAny(_ => { });
-    }
-
-    private void ReceiveFailures()
-    {
         Receive<StageFailed>(IsCurrent, OnStageFailed);
-        Receive<StageLost>(lost => End(Failed($"The actor of rank {lost.Rank} is gone.")));
-        Receive<ObserverLost>(_ => OnObserverLost());
-        Receive<IEvent>(_ => { });
+        Receive<StageLost>(OnStageLost);
+        Receive<StallTick>(_ => OnStall());
+        Receive<HostedReport>(report => _standing[report.Node] = report);
+        ReceiveSaving();
+        ReceiveNodes();
+        ReceiveMoves();
+        ReceiveCommon();
     }
 
-    private bool IsCurrent(IEvent report) => report.Generation == _generation;
+    private void ReceiveCommon()
+    {
+        Receive<DecisionRecorded>(OnDecisionRecorded);
+        Receive<DecisionRefused>(refused => End(Failed($"The run's journal took no decision. {refused.Message}")));
+        Receive<ObserverLost>(_ => OnObserverLost());
+        Receive<QueryStatus>(_ => Sender.Tell(Status(_hasBegun ? "running" : "preparing")));
+        ReceiveAny(_ => { });
+    }
+
+    /// <summary>Whether copies are taken and kept; otherwise what is kept serves to mend lost messages only.</summary>
+    private bool IsProtected => _run.Protection.Kind == ProtectionKind.Disk
+        || (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Count > 0 && _ranks.Places.All(place => place.Holder is not null));
+
+    /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
+    private bool IsSettled => _ranks.IsOpen && _decided is null;
+
+    private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_run.RankCount;
 
     private void OnReady(StageReady ready)
     {
+        Moved();
+        if (_run.Stages is null) _ranks.Speaks(ready.Rank, Sender);
+        // Who has its state takes inputs; the word of that may have been lost.
+        if (_ranks.Assigned(ready.Rank)) RegenerateOthers();
+        if (!_ranks.Ready(ready.Rank)) return;
         _parameterCounts[ready.Rank] = ready.ParameterCount;
-        if (_parameterCounts.Count < _run.RankCount) return;
-        _observer.Tell(new RunNotice.StagesReady(_parameterCounts.Values.Sum()));
-        Become(Running);
+        if (_ranks.Unready.Count == 0) OnAllReady();
+        else if (_hasBegun) SendGrant(ready.Rank);
+    }
+
+    private void OnAllReady()
+    {
+        _episode?.Loaded(_run.Clock);
+        if (!_hasBegun) _observer.Tell(new RunNotice.StagesReady(_parameterCounts.Values.Sum()));
+        _hasBegun = true;
+        // A save that was given up is tried before anything else is granted.
+        if (_saving.NeedsRetry && !_saving.IsSaving) Save(_progress.Granted);
+        SendGrants();
         Advance();
     }
 
-    private void OnStepCompleted(StepCompleted report)
+    private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));
+
+    private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
-        var committed = _ledger.Enter(report);
         foreach (var reports in committed)
         {
-            _isLastStepCommitted |= reports[0].Totals.IsLast;
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports)));
+            foreach (var one in reports) _busySeconds[one.Rank] = one.Timing.BusySeconds;
+            _told.Enqueue((reports[0].Step, _progress.EvaluatedThrough));
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
         }
 
-        if (committed.Count > 0) Advance();
+        if (committed.Count == 0) return;
+        Moved();
+        ReportRecovered();
+        if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
+        Advance();
+    }
+
+    private void OnStepRecorded(StepRecorded recorded)
+    {
+        while (_told.TryPeek(out var told) && told.Step <= recorded.Step) _recorded = _told.Dequeue();
     }
 
     private void OnEvaluated(HeldOutEvaluated evaluated)
     {
-        _openEvaluations.Remove(evaluated.AfterStep);
+        if (!_progress.Enter(evaluated)) return;
+        Moved();
         if (evaluated.TokenCount > 0)
             _observer.Tell(new RunNotice.Evaluated(evaluated.AfterStep, evaluated.LossSum / evaluated.TokenCount, evaluated.TokenCount));
         Advance();
     }
 
-    private void OnPartWritten(CheckpointPartWritten part)
+    private void OnCopyStored(CopyStored stored)
     {
-        if (_saves.Enter(part) is not { } files || _run.Keeper is not { } keeper) return;
-        var attempt = new SaveAttempt(part.Step, part.Attempt);
-        _openCommits++;
-        // One after the other: a commit prunes, and must not take an attempt that is being committed for a leftover.
-        var commit = _lastCommit.ContinueWith(_ => keeper.Commit(attempt, files), TaskScheduler.Default);
-        _lastCommit = commit;
-        _ = commit.PipeTo(
-            Self,
-            success: saved => new CheckpointCommitted(attempt, saved.ByteCount, saved.Warning),
-            failure: fault => new CommitFailed(attempt, fault.Message));
-    }
-
-    private void OnCommitted(CheckpointCommitted saved)
-    {
-        _saves.Succeeded(saved.Attempt);
-        _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
-        OnCommitEnded();
-    }
-
-    private void OnCommitEnded()
-    {
-        _openCommits--;
-        if (_outcome is null) Advance();
-        else FinishWhenQuiet();
-    }
-
-    private void OnCommitFailed(CommitFailed failed)
-    {
-        _openCommits--;
-        OnSaveFailed(failed.Attempt, failed.Message);
-    }
-
-    private void OnSaveFailed(SaveAttempt attempt, string message)
-    {
-        if (_saves.Failed(attempt, isFinal: attempt.Step == _plan.EndStep) is not { } decision) return;
-        if (_run.Keeper is { } keeper) _ = Task.Run(() => keeper.Abandon(attempt));
-        if (decision.GivesUp)
+        if (stored.Holder != default && _nodes[stored.Holder] is null) return;
+        Moved();
+        _copies.Enter(stored.Rank, stored.Step, stored.Holder);
+        if (_copies.ProtectedStep > _announcedProtection)
         {
-            End(Failed($"The last checkpoint could not be saved. {message}"));
-            return;
+            _announcedProtection = _copies.ProtectedStep;
+            SendGrants();
         }
 
-        _observer.Tell(new RunNotice.SaveFailed(attempt.Step, $"{message} The run goes on; the next try is in {decision.Delay.TotalSeconds:0} s."));
-        Timers.StartSingleTimer("retry-save", new RetrySaveTick(), decision.Delay);
-    }
-
-    private void OnRetrySave()
-    {
-        if (!_saves.NeedsRetry) return;
-        // A save under way may mend the failure, and two of one step would be in each other's way.
-        if (_saves.IsSaving) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
-        else Issue(new StageDirective.Save(_granted));
+        TryMove();
     }
 
     private void OnStopWanted()
     {
-        if (_isStopWanted) return;
-        _isStopWanted = true;
-        _observer.Tell(new RunNotice.Stopping(_granted));
-        TellAll(new EndAfterStep(_generation));
+        if (!_hasBegun)
+        {
+            End(new RunOutcome(RunEnd.Stopped, _progress.Committed));
+            return;
+        }
+
+        if (!_progress.WantStop()) return;
+        _observer.Tell(new RunNotice.Stopping(_progress.Granted));
+        SendGrants();
         Advance();
     }
 
     private void OnStageFailed(StageFailed failure)
     {
+        if (failure.Kind == StageFailureKind.CopyMissing)
+        {
+            OnCopyMissing(failure);
+            return;
+        }
+
         _observer.Tell(new RunNotice.StageFailed(failure));
-        End(new RunOutcome(RunEnd.Failed, _ledger.Committed, failure.Message, failure));
+        End(new RunOutcome(RunEnd.Failed, _progress.Committed, failure.Message, failure));
     }
 
     private void OnObserverLost()
@@ -231,77 +222,41 @@ public sealed class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void Advance()
     {
-        if (_isStopWanted) SettleEnd();
-        else foreach (var directive in WindowPlan.Next(_plan, _granted, _ledger.Committed)) Issue(directive);
-        var isDone = _ledger.Committed == _plan.EndStep && _openEvaluations.Count == 0 && (!_plan.Saves || _saves.LastSaved == _plan.EndStep);
-        if (isDone) End(new RunOutcome(_isStopWanted && _plan.EndStep < _run.Plan.EndStep ? RunEnd.Stopped : RunEnd.Completed, _plan.EndStep));
-    }
-
-    /// <summary>
-    /// After a request to stop: the run ends with the step that the stages made the last, or, if they were through with all that was
-    /// granted, with that. What was handed out beyond it they pass over.
-    /// </summary>
-    private void SettleEnd()
-    {
-        var isSettled = _isLastStepCommitted || _ledger.Committed == _granted;
-        if (!isSettled || _plan.EndStep == _ledger.Committed) return;
-        _granted = _ledger.Committed;
-        _plan = _plan with { EndStep = _granted };
-        _openEvaluations.RemoveWhere(step => step > _granted);
-        if (_plan.Saves && _saves.LastIssued != _granted) Issue(new StageDirective.Save(_granted));
-    }
-
-    private void Issue(StageDirective directive)
-    {
-        switch (directive)
+        // While ranks are on the move nobody would hear it; it is said once all take inputs again.
+        if (!_hasBegun || _outcome is not null || !IsSettled) return;
+        foreach (var directive in _progress.Next())
         {
-            case StageDirective.Grant grant:
-                _granted = grant.ThroughStep;
-                TellAll(new GrantSteps(_generation, grant.ThroughStep, _ledger.Committed, _ledger.Committed, _ledger.Committed));
-                break;
-            case StageDirective.Evaluate evaluate:
-                _openEvaluations.Add(evaluate.AfterStep);
-                break;
-            case StageDirective.Save save:
-                TellAll(new SaveCheckpoint(_generation, save.Step, _saves.Begin(save.Step).Attempt));
-                break;
+            if (directive is StageDirective.Save save) Save(save.Step);
+            else SendGrants();
         }
+
+        // Also where no grant leads there: after a stop, or when the last save was given up for a recovery.
+        if (_progress is { Saves: true, IsAtEnd: true } && _saving.LastIssued != _progress.EndStep) Save(_progress.EndStep);
+        TryMove();
+        if (_progress.IsDone && (!_progress.Saves || _saving.LastSaved == _progress.EndStep)) End(_progress.Outcome);
     }
 
-    private void End(RunOutcome outcome)
+    private void SendGrants()
     {
-        _outcome = outcome;
-        Timers.CancelAll();
-        Timers.StartSingleTimer("stop-patience", new StopPatienceTick(), _run.StopPatience);
-        TellAll(new StopStage(_generation));
-        Become(Ending);
+        for (var rank = 0; rank < _run.RankCount; rank++) SendGrant(rank);
     }
 
-    private void OnStopped(int rank)
+    /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>
+    private void SendGrant(int rank)
     {
-        _stopped.Add(rank);
-        FinishWhenQuiet();
+        if (!_hasBegun || !IsSettled || _ranks.Unready.Contains(rank)) return;
+        _ranks.Refs[rank].Tell(new GrantSteps(_ranks.Generation, _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection));
+        if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
 
-    /// <summary>A checkpoint whose files are written is still made one, however the run ends.</summary>
-    private void FinishWhenQuiet()
-    {
-        if (_stopped.Count == _run.RankCount && _openCommits == 0) Finish();
-    }
+    private RunStatus Status(string phase) => new(
+        _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
+        [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, UnitsOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
+        _nodes.Alive, phase);
 
-    private void Finish()
+    private int UnitsOf(int rank)
     {
-        if (_outcome is not { } outcome) return;
-        Timers.CancelAll();
-        if (_isObserverLost) Context.Stop(Self);
-        else _observer.Tell(new RunNotice.Ended(outcome));
-        Become(Finished);
-    }
-
-    private RunOutcome Failed(string error) => new(RunEnd.Failed, _ledger.Committed, error);
-
-    private void TellAll(ICommand command)
-    {
-        foreach (var stage in _stages) stage.Tell(command);
+        var perRank = _ranks.UnitCounts.Count / _run.RankCount;
+        return Enumerable.Range(0, perRank).Sum(chunk => _ranks.UnitCounts[chunk * _run.RankCount + rank]);
     }
 }

@@ -4,7 +4,7 @@ namespace Pipeline.Protocol;
 
 /// <summary>What a node says of itself when it joins: who it is, how it is reached, what it can do.</summary>
 /// <param name="Id">Who.</param>
-/// <param name="ActorPath">Path of its node actor; its stages lie below it, see <see cref="StagePath"/>.</param>
+/// <param name="ActorPath">Path of the actor that hosts its stages, which lie below it, see <see cref="StagePath"/>.</param>
 /// <param name="Roles">Roles among coordinator, stage, operator.</param>
 /// <param name="Device">Device of its stages, such as <c>cpu</c>.</param>
 /// <param name="ThreadCount">Processors that it may use.</param>

@@ -93,6 +93,7 @@ public static class NodeProtocol
 /// <param name="PartitionedIn">The generation since which it holds its units.</param>
 /// <param name="Step">The last step that it has completed; the step that it starts from before.</param>
 /// <param name="GrantedStep">The last step that it was granted.</param>
+/// <param name="ProtectedStep">What it has kept reaches back to the end of this step.</param>
 /// <param name="IsEnded">Whether its last step was marked as the run's last.</param>
 /// <param name="Awaits">What its compute thread waits for, in words; empty where it computes.</param>
 [MessagePackObject]
@@ -102,5 +103,6 @@ public sealed record HostedStage(
     [property: Key(2)] Generation PartitionedIn,
     [property: Key(3)] long Step,
     [property: Key(4)] long GrantedStep,
-    [property: Key(5)] bool IsEnded,
-    [property: Key(6)] string Awaits);
+    [property: Key(5)] long ProtectedStep,
+    [property: Key(6)] bool IsEnded,
+    [property: Key(7)] string Awaits);

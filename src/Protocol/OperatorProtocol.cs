@@ -44,6 +44,10 @@ public static class OperatorProtocol
         [property: Key(0)] string Name,
         [property: Key(1)] int ProcessId) : IRequest;
 
+    /// <summary>Move the stages of this node away, so that it may leave; answered once it hosts none.</summary>
+    [MessagePackObject]
+    public sealed record Vacate([property: Key(0)] NodeId Node) : IRequest;
+
     /// <summary>Say how things are; answered by <see cref="ClusterStatus"/>.</summary>
     [MessagePackObject]
     public sealed record AskStatus : IRequest;
@@ -63,6 +67,7 @@ public static class OperatorProtocol
     /// <param name="Step">Last committed step.</param>
     /// <param name="Phase">One word: idle, opening, waiting, running, recovering, stopping, ended.</param>
     /// <param name="Directory">The run directory; empty without a run.</param>
+    /// <param name="ProtectedStep">The step to whose end any rank can be put back without the others.</param>
     [MessagePackObject]
     public sealed record ClusterStatus(
         [property: Key(0)] IReadOnlyList<NodeLine> Nodes,
@@ -70,7 +75,8 @@ public static class OperatorProtocol
         [property: Key(2)] int Generation,
         [property: Key(3)] long Step,
         [property: Key(4)] string Phase,
-        [property: Key(5)] string Directory) : IWireMessage;
+        [property: Key(5)] string Directory,
+        [property: Key(6)] long ProtectedStep) : IWireMessage;
 }
 
 /// <summary>A node as operators see it.</summary>
@@ -92,7 +98,13 @@ public sealed record NodeLine(
 /// <summary>Where a rank is.</summary>
 /// <param name="Rank">Rank.</param>
 /// <param name="Node">Name of its node.</param>
+/// <param name="Holder">Name of the node that holds its copies; empty for none.</param>
+/// <param name="UnitCount">Units that it holds.</param>
+/// <param name="Step">The last step that it has reported.</param>
 [MessagePackObject]
 public sealed record StageLine(
     [property: Key(0)] int Rank,
-    [property: Key(1)] string Node);
+    [property: Key(1)] string Node,
+    [property: Key(2)] string Holder,
+    [property: Key(3)] int UnitCount,
+    [property: Key(4)] long Step);

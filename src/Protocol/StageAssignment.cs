@@ -118,11 +118,13 @@ public sealed record HolderPlace(
 /// <param name="Kind">Where it comes from.</param>
 /// <param name="Step">The step whose end it is of; 0 for the initial weights.</param>
 /// <param name="Copies">The copies that hold the rank's tensors, found in them by name; empty for other kinds.</param>
+/// <param name="Evaluates">Whether the evaluation after the step is still to be run: others may wait for it.</param>
 [MessagePackObject]
 public sealed record StartingPoint(
     [property: Key(0)] StartKind Kind,
     [property: Key(1)] long Step,
-    [property: Key(2)] IReadOnlyList<CopySource> Copies)
+    [property: Key(2)] IReadOnlyList<CopySource> Copies,
+    [property: Key(3)] bool Evaluates = false)
 {
     /// <summary>The initial weights, made from the seed.</summary>
     public static StartingPoint Initial { get; } = new(StartKind.Initial, 0, []);

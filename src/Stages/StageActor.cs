@@ -14,6 +14,7 @@ namespace Pipeline.Stages;
 public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
+    private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
     private ActorLinks? _links;
@@ -24,6 +25,7 @@ public sealed class StageActor : ReceiveActor
     private IActorRef _coordinator = ActorRefs.Nobody;
     private (AssignStage Assignment, IActorRef Coordinator)? _next;
     private long _granted;
+    private long _protected;
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
@@ -111,9 +113,9 @@ public sealed class StageActor : ReceiveActor
         _assignment = assignment;
         _coordinator = coordinator;
         _isStopWanted = false;
-        _granted = assignment.Start.Step;
+        _granted = _protected = assignment.Start.Step;
         var inbox = _inbox = new StageInbox();
-        inbox.StartAfter(assignment.Start.Step);
+        inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
@@ -158,12 +160,13 @@ public sealed class StageActor : ReceiveActor
     private void OnGrant(GrantSteps grant)
     {
         _granted = Math.Max(_granted, grant.ThroughStep);
+        _protected = Math.Max(_protected, grant.ProtectedStep);
         _links?.Forget(grant);
         _inbox.Grant(grant.ThroughStep);
     }
 
     private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
-        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _executor?.IsEnded ?? false,
+        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
         _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "");
 
     private void OnStateTaken(StateTaken taken)
@@ -234,7 +237,8 @@ public sealed class StageActor : ReceiveActor
         foreach (var copy in copies) copy.Dispose();
     }
 
-    private static IActorRef Resolve(string path) => ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(path);
+    /// <summary>Any thread may ask.</summary>
+    private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>
     private sealed record ComputeEnded : INoSerializationVerificationNeeded;

@@ -24,6 +24,9 @@ public sealed record StageWorkload
     /// <summary>Where checkpoints lie; null where none are kept.</summary>
     public ICheckpointStore? Checkpoints { get; init; }
 
+    /// <summary>Told where the compute thread passes, on that thread; null for nobody. For tests that strike there.</summary>
+    public Action<StagePoint>? Probe { get; init; }
+
     /// <summary>What each unit of the model drops where the schedule recomputes; null for everything.</summary>
     public IReadOnlyList<Recomputation>? Recompute { get; init; }
 

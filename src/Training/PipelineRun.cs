@@ -90,8 +90,8 @@ public static class PipelineRun
     /// <summary>What a coordinator must know of a plan.</summary>
     /// <param name="plan">What is trained.</param>
     /// <param name="layout">How it is spread.</param>
-    /// <param name="stages">Where the actors of the ranks are.</param>
-    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator stages) => new()
+    /// <param name="stages">Where the actors of the ranks are; null for a run whose ranks are placed on nodes as they join.</param>
+    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator? stages) => new()
     {
         Run = IdOf(plan.Name),
         Plan = new RunPlan
@@ -110,6 +110,8 @@ public static class PipelineRun
         Links = plan.Links,
         Recording = plan.Recording,
         Stages = stages,
+        Protection = plan.Protection,
+        Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };

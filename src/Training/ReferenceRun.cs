@@ -16,7 +16,7 @@ namespace Pipeline.Training;
 public static class ReferenceRun
 {
     /// <summary>Trains to the plan's end, or to the end of the step in which a stop is asked for.</summary>
-    /// <exception cref="CheckpointException">The checkpoint to go on from cannot be used, or the last save failed.</exception>
+    /// <exception cref="CheckpointException">The checkpoint to go on from cannot be used.</exception>
     public static RunOutcome Train(TrainingPlan plan, IRunObserver observer, CancellationToken stop)
     {
         TorchRuntime.Initialize();
@@ -62,7 +62,8 @@ public static class ReferenceRun
 
             if (cadence.EvaluatesAfter(step)) Evaluate(plan, trainer, observer, step);
             var stops = stop.IsCancellationRequested && step < plan.Steps;
-            if (cadence.SavesAfter(step) || (stops && cadence.Saves)) Save(plan.Checkpoints!, model, observer, step);
+            var unsaved = cadence.SavesAfter(step) || (stops && cadence.Saves) ? Save(plan.Checkpoints!, model, observer, step) : null;
+            if (unsaved is not null && (stops || step == plan.Steps)) return new RunOutcome(RunEnd.Failed, step, $"The last checkpoint could not be saved. {unsaved}");
             if (stops) return new RunOutcome(RunEnd.Stopped, step);
         }
 
@@ -86,13 +87,24 @@ public static class ReferenceRun
         if (!double.IsNaN(loss)) observer.OnNotice(new RunNotice.Evaluated(step, loss, 0));
     }
 
-    private static void Save(CheckpointPlan plan, StageModel model, IRunObserver observer, long step)
+    // A failed save does not end the run, unless it was the last one: the message, or null. The next cadence tries again.
+    private static string? Save(CheckpointPlan plan, StageModel model, IRunObserver observer, long step)
     {
         var attempt = new SaveAttempt(step, 1);
-        var files = StateWriter.Write(plan.Store, attempt, model).ToList();
-        foreach (var (name, text) in plan.Texts ?? new Dictionary<string, string>(StringComparer.Ordinal)) files.Add(plan.Store.WriteText(attempt, name, text));
-        var manifest = plan.Store.Commit(attempt, plan.Describe(step), files);
-        plan.Store.Prune(plan.KeepCount);
-        observer.OnNotice(new RunNotice.CheckpointSaved(step, manifest.Files.Sum(file => file.ByteCount), null));
+        try
+        {
+            var files = StateWriter.Write(plan.Store, attempt, model).ToList();
+            foreach (var (name, text) in plan.Texts ?? new Dictionary<string, string>(StringComparer.Ordinal)) files.Add(plan.Store.WriteText(attempt, name, text));
+            var manifest = plan.Store.Commit(attempt, plan.Describe(step), files);
+            plan.Store.Prune(plan.KeepCount);
+            observer.OnNotice(new RunNotice.CheckpointSaved(step, manifest.Files.Sum(file => file.ByteCount), null));
+            return null;
+        }
+        catch (CheckpointException fault)
+        {
+            plan.Store.Abandon(attempt);
+            observer.OnNotice(new RunNotice.SaveFailed(step, $"{fault.Message} The run goes on."));
+            return fault.Message;
+        }
     }
 }

@@ -85,6 +85,9 @@ public sealed record TrainingPlan
     /// <summary>What the stages record.</summary>
     public RecordingDuties Recording { get; init; } = RecordingDuties.None;
 
+    /// <summary>Where copies of the stages' state go, for ranks that may be lost; nowhere within one process.</summary>
+    public ProtectionDuties Protection { get; init; } = ProtectionDuties.None;
+
     /// <summary>Steps granted beyond the last committed one, so that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 

@@ -1,4 +1,5 @@
 using System.Runtime.Versioning;
+using Pipeline.Chaos;
 using Pipeline.Runs;
 using Xunit;
 

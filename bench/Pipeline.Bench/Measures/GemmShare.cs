@@ -17,6 +17,9 @@ internal static class GemmShare
     private const int ProductsPerSample = 5;
     private const int NativeSize = 256;
 
+    // The heap grows for some steps until it has found its size; each page that it takes is cleared first.
+    private const int WarmUpStepCount = 6;
+
     /// <summary>Measures fp32 and bf16, or the one asked for.</summary>
     public static BenchReport Measure(BenchOptions options)
     {
@@ -32,7 +35,7 @@ internal static class GemmShare
             "Share of the matrix-product peak",
             $"One unsplit trainer in one thread: {settings.Layers} layers × {settings.Width} × {settings.Heads} heads, T = {settings.Context}, micro-batch {MicroBatchSize}, "
             + $"vocabulary {settings.Vocabulary}, untied. Work of a step: {DecoderTransformer.FlopsPerToken(settings) * MicroBatchSize * settings.Context / 1e9:F0} GFLOP, "
-            + $"counted as 6 × parameters used in products + 6·L·T·d a token. Peak: {size}³ products, as the library computes them, between the steps.",
+            + $"counted as 6 × parameters used in products + 6·L·T·d a token. Peak: {size}³ products, as the library computes them, between the steps; {WarmUpStepCount} steps before, to warm up.",
             ["precision", "over", "peak GFLOP/s", "median step s", "median GFLOP/s", "share (median)", "share (best step)", "target", "verdict"],
             rows)
         {
@@ -53,12 +56,11 @@ internal static class GemmShare
         var trainer = new ReferenceTrainer(model, batches, BenchModels.Optimizer);
         using var peak = GemmPeak.AsComputed(size, precision);
         TorchRuntime.UseThreads(1);
-        trainer.Step(1);
-        trainer.Step(2);
+        for (var step = 1; step <= WarmUpStepCount; step++) trainer.Step(step);
         peak.Rate(1);
         List<(double Wall, double Cpu)> peaks = [peak.Rate(ProductsPerSample)];
         List<Elapsed> steps = [];
-        for (var step = 3; step < 3 + stepCount; step++)
+        for (var step = WarmUpStepCount + 1; step <= WarmUpStepCount + stepCount; step++)
         {
             var number = step;
             steps.Add(Elapsed.Of(() => trainer.Step(number)));

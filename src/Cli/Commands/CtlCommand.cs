@@ -60,13 +60,7 @@ internal static class CtlCommand
         {
             var endpoint = EndpointFile.Read(files.Endpoint)
                 ?? throw new RunException($"No run is under way in {run}: there is no endpoint.json. Name the directory of a running run.");
-            if (File.Exists(endpoint.TokenPath))
-            {
-                var token = (await File.ReadAllTextAsync(endpoint.TokenPath).ConfigureAwait(false)).Trim();
-                var reply = await ControlClient.AskAsync(endpoint.Address, new ControlRequest(token, command), Patience).ConfigureAwait(false);
-                if (reply is not null) return reply;
-            }
-
+            if (await RunEndpoint.AskAsync(files, command).ConfigureAwait(false) is { } reply) return reply;
             if (TimeProvider.System.GetElapsedTime(start) > LeaderPatience)
                 throw new RunException($"Nobody answers at {endpoint.Address}, which {files.Endpoint} names. If the run is over, remove the file.");
             await Task.Delay(TimeSpan.FromMilliseconds(300)).ConfigureAwait(false);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Execution;
+using Pipeline.Cli.Machine;
 using Pipeline.Model.Numerics;
 using Pipeline.Nodes;
 
@@ -30,15 +31,16 @@ internal static class NodeCommand
         command.Add(bound);
         command.SetAction(async (parsed, _) =>
         {
-            var settings = RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings.Cluster.Node with { EndpointPath = parsed.GetValue(endpoint) };
-            return await RunAsync(context, settings, parsed.GetValue(bound)).ConfigureAwait(false);
+            TorchRuntime.Initialize();
+            var settings = RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings;
+            var node = settings.Cluster.Node with { EndpointPath = parsed.GetValue(endpoint), Speed = PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops };
+            return await RunAsync(context, node, parsed.GetValue(bound)).ConfigureAwait(false);
         });
         return command;
     }
 
     private static async Task<int> RunAsync(CommandContext context, NodeSettings settings, bool isBound)
     {
-        TorchRuntime.Initialize();
         using var drain = new CancellationTokenSource();
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Ask(signal, drain));
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => Ask(signal, isBound ? null : drain));

@@ -35,3 +35,19 @@ public enum LinkKind
     /// <summary>As frames of bytes even within a process: slower, for tests and measurements.</summary>
     Frames,
 }
+
+/// <summary>Where copies of the stages' state go.</summary>
+public enum ProtectionChoice
+{
+    /// <summary>Into other processes' memory where there are any.</summary>
+    Auto,
+
+    /// <summary>Nowhere.</summary>
+    None,
+
+    /// <summary>Into other processes' memory.</summary>
+    Memory,
+
+    /// <summary>Into a folder.</summary>
+    Disk,
+}

@@ -53,8 +53,11 @@ public static partial class ClusterKeys
     /// <summary>How long a node tries to join.</summary>
     public static readonly RealNumberSetting JoinTimeout = new("cluster.join-timeout", new(1, 3600), "seconds") { ChangesOnResume = true };
 
+    /// <summary>Silence that counts as a loss.</summary>
+    public static readonly RealNumberSetting SuspectAfter = new("cluster.suspect-after", new(2, 3600), "seconds") { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout];
+    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout, SuspectAfter];
 
     private static WholeNumberSetting PortKey(string path) => new(path, 0, 65_535, "port; 0 lets the system choose") { ChangesOnResume = true };
 

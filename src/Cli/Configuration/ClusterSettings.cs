@@ -15,18 +15,23 @@ public sealed record ClusterSettings
     /// <summary>Where the cluster takes commands: the control ports of the seed nodes' machines.</summary>
     public IReadOnlyList<string> Contacts => [.. Node.SeedNodes.Select(seed => FormattableString.Invariant($"{seed[..seed.LastIndexOf(':')]}:{Node.ControlPort}")).Distinct()];
 
+    /// <summary>A node that has been silent for so long counts as lost.</summary>
+    public required TimeSpan SuspectAfter { get; init; }
+
     internal static ClusterSettings From(ResolvedConfiguration from)
     {
         var port = from.Count(ClusterKeys.Port);
         return new()
         {
             ProcessCount = from.Count(ClusterKeys.Processes),
+            SuspectAfter = TimeSpan.FromSeconds(from.Get(ClusterKeys.SuspectAfter)),
             Node = new NodeSettings
             {
                 Name = from.Get(ClusterKeys.NodeName) ?? FormattableString.Invariant($"{Environment.MachineName}-{port}"),
                 Cluster = from.Get(ClusterKeys.Name),
                 Host = from.Get(ClusterKeys.Host),
                 Port = port,
+                Device = from.Get(SettingsSchema.Device),
                 ControlPort = from.Count(ClusterKeys.ControlPort),
                 SeedNodes = from.Get(ClusterKeys.SeedNodes),
                 Roles = from.Get(ClusterKeys.Roles),

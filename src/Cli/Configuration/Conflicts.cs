@@ -14,6 +14,14 @@ internal static class Conflicts
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
                 $"Expected at most the horizon, {settings.Optimizer.Horizon} steps; found {settings.Optimizer.Warmup}. Shorten it, or raise {OptimizerKeys.Horizon}.");
 
+        var isOnDisk = configuration.Get(ProtectionKeys.Kind) == ProtectionChoice.Disk;
+        if (isOnDisk && configuration.Get(ProtectionKeys.Folder) is null)
+            yield return new(ProtectionKeys.Folder.FullPath, configuration.OriginOf(ProtectionKeys.Folder),
+                $"Expected the path of a folder that all nodes share, since {ProtectionKeys.Kind} = disk; found null. Name one, or set memory.");
+        if (!isOnDisk && IsChanged(configuration, ProtectionKeys.Folder))
+            yield return new(ProtectionKeys.Folder.FullPath, configuration.OriginOf(ProtectionKeys.Folder),
+                $"It would be ignored: only {ProtectionKeys.Kind} = disk uses it. Leave it out, or set that.");
+
         if (settings.Model.Positions != PositionKind.Rope && IsChanged(configuration, ModelKeys.RopeBase))
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");

@@ -1,6 +1,7 @@
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 using Pipeline.Reduction;
 using Pipeline.Schedules;
 using Pipeline.Stages;
@@ -31,11 +32,17 @@ public sealed record RunSettings
     /// <summary>The corpus and its tokenizer.</summary>
     public required DataSettings Data { get; init; }
 
+    /// <summary>Hash that corpus and tokenizer must have; null for any.</summary>
+    public required string? DataContent { get; init; }
+
     /// <summary>Order and size of a step.</summary>
     public required StepSettings Step { get; init; }
 
     /// <summary>When to save, and how much to keep.</summary>
     public required CheckpointSettings Checkpoint { get; init; }
+
+    /// <summary>Where copies of the stages' state go, and how often.</summary>
+    public required ProtectionDuties Protection { get; init; }
 
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }

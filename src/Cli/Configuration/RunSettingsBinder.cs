@@ -2,6 +2,7 @@ using System.Globalization;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -62,8 +63,10 @@ public static class RunSettingsBinder
             Model = Model(from),
             Optimizer = Optimizer(from),
             Data = Corpus(from),
+            DataContent = from.Get(DataKeys.Content),
             Step = Step(from),
             Checkpoint = new(from.Count(CheckpointKeys.Every), from.Count(CheckpointKeys.Keep)),
+            Protection = Protection(from),
             Run = Cadences(from),
             Summation = from.Get(SettingsSchema.Summation),
             Reduction = ReductionKeys.Bind(from),
@@ -123,6 +126,14 @@ public static class RunSettingsBinder
         HoldOut = from.Get(DataKeys.HoldOut),
         ContextLength = from.Count(ModelKeys.Context),
         CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
+    };
+
+    /// <summary>Within one process no other holds copies, so auto asks for memory always.</summary>
+    private static ProtectionDuties Protection(ResolvedConfiguration from) => from.Get(ProtectionKeys.Kind) switch
+    {
+        ProtectionChoice.None => ProtectionDuties.None,
+        ProtectionChoice.Disk => new(ProtectionKind.Disk, from.Count(ProtectionKeys.Every), Path.GetFullPath(from.Get(ProtectionKeys.Folder) ?? ".")),
+        _ => new(ProtectionKind.Memory, from.Count(ProtectionKeys.Every), ""),
     };
 
     private static StepSettings Step(ResolvedConfiguration from) => new()

@@ -83,8 +83,11 @@ public static class DataKeys
     /// <summary>Folder of prepared token files and tokenizers.</summary>
     public static readonly OptionalSetting<string, string?> Cache = new(new TextSetting("data.cache", "the path of a folder")) { ChangesOnResume = true };
 
+    /// <summary>Hash of the corpus and its tokenizer, which whoever computes with them must find.</summary>
+    public static readonly OptionalSetting<string, string?> Content = new(new TextSetting("data.content", "a hash")) { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Path, TextField, Tokenizer, HoldOut, Cache];
+    public static IReadOnlyList<Setting> All { get; } = [Path, TextField, Tokenizer, HoldOut, Cache, Content];
 }
 
 /// <summary>Keys of <c>pipeline.optimizer</c>.</summary>
@@ -131,6 +134,23 @@ public static class CheckpointKeys
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } = [Every, Keep];
+}
+
+/// <summary>Keys of <c>pipeline.protection</c>. None of them changes a run's numbers.</summary>
+public static class ProtectionKeys
+{
+    /// <summary>Where copies go.</summary>
+    public static readonly ChoiceSetting<ProtectionChoice> Kind = new(
+        "protection.kind", ("auto", ProtectionChoice.Auto), ("none", ProtectionChoice.None), ("memory", ProtectionChoice.Memory), ("disk", ProtectionChoice.Disk)) { ChangesOnResume = true };
+
+    /// <summary>Steps between copies.</summary>
+    public static readonly WholeNumberSetting Every = new("protection.every", 1, 1_000_000, "steps") { ChangesOnResume = true };
+
+    /// <summary>Folder of the copies.</summary>
+    public static readonly OptionalSetting<string, string?> Folder = new(new TextSetting("protection.folder", "the path of a folder")) { ChangesOnResume = true };
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<Setting> All { get; } = [Kind, Every, Folder];
 }
 
 /// <summary>Keys of <c>pipeline.run</c>.</summary>

@@ -102,7 +102,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All,
     ];
 

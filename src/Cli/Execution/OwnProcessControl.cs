@@ -66,5 +66,6 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
         1,
         Volatile.Read(ref _step),
         _stop.IsCancellationRequested ? "stopping" : "running",
-        _files.Folder);
+        _files.Folder,
+        0);
 }

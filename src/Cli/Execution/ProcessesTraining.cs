@@ -10,8 +10,10 @@ namespace Pipeline.Cli.Execution;
 /// </summary>
 internal sealed class ProcessesTraining(CommandContext context, RunFiles files, IRunObserver progress)
 {
+    private static readonly TimeSpan TakeOverPatience = TimeSpan.FromSeconds(15);
     private readonly RunFollower _follower = new(files, progress);
     private bool _isStopSent;
+    private long? _alone;
 
     /// <summary>Runs to the end.</summary>
     /// <param name="submission">The run; as many processes as it waits for are started.</param>
@@ -24,6 +26,7 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
         {
             await cluster.JoinedAsync(stop).ConfigureAwait(false);
             context.Output.WriteLine($"nodes    {string.Join(", ", cluster.Nodes.Select(node => $"{node.Name} (pid {node.ProcessId})"))}");
+            submission = submission with { NodeCount = cluster.Living.Count() };
             if (await SubmitAsync(cluster, submission).ConfigureAwait(false) is { } refusal) return new RunOutcome(RunEnd.Failed, submission.ResumeFrom, refusal) { IsPreparationFailure = true };
             return await _follower.FollowAsync(() => WatchAsync(cluster, submission, stop)).ConfigureAwait(false);
         }
@@ -38,10 +41,27 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
     private async Task<RunOutcome?> WatchAsync(LocalCluster cluster, RunSubmission submission, CancellationToken stop)
     {
         foreach (var ended in cluster.NewlyEnded()) context.Output.WriteLine($"{ended.Name} (pid {ended.ProcessId}) is gone, exit code {ended.ExitCode}");
-        if (!cluster.Living.Any())
+        if (!cluster.Living.Any() && await IsGoneAsync().ConfigureAwait(false))
             return new RunOutcome(RunEnd.Failed, _follower.LastStep(submission.ResumeFrom), $"All processes of the run are gone. Go on with: pipeline train --resume {files.Folder}");
         if (stop.IsCancellationRequested && !_isStopSent)
-            _isStopSent = await cluster.AskAsync(token => new ControlRequest(token, ControlCommand.Stop)).ConfigureAwait(false) is { Done: true };
+        {
+            _isStopSent = (await cluster.AskAsync(token => new ControlRequest(token, ControlCommand.Stop)).ConfigureAwait(false)
+                ?? await RunEndpoint.AskAsync(files, ControlCommand.Stop).ConfigureAwait(false)) is { Done: true };
+        }
+
         return null;
+    }
+
+    /// <summary>Whether nobody leads the run either that has joined from elsewhere; whoever takes it over needs some seconds.</summary>
+    private async Task<bool> IsGoneAsync()
+    {
+        if (await RunEndpoint.AskAsync(files, ControlCommand.Status).ConfigureAwait(false) is not null)
+        {
+            _alone = null;
+            return false;
+        }
+
+        _alone ??= TimeProvider.System.GetTimestamp();
+        return TimeProvider.System.GetElapsedTime(_alone.Value) > TakeOverPatience;
     }
 }

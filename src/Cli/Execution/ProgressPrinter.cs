@@ -37,6 +37,12 @@ internal sealed class ProgressPrinter(TextWriter output, bool isTerminal, TimePr
             case RunNotice.SaveFailed failed:
                 Print(Invariant($"step {failed.Step,6}  ALARM: the checkpoint could not be saved: {failed.Message}"));
                 break;
+            case RunNotice.Recovering recovering:
+                Print($"recovering, generation {recovering.Generation}: {recovering.Reason}");
+                break;
+            case RunNotice.Recovered recovered:
+                Print(Invariant($"recovered in {(recovered.Placement + recovered.Loading + recovered.Replay).TotalSeconds:F2} s"));
+                break;
             case RunNotice.Stopping stopping:
                 Print(Invariant($"stopping after step {stopping.EndStep}, saving first"));
                 break;

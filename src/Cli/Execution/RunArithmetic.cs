@@ -1,6 +1,7 @@
 using System.Globalization;
 using Pipeline.Model;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 using Pipeline.Training;
 
 namespace Pipeline.Cli.Execution;
@@ -52,7 +53,8 @@ internal static class RunArithmetic
     private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout, long parameterCount)
     {
         var bytesPerElement = plan.Precision == Precision.Bf16 ? 2 : 4;
-        var stateBytes = parameterCount * (16.0 + (plan.Precision == Precision.Bf16 ? 2 : 0));
+        // Master, gradient, two moments; the rounded copy of a bf16 run; the copy of a step that may be taken back.
+        var stateBytes = parameterCount * (16.0 + (plan.Precision == Precision.Bf16 ? 2 : 0) + (new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead ? 4 : 0));
         var tokens = (double)materials.Settings.Step.MicroBatchSize * materials.Settings.Model.Context;
         var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
         double activations = 0;

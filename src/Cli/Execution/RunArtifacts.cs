@@ -19,13 +19,21 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
 
     private IReadOnlyList<string> _verdict = [];
 
-    /// <summary>Draws the loss curve and, where steps were traced, their time line and trace.</summary>
+    /// <summary>
+    /// Draws the loss curve and, where steps were traced, their time line and trace. What cannot be written is said on stderr: the
+    /// run's outcome does not depend on a picture.
+    /// </summary>
     /// <param name="traced">Steps whose actions were recorded.</param>
     /// <param name="prediction">What was predicted of a step: drawn beside the measured one, and held against it in the summary. Null where there is none.</param>
     /// <param name="times">How long the steps took; null where nobody counted.</param>
     public void Plot(TracedSteps traced, RunPrediction? prediction = null, StepTimes? times = null)
     {
         _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced)];
+        Leave(() => Draw(traced, prediction));
+    }
+
+    private void Draw(TracedSteps traced, RunPrediction? prediction)
+    {
         var lines = MetricsReader.Read(files.Metrics).ToArray();
         var steps = lines.OfType<StepMetrics>().ToArray();
         if (steps.Length > 0)
@@ -65,7 +73,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         var settings = new SamplingSettings { Temperature = 0.8, TopK = 50, Seed = (ulong)materials.Settings.Seed };
         int[] text = [.. prompt, .. generator.Continue(prompt, settings, materials.Settings.Run.SampleTokenCount, null)];
         var written = tokenizer.Decode(text);
-        AtomicFile.WriteText(files.Sample, written + Environment.NewLine);
+        Leave(() => AtomicFile.WriteText(files.Sample, written + Environment.NewLine));
         context.Output.WriteLine($"{Environment.NewLine}A sample (the first {prompt.Length} tokens are the prompt, from held-out text):");
         context.Output.WriteLine(written);
     }
@@ -87,6 +95,18 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         context.Output.WriteLine($"time line  {files.TimelinePlot} and {files.Trace} (for ui.perfetto.dev)");
         context.Output.WriteLine($"more text  pipeline generate --run {files.Folder} --prompt \"...\"");
         foreach (var line in _verdict) context.Output.WriteLine(line);
+    }
+
+    private void Leave(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (RunException fault)
+        {
+            context.Error.WriteLine(fault.Message);
+        }
     }
 
     private StageModel LoadNewest()

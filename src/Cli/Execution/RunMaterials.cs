@@ -47,6 +47,8 @@ internal sealed class RunMaterials : IDisposable
         foreach (var notice in data.Notices) progress.Report(notice);
         try
         {
+            if (settings.DataContent is { } expected && ContentOf(data) is var found && found != expected)
+                throw new DataException($"The corpus {data.CorpusDescription} on {Environment.MachineName} is another one (content {found}) than where the run was submitted ({expected}). Give every node the same files under data.path.");
             return new RunMaterials(settings, data);
         }
         catch
@@ -55,6 +57,9 @@ internal sealed class RunMaterials : IDisposable
             throw;
         }
     }
+
+    /// <summary>What every process of the run must find.</summary>
+    public string Content => ContentOf(Data);
 
     /// <summary>The device of the stages.</summary>
     /// <exception cref="MachineException">It is a GPU that this build or machine does not have.</exception>
@@ -103,6 +108,7 @@ internal sealed class RunMaterials : IDisposable
                 Texts = new Dictionary<string, string>(StringComparer.Ordinal) { ["config.conf"] = configuration },
             },
             ResumeFromStep = resumeFrom,
+            Protection = Settings.Protection,
             Recording = run.TraceStepCount > 0
                 ? new RecordingDuties(run.DigestEvery, firstTraced, firstTraced + run.TraceStepCount - 1)
                 : new RecordingDuties(run.DigestEvery, 0, 0),
@@ -139,6 +145,8 @@ internal sealed class RunMaterials : IDisposable
             Properties = new Dictionary<string, string>(StringComparer.Ordinal) { [CorpusProperty] = Data.CorpusHash },
         };
     }
+
+    private static string ContentOf(PreparedData data) => $"{data.CorpusHash}-{data.Tokenizer.Hash}";
 
     private static Dictionary<string, string> Fingerprint(ModelSettings model) => new(StringComparer.Ordinal)
     {

@@ -51,7 +51,7 @@ internal sealed class TrainRunner(CommandContext context)
         var artifacts = new RunArtifacts(context, materials, directory.Files);
         var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
             ? await TrainHereAsync(request.Options, materials, plan, prediction, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
-            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, materials.Content, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
         return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
 
         TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
@@ -78,14 +78,14 @@ internal sealed class TrainRunner(CommandContext context)
     }
 
     /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
-    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
+    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, string content, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
     {
         var cluster = bound.Settings.Cluster;
         var files = directory.Files;
         // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
         if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
         File.Delete(files.Journal);
-        var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory"));
+        var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
         if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);

@@ -24,6 +24,12 @@ public sealed record RunPlan
     /// <summary>Steps granted beyond the last committed one: enough that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 
+    /// <summary>
+    /// Time that the steps granted ahead are to cover, by their measured length: how long stages go on without a coordinator. Zero where
+    /// coordinator and stages live and die together.
+    /// </summary>
+    public TimeSpan WindowSpan { get; init; }
+
     /// <summary>Whether an evaluation follows a step.</summary>
     public bool EvaluatesAfter(long step) => EvaluateEvery > 0 && (step % EvaluateEvery == 0 || step == EndStep);
 

@@ -4,34 +4,76 @@ using static Pipeline.Protocol.StageProtocol;
 namespace Pipeline.Coordinator;
 
 /// <summary>
-/// Which steps are committed: those that every rank has reported, in order, each once, whatever comes twice or out of turn.
+/// Which steps are committed: those that every rank has reported, in order, each once, whatever comes twice or out of turn. A step that
+/// is run again after a loss is held against what was committed.
 /// </summary>
 /// <param name="rankCount">Ranks.</param>
 /// <param name="startStep">Step that the run starts from, which counts as committed.</param>
 internal sealed class StepLedger(int rankCount, long startStep)
 {
     private readonly Dictionary<long, StepCompleted?[]> _open = [];
+    private readonly SortedDictionary<long, StepOutcome> _known = [];
+    private readonly long[] _completed = [.. Enumerable.Repeat(startStep, rankCount)];
+    private readonly long[] _vouched = [.. Enumerable.Repeat(startStep, rankCount)];
 
     /// <summary>Last committed step.</summary>
     internal long Committed { get; private set; } = startStep;
 
+    /// <summary>The ranks that have not reported the next step.</summary>
+    internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, rankCount)
+        .Where(rank => _vouched[rank] <= Committed && (!_open.TryGetValue(Committed + 1, out var reports) || reports[rank] is null))];
+
+    /// <summary>The last step that a rank is known to have completed since the last start.</summary>
+    internal long CompletedBy(int rank) => _completed[rank];
+
+    /// <summary>Notes that a rank has completed a step, whose report may still be under way.</summary>
+    internal void Completed(int rank, long step) => _completed[rank] = step;
+
+    /// <summary>
+    /// A rank starts from a copy of its state after a step: it has completed all steps up to it, though its reports of some may have been lost
+    /// with it. The steps that this commits; the rank is missing from their reports.
+    /// </summary>
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Vouch(int rank, long step)
+    {
+        _completed[rank] = step;
+        _vouched[rank] = Math.Max(_vouched[rank], step);
+        return Commit();
+    }
+
     /// <summary>Enters a report; the steps that it commits, in order, each with the reports of all ranks by rank.</summary>
-    /// <exception cref="InvalidOperationException">Two ranks disagree about a step.</exception>
+    /// <exception cref="InvalidOperationException">Two ranks, or two runs of the step, disagree about it.</exception>
     internal IReadOnlyList<IReadOnlyList<StepCompleted>> Enter(StepCompleted report)
     {
-        if (report.Step <= Committed || (uint)report.Rank >= (uint)rankCount) return [];
+        if ((uint)report.Rank >= (uint)rankCount) return [];
+        _completed[report.Rank] = Math.Max(_completed[report.Rank], report.Step);
+        if (_known.TryGetValue(report.Step, out var known)) RequireAgreement(report, known);
+        if (report.Step <= Committed) return [];
+        _known.TryAdd(report.Step, report.Totals);
         if (!_open.TryGetValue(report.Step, out var reports)) _open.Add(report.Step, reports = new StepCompleted?[rankCount]);
         if (reports[report.Rank] is not null) return [];
         reports[report.Rank] = report;
-        if (reports.FirstOrDefault(other => other is not null && !Agrees(other.Totals, report.Totals)) is { } other)
-            throw new InvalidOperationException($"Step {report.Step}: ranks {other.Rank} and {report.Rank} report different totals.");
         return Commit();
+    }
+
+    /// <summary>All ranks run from a step again.</summary>
+    internal void RestartFrom(long step) => Array.Fill(_completed, step);
+
+    /// <summary>Steps through this one will not be run again.</summary>
+    internal void Forget(long throughStep)
+    {
+        foreach (var step in _known.Keys.TakeWhile(step => step <= Math.Min(throughStep, Committed)).ToArray()) _known.Remove(step);
+    }
+
+    private static void RequireAgreement(StepCompleted report, StepOutcome known)
+    {
+        if (Agrees(report.Totals, known)) return;
+        throw new InvalidOperationException($"Step {report.Step}: rank {report.Rank} reports other totals than were known: loss sum {report.Totals.LossSum:R} against {known.LossSum:R}.");
     }
 
     private List<IReadOnlyList<StepCompleted>> Commit()
     {
         List<IReadOnlyList<StepCompleted>> committed = [];
-        while (_open.TryGetValue(Committed + 1, out var reports) && reports.All(report => report is not null))
+        while (_open.TryGetValue(Committed + 1, out var reports) && reports.Index().All(report => report.Item is not null || _vouched[report.Index] > Committed))
         {
             Committed++;
             _open.Remove(Committed);

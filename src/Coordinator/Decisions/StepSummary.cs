@@ -31,8 +31,8 @@ public sealed record StepSummary(
     IReadOnlyList<RankSummary> Ranks,
     IReadOnlyList<ParameterDigest> Digests)
 {
-    /// <summary>Sums up the ranks' reports of one step.</summary>
-    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports)
+    /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
+    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount)
     {
         var totals = reports[0].Totals;
         var seconds = reports.Average(report => report.Timing.Seconds);
@@ -46,6 +46,6 @@ public sealed record StepSummary(
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
             [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans))],
-            [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex)]);
+            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex)]);
     }
 }

@@ -8,21 +8,31 @@ namespace Pipeline.Coordinator;
 internal sealed class ObserverActor : ReceiveActor
 {
     private readonly IRunObserver _observer;
+    private readonly IRunJournal? _journal;
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly ILoggingAdapter _log = Context.GetLogger();
 
-    public ObserverActor(IRunObserver observer, TaskCompletionSource<RunOutcome> ended)
+    public ObserverActor(IRunObserver observer, IRunJournal? journal, TaskCompletionSource<RunOutcome> ended)
     {
         _observer = observer;
+        _journal = journal;
         _ended = ended;
         Receive<RunNotice>(OnNotice);
     }
 
-    internal static Props Props(IRunObserver observer, TaskCompletionSource<RunOutcome> ended) =>
-        Akka.Actor.Props.Create(() => new ObserverActor(observer, ended));
+    internal static Props Props(IRunObserver observer, IRunJournal? journal, TaskCompletionSource<RunOutcome> ended) =>
+        Akka.Actor.Props.Create(() => new ObserverActor(observer, journal, ended));
 
     private void OnNotice(RunNotice notice)
     {
+        if (_journal is { IsSuperseded: true })
+        {
+            // A coordinator that woke too late: what it has heard belongs to its successor.
+            _ended.TrySetResult(new RunOutcome(RunEnd.Failed, 0, "Another coordinator has taken the run over."));
+            Context.Stop(Self);
+            return;
+        }
+
         var outcome = (notice as RunNotice.Ended)?.Outcome;
         try
         {
@@ -39,6 +49,7 @@ internal sealed class ObserverActor : ReceiveActor
             throw;
         }
 
+        if (notice is RunNotice.StepCommitted committed) Context.Parent.Tell(new StepRecorded(committed.Step.Step));
         if (outcome is null) return;
         _ended.TrySetResult(outcome);
         Context.Stop(Self);

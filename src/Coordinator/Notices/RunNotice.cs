@@ -41,6 +41,37 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="EndStep">The step after which it stops at the latest.</param>
     public sealed record Stopping(long EndStep) : RunNotice;
 
+    /// <summary>A node may take ranks.</summary>
+    public sealed record NodeJoined(NodeInfo Node) : RunNotice;
+
+    /// <summary>A node was given up.</summary>
+    /// <param name="Node">Which.</param>
+    /// <param name="Reason">Why.</param>
+    public sealed record NodeLost(NodeInfo Node, string Reason) : RunNotice;
+
+    /// <summary>Ranks were placed for the first time.</summary>
+    /// <param name="Nodes">By rank.</param>
+    /// <param name="Holders">By rank, who holds its copies; null for nobody.</param>
+    public sealed record Placed(IReadOnlyList<NodeInfo> Nodes, IReadOnlyList<NodeId?> Holders) : RunNotice;
+
+    /// <summary>A generation begins because something was lost, or may have been.</summary>
+    /// <param name="Generation">Its number.</param>
+    /// <param name="Reason">Why.</param>
+    /// <param name="Ranks">The ranks that run again from an earlier state, and where; none where only messages were lost.</param>
+    public sealed record Recovering(Generation Generation, string Reason, IReadOnlyList<(int Rank, NodeId Node)> Ranks) : RunNotice;
+
+    /// <summary>The first step is committed after a loss.</summary>
+    /// <param name="Generation">Generation that commits it.</param>
+    /// <param name="Placement">From the suspicion until the new assignment was sent.</param>
+    /// <param name="Loading">Until every rank had its state.</param>
+    /// <param name="Replay">Until the next step was committed.</param>
+    public sealed record Recovered(Generation Generation, TimeSpan Placement, TimeSpan Loading, TimeSpan Replay) : RunNotice;
+
+    /// <summary>Units have changed hands.</summary>
+    /// <param name="Step">At the end of this step.</param>
+    /// <param name="UnitCounts">Units of each stage now.</param>
+    public sealed record UnitsMoved(long Step, IReadOnlyList<int> UnitCounts) : RunNotice;
+
     /// <summary>The run is over and its stages have stopped: the last notice.</summary>
     public sealed record Ended(RunOutcome Outcome) : RunNotice;
 }

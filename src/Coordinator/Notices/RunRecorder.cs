@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Pipeline.Protocol;
 using Pipeline.Runs;
 
@@ -42,6 +43,9 @@ public sealed class RunRecorder(
                 break;
             case RunNotice.Ended { Outcome: var outcome }:
                 Write(outcome);
+                break;
+            default:
+                ClusterEvents.Write(events, notice);
                 break;
         }
     }
@@ -110,13 +114,26 @@ public sealed class RunRecorder(
         EventField.Of("preparation", outcome.IsPreparationFailure));
 }
 
-/// <summary>Passes notices to several observers, one after the other.</summary>
+/// <summary>Passes notices to several observers, one after the other; one that fails does not keep them from the others.</summary>
 /// <param name="observers">In the order in which they are told.</param>
 public sealed class ObserverChain(params IReadOnlyList<IRunObserver> observers) : IRunObserver
 {
     /// <inheritdoc/>
     public void OnNotice(RunNotice notice)
     {
-        foreach (var observer in observers) observer.OnNotice(notice);
+        ExceptionDispatchInfo? first = null;
+        foreach (var observer in observers)
+        {
+            try
+            {
+                observer.OnNotice(notice);
+            }
+            catch (Exception fault)
+            {
+                first ??= ExceptionDispatchInfo.Capture(fault);
+            }
+        }
+
+        first?.Throw();
     }
 }

@@ -6,19 +6,22 @@ using static TorchSharp.torch;
 namespace Pipeline.Model.Layers;
 
 /// <summary>
-/// Scaled dot-product attention over heads, with the kernel that was measured to be the fastest: on a CPU in fp32 products over causal
-/// blocks for short sequences and the library's fused kernel for long ones, plain products in bf16; the fused kernel elsewhere. Where bf16 products are widened, attention is too.
+/// Scaled dot-product attention over heads, with the kernel that was measured to be the fastest: on a CPU products over causal blocks for
+/// short sequences; for long ones the library's fused kernel in fp32 and plain products in bf16; the fused kernel elsewhere. Where bf16
+/// products are widened, attention is too.
 /// </summary>
 internal static class CausalAttention
 {
-    /// <summary>Causal attention of q, k, v [B, H, T, d] to themselves.</summary>
-    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, BackwardFaults faults)
+    /// <summary>
+    /// Causal attention of q, k, v [B, H, T, d] to themselves. Probabilities are dropped into <paramref name="dropped"/>, where there is one,
+    /// by the kernel that keeps them otherwise: the fused one keeps none, and plain products keep them in any case.
+    /// </summary>
+    internal static Tensor Causal(Tensor query, Tensor key, Tensor value, bool trains, BackwardFaults faults, DroppedSlots? dropped = null)
     {
-        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), faults).to_type(ScalarType.BFloat16);
-        var onCpu = query.device_type == DeviceType.CPU;
-        if (onCpu && query.dtype == ScalarType.Float32 && query.shape[2] <= BlockedAttentionFunction.LongestSequence)
-            return BlockedAttentionFunction.Apply(query, key, value, faults);
-        if (!onCpu || query.dtype == ScalarType.Float32)
+        if (Products.Widens(query)) return Causal(Wide(query), Wide(key), Wide(value), trains, faults, dropped).to_type(ScalarType.BFloat16);
+        if (ElementWise.Serves(query) && query.shape[2] <= BlockedAttentionFunction.LongestSequence)
+            return BlockedAttentionFunction.Apply(query, key, value, trains, faults, dropped);
+        if (query.device_type != DeviceType.CPU || query.dtype == ScalarType.Float32)
             return nn.functional.scaled_dot_product_attention(query, key, value, is_casual: true);
         var length = query.shape[2];
         var mask = full([length, length], double.NegativeInfinity, query.dtype, query.device).triu_(1);

@@ -1,12 +1,11 @@
 using System.Runtime.InteropServices;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Layers;
 
 /// <summary>
-/// Cross-entropy summed over rows of logits [N, V]. On a CPU in fp32 one pass of our own per row, while the row is in the cache: maximum,
-/// exponentials, their sum, and in place the gradient softmax − one-hot. Elsewhere tensor operations.
+/// Cross-entropy summed over rows of logits [N, V]. On a CPU in fp32 and bf16 one pass of our own per row, while the row is in the cache:
+/// maximum, exponentials, their sum, and in place the gradient softmax − one-hot, all of it in fp32. Elsewhere tensor operations.
 /// </summary>
 internal static class CrossEntropy
 {
@@ -17,7 +16,8 @@ internal static class CrossEntropy
     {
         using var guard = no_grad();
         using var flat = targets.view(-1);
-        if (logits.device_type != DeviceType.CPU || logits.dtype != ScalarType.Float32) return OnDevice(logits, flat, wantsGradient);
+        if (!ElementWise.Serves(logits)) return OnDevice(logits, flat, wantsGradient);
+        var rows = new FloatRows(logits);
         var rowsAtOnce = Math.Max(1, PieceBytes / (4 * logits.shape[1]));
         double loss = 0;
         for (long start = 0; start < logits.shape[0]; start += rowsAtOnce)
@@ -25,18 +25,23 @@ internal static class CrossEntropy
             var count = Math.Min(rowsAtOnce, logits.shape[0] - start);
             using var piece = logits.narrow(0, start, count);
             using var wanted = flat.narrow(0, start, count);
-            loss += OnCpu(MemoryMarshal.Cast<byte, float>(piece.bytes), MemoryMarshal.Cast<byte, long>(wanted.bytes), wantsGradient);
+            loss += OnCpu(rows, piece.bytes, MemoryMarshal.Cast<byte, long>(wanted.bytes), wantsGradient);
         }
 
         return tensor(loss, ScalarType.Float64);
     }
 
-    private static double OnCpu(Span<float> logits, ReadOnlySpan<long> targets, bool wantsGradient)
+    private static double OnCpu(FloatRows rows, Span<byte> logits, ReadOnlySpan<long> targets, bool wantsGradient)
     {
-        var width = logits.Length / targets.Length;
         double loss = 0;
-        for (var row = 0; row < targets.Length; row++)
-            loss += Row(logits.Slice(row * width, width), (int)targets[row], wantsGradient);
+        for (var index = 0; index < targets.Length; index++)
+        {
+            var row = rows.Row(logits, index);
+            var values = rows.Read(row);
+            loss += Row(values, (int)targets[index], wantsGradient);
+            if (wantsGradient) rows.Write(values, row);
+        }
+
         return loss;
     }
 

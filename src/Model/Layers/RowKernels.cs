@@ -29,7 +29,7 @@ internal static class RowKernels
         var index = 0;
         for (; index <= row.Length - Lanes; index += Lanes)
         {
-            var values = Vector256.Exp(Vector256.LoadUnsafe(ref first, (nuint)index) - shift);
+            var values = Exponential.Of(Vector256.LoadUnsafe(ref first, (nuint)index) - shift);
             values.StoreUnsafe(ref first, (nuint)index);
             var (a, b) = Vector256.Widen(values);
             low += a;
@@ -40,7 +40,7 @@ internal static class RowKernels
         for (; index < row.Length; index++)
         {
             // The same polynomial as in the vector loop, so that the tail rounds alike.
-            row[index] = Vector256.Exp(Vector256.Create(row[index] - maximum)).ToScalar();
+            row[index] = Exponential.Of(Vector256.Create(row[index] - maximum)).ToScalar();
             sum += row[index];
         }
 

@@ -1,20 +1,15 @@
-using System.Runtime.InteropServices;
 using TorchSharp;
 
 namespace Pipeline.Model.Numerics;
 
 /// <summary>Process-wide settings of the native library, to be made before the first tensor exists.</summary>
-public static partial class TorchRuntime
+public static class TorchRuntime
 {
-    private const int MmapMax = -4;
-    private const int TrimThreshold = -1;
-    private const int ArenaMax = -8;
     private static readonly Lock Gate = new();
     private static bool s_initialized;
 
     /// <summary>
-    /// Makes glibc keep freed blocks instead of returning them to the kernel: large activations otherwise fault their pages in anew at
-    /// every operation (a step took 2 to 3 times as long). Linux with glibc only; elsewhere nothing is changed. Idempotent.
+    /// Prepares the native heap (see <see cref="NativeHeap"/>) and lets operations use one thread until told otherwise. Idempotent.
     /// </summary>
     public static void Initialize()
     {
@@ -22,28 +17,11 @@ public static partial class TorchRuntime
         {
             if (s_initialized) return;
             s_initialized = true;
-            if (OperatingSystem.IsLinux())
-            {
-                try
-                {
-                    _ = MallocOption(MmapMax, 0);
-                    _ = MallocOption(TrimThreshold, int.MaxValue);
-                    _ = MallocOption(ArenaMax, 1);
-                }
-                catch (EntryPointNotFoundException)
-                {
-                    // musl has no mallopt; nothing to tune there.
-                }
-            }
-
+            NativeHeap.Prepare();
             torch.set_num_threads(1);
         }
     }
 
     /// <summary>Sets the intra-operation threads of the calling compute thread.</summary>
     public static void UseThreads(int count) => torch.set_num_threads(count);
-
-    [LibraryImport("libc", EntryPoint = "mallopt")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int MallocOption(int option, int value);
 }

@@ -51,6 +51,7 @@ public sealed class ForwardPass : IDisposable
     {
         foreach (var segment in _segments) segment.Dispose();
         Context.Leaves.Dispose();
+        Context.Dropped.Dispose();
     }
 }
 

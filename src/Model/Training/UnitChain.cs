@@ -16,10 +16,11 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
     internal ForwardPass Forward(PassContext context, Tensor? input, IReadOnlyList<Recomputation>? recompute)
     {
         var trains = context.Mode == PassMode.Train;
+        if (trains) context = context with { Recompute = recompute };
         using var scope = NewDisposeScope();
         List<PassSegment> segments = [];
         var hidden = input;
-        foreach (var (range, drops) in Runs(trains ? recompute : null))
+        foreach (var (range, drops) in Runs(context.Recompute))
         {
             var leaf = hidden?.detach();
             if (trains) leaf?.requires_grad_(true);
@@ -41,9 +42,10 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
         return new ForwardPass(context, segments);
     }
 
-    /// <summary>Runs the dropped segments forward again, with their graph.</summary>
+    /// <summary>Runs the dropped segments forward again, with their graph, and computes what functions dropped in the others.</summary>
     internal void Recompute(ForwardPass pass)
     {
+        pass.Context.Dropped.Restore();
         using var gradients = enable_grad();
         foreach (var segment in pass.Segments.Where(segment => segment.IsDropped))
         {
@@ -79,7 +81,8 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
     private Tensor Run(Range range, Tensor? input, PassContext context)
     {
         var hidden = input!;
-        for (var index = range.Start.Value; index < range.End.Value; index++) hidden = units[index].Unit.Forward(hidden, new UnitPass(units[index], context));
+        for (var index = range.Start.Value; index < range.End.Value; index++)
+            hidden = units[index].Unit.Forward(hidden, new UnitPass(units[index], context) { Recomputation = context.Recompute?[index] ?? Recomputation.None });
         return hidden;
     }
 

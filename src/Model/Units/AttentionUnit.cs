@@ -55,7 +55,7 @@ public sealed class AttentionUnit(ModelSettings settings, int layer) : Unit($"la
 
     private Tensor Mix(Tensor query, Tensor key, Tensor value, UnitPass pass)
     {
-        if (pass.Session is not { } session) return CausalAttention.Causal(query, Shared(key), Shared(value), pass.Faults);
+        if (pass.Session is not { } session) return CausalAttention.Causal(query, Shared(key), Shared(value), pass.Tracks, pass.Faults, pass.Dropped);
         key = Extended(session, "key", key);
         value = Extended(session, "value", value);
         return CausalAttention.ToHistory(query, Shared(key), Shared(value));

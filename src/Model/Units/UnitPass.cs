@@ -37,6 +37,15 @@ public sealed class UnitPass
     /// <summary>Place of the unit in the whole model.</summary>
     public int UnitIndex => _state.Index;
 
+    /// <summary>Whether operations leave a graph for a backward.</summary>
+    internal bool Tracks => _context.Tracks;
+
+    /// <summary>Where functions leave what they do not keep for their backward; null if they are to keep it.</summary>
+    internal DroppedSlots? Dropped => Recomputation == Recomputation.Selective ? _context.Dropped : null;
+
+    /// <summary>What the unit drops in this pass.</summary>
+    internal Recomputation Recomputation { get; init; }
+
     /// <summary>Where functions leave what their backward threw.</summary>
     internal BackwardFaults Faults => _context.Faults;
 
@@ -90,6 +99,12 @@ internal sealed record PassContext(PassMode Mode, MicroBatch MicroBatch, ulong S
 
     /// <summary>Where the backward leaves the parameters' gradients. Owned by the pass.</summary>
     internal LeafSink Leaves { get; } = new();
+
+    /// <summary>What functions dropped and compute again. Owned by the pass.</summary>
+    internal DroppedSlots Dropped { get; } = new();
+
+    /// <summary>What each unit drops; null for nothing.</summary>
+    internal IReadOnlyList<Recomputation>? Recompute { get; init; }
 }
 
 /// <summary>

@@ -51,13 +51,19 @@ public sealed record ControlStatus(
     int Generation,
     long Step,
     string Phase,
-    string Run);
+    string Run,
+    long ProtectedStep);
 
 /// <summary>A node of the cluster.</summary>
 public sealed record NodeStatus(string Name, int Pid, IReadOnlyList<string> Roles, string Address, string Host, bool Coordinates);
 
 /// <summary>Where a rank is.</summary>
-public sealed record StageStatus(int Rank, string Node);
+/// <param name="Rank">Rank.</param>
+/// <param name="Node">Name of its node.</param>
+/// <param name="Holder">Name of the node that holds its copies; empty for none.</param>
+/// <param name="Units">Units that it holds.</param>
+/// <param name="Step">The last step that it has reported.</param>
+public sealed record StageStatus(int Rank, string Node, string Holder = "", int Units = 0, long Step = 0);
 
 /// <summary>The JSON of a control connection: names in snake case.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.OperatorProtocol;
 
 namespace Pipeline.Nodes;
@@ -8,6 +9,7 @@ namespace Pipeline.Nodes;
 internal sealed class HostRequests(IActorRef host)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan VacatePatience = TimeSpan.FromSeconds(45);
 
     internal async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation) => request switch
     {
@@ -20,6 +22,19 @@ internal sealed class HostRequests(IActorRef host)
         _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance or submit."),
     };
 
+    /// <summary>Has the stages of this node moved away; the node leaves whether that succeeds or not, since it was told to.</summary>
+    internal async Task VacateAsync(NodeId node)
+    {
+        try
+        {
+            await host.Ask<Answer>(new Vacate(node), VacatePatience).ConfigureAwait(false);
+        }
+        catch (AskTimeoutException)
+        {
+            // Nobody leads, or the run does not move: whoever takes over finds the stages gone.
+        }
+    }
+
     private async Task<ControlReply> AskAsync(IRequest request, CancellationToken cancellation)
     {
         var answer = await host.Ask<Answer>(request, Patience, cancellation).ConfigureAwait(false);
@@ -28,9 +43,10 @@ internal sealed class HostRequests(IActorRef host)
 
     private static ControlReply Described(ClusterStatus status) => new(true, "", new ControlStatus(
         [.. status.Nodes.Select(node => new NodeStatus(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, node.Leads))],
-        [.. status.Stages.Select(stage => new StageStatus(stage.Rank, stage.Node))],
+        [.. status.Stages.Select(stage => new StageStatus(stage.Rank, stage.Node, stage.Holder, stage.UnitCount, stage.Step))],
         status.Generation,
         status.Step,
         status.Phase,
-        status.Directory));
+        status.Directory,
+        status.ProtectedStep));
 }

@@ -1,15 +1,16 @@
 using Pipeline.Coordinator;
 using Pipeline.Stages;
-using Pipeline.Training;
 
 namespace Pipeline.Nodes;
 
 /// <summary>Turns the text of a run's settings into what a node computes with. Called on tasks and compute threads, never by an actor.</summary>
 public interface IRunSource
 {
-    /// <summary>Opens a run in order to lead it.</summary>
+    /// <summary>Opens a run in order to lead it: a new one, or one that a former leader has left.</summary>
+    /// <param name="submission">The run.</param>
+    /// <param name="leader">Names this leader and no other.</param>
     /// <exception cref="Exception">Whatever makes the run impossible; its message is a sentence for the user.</exception>
-    ILedRun Open(RunSubmission submission);
+    ILedRun Open(RunSubmission submission, string leader);
 
     /// <summary>What the stages of this node compute with, taken from each assignment's configuration.</summary>
     IStageWorkloadFactory Workloads { get; }
@@ -18,11 +19,11 @@ public interface IRunSource
 /// <summary>A run as its leader needs it. Owns the files that it writes.</summary>
 public interface ILedRun : IDisposable
 {
-    /// <summary>What is trained.</summary>
-    TrainingPlan Plan { get; }
+    /// <summary>What its coordinator must know, but for the cluster's part.</summary>
+    CoordinatedRun Coordinated { get; }
 
-    /// <summary>How it is spread.</summary>
-    RunLayout Layout { get; }
+    /// <summary>Whether another leader has taken the run over meanwhile.</summary>
+    bool IsTakenOver { get; }
 
     /// <summary>Writes the run directory.</summary>
     IRunObserver Recorder { get; }

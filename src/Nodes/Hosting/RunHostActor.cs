@@ -4,8 +4,6 @@ using Akka.Event;
 using Pipeline.Coordinator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
-using Pipeline.Training;
-using static Pipeline.Protocol.HostingProtocol;
 using static Pipeline.Protocol.MembershipProtocol;
 using static Pipeline.Protocol.OperatorProtocol;
 
@@ -13,57 +11,42 @@ namespace Pipeline.Nodes;
 
 /// <summary>
 /// Leads the cluster's run: one of the coordinators, chosen by the cluster, has it. It learns who is there, takes an operator's requests,
-/// opens the submitted run, places its ranks and hands over to the run's coordinator.
+/// opens the submitted run, or the one that a former leader has left, and tells the run's coordinator who comes and goes.
 /// </summary>
-public sealed class RunHostActor : ReceiveActor, IWithTimers
+public sealed class RunHostActor : ReceiveActor
 {
-    /// <summary>How long after the first node a run waits for the others.</summary>
-    private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(60);
-
     private readonly IRunSource _source;
     private readonly Action<string> _announce;
+    private readonly Action _replaced;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly HashSet<Address> _up = [];
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
-    private readonly Dictionary<int, string> _places = [];
-    private readonly Dictionary<int, IActorRef> _stages = [];
-    private RunSubmission? _submission;
+    private SubmitRun? _submission;
     private ILedRun? _run;
     private IActorRef _coordinator = ActorRefs.Nobody;
     private string _phase = "idle";
-    private long _step;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Action<string> announce)
+    public RunHostActor(IRunSource source, Action<string> announce, Action replaced)
     {
-        (_source, _announce) = (source, announce);
-        Receive<ClusterEvent.MemberUp>(up => Describe(up.Member));
-        Receive<ClusterEvent.IMemberEvent>(changed => { if (changed.Member.Status == MemberStatus.Removed) _nodes.Remove(changed.Member.Address); });
-        Receive<ClusterEvent.CurrentClusterState>(state => { foreach (var member in state.Members.Where(member => member.Status == MemberStatus.Up)) Describe(member); });
-        Receive<NodeDescribed>(OnDescribed);
-        Receive<SubmitRun>(OnSubmit);
-        Receive<EndRun>(_ => OnEnd());
-        Receive<RebalanceRun>(_ => Sender.Tell(new Answer(false, "This run cannot be rebalanced yet.")));
-        Receive<ReportDead>(OnReportedDead);
-        Receive<AskStatus>(_ => Sender.Tell(Status()));
+        (_source, _announce, _replaced) = (source, announce, replaced);
+        ReceiveMembership();
+        ReceiveRequests();
         Receive<Opened>(OnOpened);
         Receive<OpeningFailed>(OnOpeningFailed);
-        Receive<PatienceTick>(_ => Place(isPatienceOver: true));
-        Receive<StageHosted>(OnHosted);
-        Receive<Noticed>(OnNoticed);
         Receive<Ended>(ended => OnEnded(ended.Outcome));
     }
-
-    /// <inheritdoc/>
-    public ITimerScheduler Timers { get; set; } = null!;
 
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
     /// <param name="announce">Told the run directory once it is led from here.</param>
-    public static Props Props(IRunSource source, Action<string> announce) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce));
+    /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
+    public static Props Props(IRunSource source, Action<string> announce, Action replaced) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce, replaced));
 
     /// <inheritdoc/>
-    protected override void PreStart() => _cluster.Subscribe(Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsSnapshot, typeof(ClusterEvent.IMemberEvent));
+    protected override void PreStart() => _cluster.Subscribe(
+        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.UnreachableMember));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -72,77 +55,122 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
         _run?.Dispose();
     }
 
-    private void Describe(Member member) => Context.ActorSelection(new RootActorPath(member.Address) / "user" / NodeActor.Name).Tell(new DescribeNode());
+    /// <summary>The run's coordinator is not begun anew under its old name: what it knew is in the journal, for the next leader.</summary>
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
+
+    private void ReceiveMembership()
+    {
+        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member.Address));
+        Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
+        Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
+        Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member.Address, node => new NodeLeft(node), forget: true));
+        Receive<ClusterEvent.IMemberEvent>(_ => { });
+        Receive<NodeDescribed>(OnDescribed);
+    }
+
+    private void ReceiveRequests()
+    {
+        Receive<SubmitRun>(OnSubmit);
+        Receive<EndRun>(_ => OnEnd());
+        Receive<RebalanceRun>(_ => OnRebalance());
+        Receive<Vacate>(OnVacate);
+        Receive<ReportDead>(OnReportedDead);
+        Receive<AskStatus>(_ => OnAskStatus());
+        Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
+    }
+
+    private void OnUp(Address member)
+    {
+        _up.Add(member);
+        MemberAt(member).Tell(new DescribeNode());
+    }
 
     private void OnDescribed(NodeDescribed node)
     {
-        _nodes[Address.Parse(node.Address)] = node;
-        Place(isPatienceOver: false);
+        var address = Address.Parse(node.Info.Id.Address);
+        // An answer may arrive after its sender was removed.
+        if (!_up.Contains(address)) return;
+        _nodes[address] = node;
+        _coordinator.Tell(new NodeJoined(node.Info));
+        if (_submission is { } submission) MemberAt(address).Tell(new AnnounceRun(submission));
+        else if (node.Run is { } left && !RunEnding.IsOver(new RunFiles(left.Directory))) Open(left);
+    }
+
+    private void Lose(Address member, Func<NodeId, object> notice, bool forget)
+    {
+        if (forget) _up.Remove(member);
+        if (!_nodes.TryGetValue(member, out var node)) return;
+        if (forget) _nodes.Remove(member);
+        _coordinator.Tell(notice(node.Info.Id));
     }
 
     private void OnSubmit(SubmitRun submit)
     {
-        if (_submission is { } current)
+        if (_submission is not { } current)
         {
-            Sender.Tell(current.Directory == submit.Directory
-                ? new Answer(true, "The run is led here already.")
-                : new Answer(false, $"The cluster is busy with the run in {current.Directory}. Wait for its end or stop it with `pipeline ctl stop`."));
-            return;
+            Open(submit);
+            Sender.Tell(new Answer(true, "The run is accepted."));
         }
+        else
+        {
+            Sender.Tell(current.Start == submit.Start
+                ? new Answer(true, "The run is led here already.")
+                : new Answer(false, $"The cluster is busy with the run in {current.Directory}. Wait for its end, or stop it with: pipeline ctl stop --run {current.Directory}"));
+        }
+    }
 
-        var submission = new RunSubmission(submit.Configuration, submit.Directory, submit.ResumeFrom, submit.NodeCount, submit.Start, submit.IsLocked);
+    private void Open(SubmitRun submission)
+    {
         (_submission, _phase) = (submission, "opening");
-        Sender.Tell(new Answer(true, "The run is accepted."));
-        _announce(submission.Directory);
-        _ = Task.Run(() => _source.Open(submission)).PipeTo(Self, success: run => new Opened(run), failure: fault => new OpeningFailed(fault));
+        foreach (var member in _nodes.Keys) MemberAt(member).Tell(new AnnounceRun(submission));
+        var owner = _cluster.SelfUniqueAddress.ToString();
+        _ = Task.Run(() => _source.Open(new RunSubmission(
+                submission.Configuration, submission.Directory, submission.ResumeFrom, submission.NodeCount, submission.Start, submission.IsLocked), owner))
+            .PipeTo(Self, success: run => new Opened(run), failure: fault => new OpeningFailed(fault));
     }
 
     private void OnOpened(Opened opened)
     {
-        (_run, _phase) = (opened.Run, "waiting");
-        Timers.StartSingleTimer("nodes", new PatienceTick(), NodePatience);
-        Place(isPatienceOver: false);
+        if (_submission is not { } submission) return;
+        (_run, _phase) = (opened.Run, "running");
+        _announce(submission.Directory);
+        TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var cluster = _cluster;
+        var run = opened.Run.Coordinated with
+        {
+            // Who is there already is waited for, too: the ranks are spread over all.
+            NodeCount = Math.Max(submission.NodeCount, _nodes.Values.Count(node => node.Info.Roles.Contains(NodeInfo.StageRole))),
+            Home = new NodeId(_cluster.SelfAddress.ToString(), _cluster.SelfUniqueAddress.Uid),
+            Down = (node, _) => cluster.Down(Address.Parse(node.Address)),
+        };
+        _coordinator = Context.ActorOf(CoordinatorActor.Props(run, opened.Run.Recorder, ended), "coordinator-" + submission.Start);
+        foreach (var node in _nodes.Values) _coordinator.Tell(new NodeJoined(node.Info));
+        _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
     }
 
     private void OnOpeningFailed(OpeningFailed failed)
     {
-        if (_submission is { } submission) WriteEnd(submission, new RunOutcome(RunEnd.Failed, submission.ResumeFrom, failed.Fault.Message) { IsPreparationFailure = true });
-        _log.Error(failed.Fault, "The run in {0} cannot be opened.", _submission?.Directory);
-        (_submission, _phase) = (null, "idle");
+        if (_submission is not { } submission) return;
+        _log.Error(failed.Fault, "The run in {0} cannot be opened.", submission.Directory);
+        RunEnding.Write(new RunFiles(submission.Directory), new RunOutcome(RunEnd.Failed, submission.ResumeFrom, failed.Fault.Message) { IsPreparationFailure = true });
+        Forget();
     }
 
-    /// <summary>Ranks go to the other nodes first, one each, then to all in turn.</summary>
-    private void Place(bool isPatienceOver)
+    private void OnEnded(RunOutcome outcome)
     {
-        if (_run is not { } run || _submission is not { } submission || _phase != "waiting") return;
-        var hosts = _nodes.Values.Where(node => node.Roles.Contains("stage"))
-            .OrderBy(node => Address.Parse(node.Address) == _cluster.SelfAddress).ThenBy(node => node.Name, StringComparer.Ordinal).ToArray();
-        if (hosts.Length == 0 || (!isPatienceOver && _nodes.Count < submission.NodeCount)) return;
-        _phase = "placing";
-        for (var rank = 0; rank < run.Layout.RankCount; rank++)
-        {
-            var host = hosts[rank % hosts.Length];
-            _places[rank] = host.Name;
-            Context.ActorSelection(host.Address + "/user/" + NodeActor.Name).Tell(new HostStage(RunIdOf(submission), rank));
-        }
+        _log.Info("The run ended: {0} at step {1}.", outcome.End, outcome.Step);
+        var isTakenOver = _run is { IsTakenOver: true };
+        _run?.Dispose();
+        _run = null;
+        // The run goes on under another leader, who must not hear of an end from this one.
+        if (isTakenOver) _replaced();
+        else Forget();
     }
 
-    private void OnHosted(StageHosted hosted)
+    private void Forget()
     {
-        if (_run is not { } run || _submission is not { } submission) return;
-        _stages[hosted.Rank] = ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(hosted.Path);
-        if (_stages.Count < run.Layout.RankCount || _phase != "placing") return;
-        _phase = "running";
-        TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        var stages = _stages.ToDictionary();
-        var coordinated = PipelineRun.Coordinated(run.Plan, run.Layout, (_, rank) => stages[rank]) with { Run = RunIdOf(submission), Configuration = submission.Configuration };
-        _coordinator = Context.ActorOf(CoordinatorActor.Props(coordinated, new ObserverChain(run.Recorder, new NoticeForwarder(Self)), ended), "coordinator");
-        _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
-    }
-
-    private void OnNoticed(Noticed noticed)
-    {
-        if (noticed.Notice is RunNotice.StepCommitted { Step.Step: var step }) _step = step;
+        foreach (var member in _nodes.Keys) MemberAt(member).Tell(new ForgetRun(_submission!.Start));
+        (_submission, _coordinator, _phase) = (null, ActorRefs.Nobody, "idle");
     }
 
     private void OnEnd()
@@ -153,56 +181,79 @@ public sealed class RunHostActor : ReceiveActor, IWithTimers
             return;
         }
 
-        _phase = "stopping";
         _coordinator.Tell(StopRun.Instance);
-        Sender.Tell(new Answer(true, $"The run stops after step {_step + 1} or a little later, saving first."));
+        Sender.Tell(new Answer(true, "The run stops after the step under way, saving first."));
     }
 
-    private void OnEnded(RunOutcome outcome)
+    private void OnRebalance()
     {
-        _phase = "ended";
-        _run?.Dispose();
-        foreach (var node in _nodes.Values) Context.ActorSelection(node.Address + "/user/" + NodeActor.Name).Tell(new ReleaseRun(RunIdOf(_submission!)));
-        _log.Info("The run ended: {0} at step {1}.", outcome.End, outcome.Step);
-        (_run, _submission, _coordinator) = (null, null, ActorRefs.Nobody);
-        _stages.Clear();
+        if (_coordinator.IsNobody())
+        {
+            Sender.Tell(new Answer(false, "There is no run to rebalance."));
+            return;
+        }
+
+        var asker = Sender;
+        _ = _coordinator.Ask<Rebalanced>(Rebalance.Instance, TimeSpan.FromSeconds(20)).PipeTo(
+            asker,
+            success: done => done.Refusal is { } refusal
+                ? new Answer(false, refusal)
+                : new Answer(true, $"The units are divided {string.Join(" + ", done.UnitCounts)} from the end of step {done.Step} on."),
+            failure: _ => new Answer(false, "The run did not answer in time; `pipeline ctl status` shows what it is at."));
+    }
+
+    private void OnVacate(Vacate vacate)
+    {
+        var asker = Sender;
+        if (_coordinator.IsNobody())
+        {
+            asker.Tell(new Answer(true, "There is no run."));
+            return;
+        }
+
+        _ = _coordinator.Ask<NodeDrained>(new DrainNode(vacate.Node), TimeSpan.FromSeconds(60)).PipeTo(
+            asker,
+            success: done => done.Refusal is { } refusal ? new Answer(false, refusal) : new Answer(true, "The node hosts nothing any more."),
+            failure: _ => new Answer(false, "The node's stages were not moved in time."));
     }
 
     private void OnReportedDead(ReportDead dead)
     {
-        if (_nodes.Values.FirstOrDefault(node => node.Name == dead.Name && node.ProcessId == dead.ProcessId) is { } node) _cluster.Down(Address.Parse(node.Address));
+        if (_nodes.Values.FirstOrDefault(node => node.Name == dead.Name && node.ProcessId == dead.ProcessId) is { } node)
+        {
+            _coordinator.Tell(new NodeSuspected(node.Info.Id, "its process has ended"));
+            _cluster.Down(Address.Parse(node.Info.Id.Address));
+        }
+
         Sender.Tell(new Answer(true, "Noted."));
     }
 
-    private ClusterStatus Status() => new(
-        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node =>
-            new NodeLine(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, Address.Parse(node.Address) == _cluster.SelfAddress))],
-        [.. _places.OrderBy(place => place.Key).Select(place => new StageLine(place.Key, place.Value))],
-        _coordinator.IsNobody() ? 0 : 1,
-        _step,
-        _phase,
-        _submission?.Directory ?? "");
-
-    private static void WriteEnd(RunSubmission submission, RunOutcome outcome)
+    private void OnAskStatus()
     {
-        using var events = EventLog.Open(new RunFiles(submission.Directory).Events, TimeProvider.System);
-        RunRecorder.WriteEnd(events, outcome);
+        var asker = Sender;
+        if (_coordinator.IsNobody()) asker.Tell(Status(null));
+        else _ = _coordinator.Ask<RunStatus>(QueryStatus.Instance, TimeSpan.FromSeconds(10)).PipeTo(Self, asker, status => new Answered(status));
     }
 
-    private static RunId RunIdOf(RunSubmission submission) => PipelineRun.IdOf(submission.Directory + " " + submission.Start);
+    private ClusterStatus Status(RunStatus? run) => new(
+        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node => new NodeLine(
+            node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString()))],
+        [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
+        run?.Generation.Number ?? 0,
+        run?.Step ?? 0,
+        run?.Phase ?? _phase,
+        _submission?.Directory ?? "",
+        run?.ProtectedStep ?? 0);
+
+    private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
+
+    private ActorSelection MemberAt(Address member) => Context.ActorSelection(new RootActorPath(member) / "user" / MemberActor.Name);
 
     private sealed record Opened(ILedRun Run) : INoSerializationVerificationNeeded;
 
     private sealed record OpeningFailed(Exception Fault) : INoSerializationVerificationNeeded;
 
-    private sealed record PatienceTick : INoSerializationVerificationNeeded;
-
     private sealed record Ended(RunOutcome Outcome) : INoSerializationVerificationNeeded;
 
-    private sealed record Noticed(RunNotice Notice) : INoSerializationVerificationNeeded;
-
-    private sealed class NoticeForwarder(IActorRef target) : IRunObserver
-    {
-        public void OnNotice(RunNotice notice) => target.Tell(new Noticed(notice));
-    }
+    private sealed record Answered(RunStatus Status) : INoSerializationVerificationNeeded;
 }

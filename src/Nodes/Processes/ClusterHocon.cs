@@ -41,7 +41,7 @@ public static class ClusterHocon
             failure-detector { heartbeat-interval = 500ms, threshold = 10, acceptable-heartbeat-pause = 4s, expected-response-after = 500ms, min-std-deviation = 200ms }
             downing-provider-class = "Akka.Cluster.SBR.SplitBrainResolverProvider, Akka.Cluster"
             singleton-proxy { singleton-identification-interval = 250ms, log-singleton-identification-failure = off }
-            split-brain-resolver { active-strategy = keep-majority, stable-after = 3s, down-all-when-unstable = off }
+            split-brain-resolver { stable-after = 3s, down-all-when-unstable = off, keep-oldest.down-if-alone = off }
           }
           coordinated-shutdown {
             run-by-clr-shutdown-hook = off
@@ -51,7 +51,10 @@ public static class ClusterHocon
         }
         """;
 
-    /// <summary>The settings of one node.</summary>
+    /// <summary>
+    /// The settings of one node. Of two nodes the leader's side goes on, and the oldest leads; of more the larger side does, since with it a
+    /// run can be led on.
+    /// </summary>
     public static Config For(NodeSettings settings)
     {
         var seeds = settings.SeedNodes.Select(seed => $"\"akka.tcp://{settings.Cluster}@{seed}\"");
@@ -59,6 +62,7 @@ public static class ClusterHocon
         return ConfigurationFactory.ParseString(string.Create(CultureInfo.InvariantCulture, $$"""
             akka.remote.dot-netty.tcp { hostname = "{{settings.Host}}", port = {{settings.Port}} }
             akka.cluster {
+              split-brain-resolver.active-strategy = {{(settings.SeedNodes.Count == 2 ? "keep-oldest" : "keep-majority")}}
               seed-nodes = [{{string.Join(", ", seeds)}}]
               roles = [{{string.Join(", ", roles)}}]
               shutdown-after-unsuccessful-join-seed-nodes = {{settings.JoinPatience.TotalSeconds}}s

@@ -55,15 +55,15 @@ public sealed class LocalCluster : IAsyncDisposable
         return new LocalCluster(folder, nodes);
     }
 
-    /// <summary>Waits until every node has joined.</summary>
-    /// <exception cref="RunException">One ended instead, or the patience did.</exception>
+    /// <summary>Waits until every node that lives has joined.</summary>
+    /// <exception cref="RunException">None is left, or the patience is over.</exception>
     public async Task JoinedAsync(CancellationToken cancellation)
     {
         var start = TimeProvider.System.GetTimestamp();
-        while (Nodes.Any(node => node.Endpoint() is null))
+        while (Living.Any(node => node.Endpoint() is null) || !Living.Any())
         {
-            if (Nodes.FirstOrDefault(node => node.HasEnded) is { } ended)
-                throw new RunException($"{ended.Name} ended with code {ended.ExitCode} before it had joined: {ended.LastLine}");
+            if (!Living.Any())
+                throw new RunException($"All {Nodes.Count} processes ended before they had joined each other; {Nodes[0].Name} with code {Nodes[0].ExitCode}: {Nodes[0].LastLine}");
             if (TimeProvider.System.GetElapsedTime(start) > JoinPatience)
                 throw new RunException($"The {Nodes.Count} processes did not find each other within {JoinPatience.TotalSeconds:0} s; their logs say why.");
             await Task.Delay(TimeSpan.FromMilliseconds(50), cancellation).ConfigureAwait(false);

@@ -4,8 +4,10 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Wire;
 using Pipeline.Runs;
+using Pipeline.Stages;
 using static Pipeline.Protocol.MembershipProtocol;
 
 namespace Pipeline.Nodes;
@@ -18,13 +20,15 @@ public sealed class NodeProcess
 {
     private const string HostName = "host";
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan BeatEvery = TimeSpan.FromMilliseconds(500);
     private readonly NodeSettings _settings;
     private readonly IRunSource _source;
     private readonly TimeProvider _time;
     private readonly TextWriter _output;
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ControlServer? _control;
-    private string? _runEndpoint;
+    private HostRequests? _requests;
+    private NodeId _id;
 
     private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
         (_settings, _source, _time, _output) = (settings, source, time, output);
@@ -66,18 +70,31 @@ public sealed class NodeProcess
             throw new RunException($"The node {_settings.Name} cannot listen on {_settings.Host}:{_settings.Port}: {taken.Message.TrimEnd('.')}. Set cluster.host and cluster.port to an address of this machine that is free.", fault);
         }
 
-        var cluster = Cluster.Get(system);
-        NodeDescribed self = new(_settings.Name, Environment.ProcessId, cluster.SelfAddress.ToString(), _settings.Roles, Environment.MachineName);
-        system.ActorOf(NodeActor.Props(self, _source), NodeActor.Name);
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
         if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
-            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun, () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName);
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
-        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), new HostRequests(host).AnswerAsync);
+        _requests = new HostRequests(host);
+        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync);
+        Host(system, _control.Address);
         return system;
+    }
+
+    private void Host(ActorSystem system, string controlAddress)
+    {
+        var cluster = Cluster.Get(system);
+        var address = cluster.SelfAddress.ToString();
+        NodeInfo info = new(
+            new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
+            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, "", "");
+        _id = info.Id;
+        system.ActorOf(StrayTensors.Props());
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), StageHostActor.Name);
+        system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
+        system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 
     private void OnUp(Cluster cluster)
@@ -89,16 +106,21 @@ public sealed class NodeProcess
     /// <summary>Called by the actor that leads a run, once it does so here.</summary>
     private void AnnounceRun(string directory)
     {
-        _runEndpoint = new RunFiles(directory).Endpoint;
-        EndpointAnnouncement.Write(_runEndpoint, _control!, _time);
+        EndpointAnnouncement.Write(new RunFiles(directory).Endpoint, _control!, _time);
     }
 
     private async Task LeaveAsync(ActorSystem system, NodeEnd end)
     {
+        // Who does not leave in good order has nothing to tell the others: the process ends, and its connections with it.
+        if (end.Leaves)
+        {
+            await _requests!.VacateAsync(_id).ConfigureAwait(false);
+            await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
+        }
+
+        // Last: a control port that refuses would tell the others that the process has ended.
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
         if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);
-        // Who does not leave in good order has nothing to tell the others: the process ends, and its connections with it.
-        if (end.Leaves) await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
     }
 
     private static SocketException? SocketFault(Exception? fault) => fault switch

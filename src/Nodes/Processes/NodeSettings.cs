@@ -21,6 +21,12 @@ public sealed record NodeSettings
     /// <summary>What it may be: coordinator, stage.</summary>
     public required IReadOnlyList<string> Roles { get; init; }
 
+    /// <summary>Device of its stages.</summary>
+    public string Device { get; init; } = "cpu";
+
+    /// <summary>Measured speed of a matrix product in GFLOP/s, by which faster nodes are preferred; 0 where it was not measured.</summary>
+    public double Speed { get; init; }
+
     /// <summary>Port on which it takes an operator's commands; 0 lets the system choose.</summary>
     public required int ControlPort { get; init; }
 

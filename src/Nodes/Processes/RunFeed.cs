@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Pipeline.Coordinator;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 
 namespace Pipeline.Nodes;
@@ -68,6 +69,8 @@ public sealed class RunFeed
             case "run-completed": return End(new RunOutcome(RunEnd.Completed, step));
             case "run-stopped": return End(new RunOutcome(RunEnd.Stopped, step));
             case "run-failed": return End(new RunOutcome(RunEnd.Failed, step, message) { IsPreparationFailure = line.TryGetProperty("preparation", out var early) && early.GetBoolean() });
+            case "recovering": return new RunNotice.Recovering(new Generation((int)Whole(line, "generation")), message ?? "", []);
+            case "recovered": return new RunNotice.Recovered(new Generation((int)Whole(line, "generation")), Span(line, "placement"), Span(line, "loading"), Span(line, "replay"));
             default: return null;
         }
     }
@@ -77,6 +80,8 @@ public sealed class RunFeed
         Outcome = outcome;
         return new RunNotice.Ended(outcome);
     }
+
+    private static TimeSpan Span(JsonElement line, string name) => TimeSpan.FromSeconds(line.TryGetProperty(name, out var value) ? Number(value) : 0);
 
     private static double Number(JsonElement element) => element.ValueKind == JsonValueKind.Null ? double.NaN : element.GetDouble();
 

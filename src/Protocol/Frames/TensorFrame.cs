@@ -74,8 +74,9 @@ public sealed class TensorFrame(FrameKey key, IReadOnlyList<FrameTensor> tensors
     public static long BlockLength(IReadOnlyList<FrameTensor> tensors)
     {
         long end = 0;
-        foreach (var tensor in tensors)
+        for (var index = 0; index < tensors.Count; index++)
         {
+            var tensor = tensors[index];
             var start = Aligned(end);
             if (start > long.MaxValue - Alignment - tensor.ByteCount) throw new FrameException("Tensor frame: the byte counts overflow.");
             end = start + tensor.ByteCount;

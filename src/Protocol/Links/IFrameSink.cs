@@ -13,7 +13,7 @@ public interface IFrameSink
     IFrameBuffer Rent(LinkPeer from, FrameHeader header);
 
     /// <summary>A frame is complete and, where the link has checksums, unaltered. Takes ownership of its buffer.</summary>
-    void Arrived(FrameArrival frame);
+    void Arrived(ArrivedFrame frame);
 }
 
 /// <summary>Memory that a frame is received into: the tensors' own, or a pooled block.</summary>
@@ -24,12 +24,12 @@ public interface IFrameBuffer : IDisposable
 }
 
 /// <summary>A frame that has arrived. Its owner says once when it no longer counts against the sender's credits.</summary>
-public sealed class FrameArrival
+public sealed class ArrivedFrame
 {
     private readonly Action<long>? _consumed;
     private long _cost;
 
-    internal FrameArrival(LinkPeer from, FrameHeader header, IFrameBuffer buffer, long cost, Action<long>? consumed)
+    internal ArrivedFrame(LinkPeer from, FrameHeader header, IFrameBuffer buffer, long cost, Action<long>? consumed)
     {
         From = from;
         Header = header;

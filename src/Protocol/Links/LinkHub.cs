@@ -1,4 +1,5 @@
 using System.Net;
+using Akka.Configuration;
 
 namespace Pipeline.Protocol.Links;
 
@@ -16,6 +17,7 @@ public sealed class LinkHub : IDisposable
     private readonly LinkAcceptor _acceptor;
     private readonly Action<LinkEvent> _raise;
     private readonly UnixSocketFolder? _folder;
+    private readonly TunnelSystem? _tunnels;
     private readonly List<LinkListener> _listeners = [];
 
     private LinkHub(LinkHubOptions options, Action<LinkEvent> raise)
@@ -29,9 +31,16 @@ public sealed class LinkHub : IDisposable
         _folder = options.HasUnix ? UnixSocketFolder.Create() : null;
         if (_folder is not null) _listeners.Add(LinkListener.Unix(_folder, transport => _acceptor.Take(transport)));
         var (tcpHost, tcpPort) = options.TcpHost is null ? ("", 0) : ListenOnTcp(options.TcpHost, options, raise);
+        _tunnels = options.Tunnels is { } setup ? new TunnelSystem(setup, transport => _acceptor.Take(transport)) : null;
         Address = new LinkAddress(
-            options.Node, _identity.Incarnation, HostIdentity.Current, _folder?.SocketPath ?? "", tcpHost, tcpPort, "");
+            options.Node, _identity.Incarnation, HostIdentity.Current, _folder?.SocketPath ?? "", tcpHost, tcpPort, _tunnels?.Address ?? "");
     }
+
+    /// <summary>Where tunnels begin in the second actor system: the one path that peers must be allowed to select.</summary>
+    public static string TunnelPath => "/user/" + TunnelGateActor.Name;
+
+    /// <summary>What the second actor system needs besides where it listens and who may reach it.</summary>
+    public static Config TunnelHocon => TunnelSystem.Hocon;
 
     /// <summary>Where others reach this hub.</summary>
     public LinkAddress Address { get; }
@@ -98,6 +107,7 @@ public sealed class LinkHub : IDisposable
         lock (_gate) outgoing = [.. _outgoing];
         foreach (var link in outgoing) link.Dispose();
         _acceptor.Dispose();
+        _tunnels?.Dispose();
         _folder?.Dispose();
     }
 
@@ -127,6 +137,7 @@ public sealed class LinkHub : IDisposable
     private ILinkTransport Connect(LinkAddress to, LinkKind kind)
     {
         if (kind == LinkKind.Unix) return SocketTransport.Unix(to.UnixPath);
+        if (kind == LinkKind.Akka) return (_tunnels ?? throw new IOException("This node has no tunnels.")).Connect(to.AkkaPath, _options.Settings.HandshakeTimeout);
         var socket = SocketTransport.Tcp(to.TcpHost, to.TcpPort, _options.Settings.HandshakeTimeout);
         if (kind == LinkKind.Tcp) return socket;
         using var deadline = new Timer(_ => socket.Close(), null, _options.Settings.HandshakeTimeout, Timeout.InfiniteTimeSpan);

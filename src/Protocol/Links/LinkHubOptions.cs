@@ -1,3 +1,4 @@
+using Akka.Actor.Setup;
 using Pipeline.Protocol.Security;
 
 namespace Pipeline.Protocol.Links;
@@ -28,6 +29,12 @@ public sealed record LinkHubOptions
 
     /// <summary>Certificates; with them TCP runs under mutual TLS.</summary>
     public IPeerCredentials? Credentials { get; init; }
+
+    /// <summary>
+    /// What the second actor system starts with that carries frames where sockets cannot (where it listens, who may reach it); null for none.
+    /// Add <see cref="LinkHub.TunnelHocon"/> to it, and trust selections of <see cref="LinkHub.TunnelPath"/>.
+    /// </summary>
+    public ActorSystemSetup? Tunnels { get; init; }
 
     /// <summary>Time.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;

@@ -49,7 +49,7 @@ public static class LinkKinds
         {
             LinkKindChoice.Automatic when sharesUnix => LinkKind.Unix,
             LinkKindChoice.Automatic or LinkKindChoice.Tcp when there.TcpPort > 0 => tcp,
-            LinkKindChoice.Automatic or LinkKindChoice.Akka when there.AkkaPath.Length > 0 => LinkKind.Akka,
+            LinkKindChoice.Automatic or LinkKindChoice.Akka when there.AkkaPath.Length > 0 && here.AkkaPath.Length > 0 => LinkKind.Akka,
             LinkKindChoice.Unix when sharesUnix => LinkKind.Unix,
             _ => throw new ArgumentException(
                 $"A link from {here.Node} to {there.Node} cannot be {choice}: {there.Node} offers Unix socket '{there.UnixPath}' (same host: {here.Host == there.Host}), "

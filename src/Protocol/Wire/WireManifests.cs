@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using MessagePack;
 using Pipeline.Protocol.Frames;
 using static Pipeline.Protocol.CopyProtocol;
+using static Pipeline.Protocol.Links.TunnelProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -35,14 +36,14 @@ internal static class WireManifests
         Control<OperatorProtocol.EndRun>("oen"),
         Control<OperatorProtocol.RebalanceRun>("orb"),
         Control<OperatorProtocol.ReportDead>("ord"),
+        Control<OperatorProtocol.Vacate>("ova"),
         Control<OperatorProtocol.AskStatus>("oas"),
         Control<OperatorProtocol.Answer>("oan"),
         Control<OperatorProtocol.ClusterStatus>("ocs"),
         Control<MembershipProtocol.DescribeNode>("mdn"),
         Control<MembershipProtocol.NodeDescribed>("mnd"),
-        Control<HostingProtocol.HostStage>("hhs"),
-        Control<HostingProtocol.StageHosted>("hsh"),
-        Control<HostingProtocol.ReleaseRun>("hrr"),
+        Control<MembershipProtocol.AnnounceRun>("man"),
+        Control<MembershipProtocol.ForgetRun>("mfr"),
         Control<HostStages>("ho"),
         Control<ReportHosted>("rh"),
         Control<ReleaseStages>("rl"),
@@ -55,6 +56,11 @@ internal static class WireManifests
         Control<CopyReceived>("cr"),
         Control<FetchCopy>("fc"),
         Control<CopyMissing>("cm"),
+        Control<OpenTunnel>("to"),
+        Control<TunnelOpened>("td"),
+        Control<TunnelChunk>("tc"),
+        Control<TunnelReceipt>("tr"),
+        Control<CloseTunnel>("tx"),
         new(typeof(TensorFrame), "tf", message => TensorFrameCodec.Encode((TensorFrame)message), bytes => TensorFrameCodec.Decode(bytes, FrameLimits.Default)),
     ];
 

@@ -27,6 +27,12 @@ internal static class ComputeThreads
         lock (Gate) Alive.Remove(executor);
     }
 
+    /// <summary>Whether every compute thread of the process waits for something.</summary>
+    internal static bool AreAllWaiting()
+    {
+        lock (Gate) return Alive.All(executor => executor.IsWaiting);
+    }
+
     private static void StopAll()
     {
         StageExecutor[] alive;

@@ -1,3 +1,5 @@
+using Pipeline.Schedules;
+
 namespace Pipeline.Stages;
 
 /// <summary>Whether a stage waits for the step's global norm before its optimizer runs.</summary>
@@ -19,8 +21,8 @@ public enum OptimizerBarrier
 /// split ends on the rank that makes the totals: there is nothing to gain there. No influence on any bit.
 /// </summary>
 /// <param name="barrier">What is set.</param>
-/// <param name="canGain">Whether there are several ranks and split backwards.</param>
-public sealed class BarrierChoice(OptimizerBarrier barrier, bool canGain)
+/// <param name="schedule">What the ranks run.</param>
+public sealed class BarrierChoice(OptimizerBarrier barrier, Schedule schedule)
 {
     /// <summary>Steps that the clip rate is measured over.</summary>
     public const int WindowLength = 16;
@@ -33,8 +35,9 @@ public sealed class BarrierChoice(OptimizerBarrier barrier, bool canGain)
 
     private readonly Queue<bool> _clipped = new();
 
-    /// <summary>Whether stages must hold a second copy of their weights.</summary>
-    public bool MayRunAhead => barrier == OptimizerBarrier.Off || (barrier == OptimizerBarrier.Auto && canGain);
+    /// <summary>Whether stages must hold a second copy of their weights. One rank alone knows every norm at once.</summary>
+    public bool MayRunAhead { get; } = schedule.RankCount > 1
+        && (barrier == OptimizerBarrier.Off || (barrier == OptimizerBarrier.Auto && schedule.UsesSplitBackward));
 
     /// <summary>Share of the last steps that were clipped; 0 before the first.</summary>
     public double ClipRate => _clipped.Count == 0 ? 0 : (double)_clipped.Count(clipped => clipped) / _clipped.Count;

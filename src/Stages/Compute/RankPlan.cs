@@ -135,7 +135,7 @@ internal sealed class RankPlan : IDisposable
 
     // Between replicas nothing is begun on weights that may be taken back: what they have sent each other could not be.
     private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule, bool reduces) =>
-        new(reduces ? OptimizerBarrier.On : workload.Barrier, canGain: schedule.RankCount > 1 && schedule.UsesSplitBackward);
+        new(reduces ? OptimizerBarrier.On : workload.Barrier, schedule);
 
     private static bool Reduces(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule) =>
         workload.Summation == Summation.Invariant || assignment.Layout.Ranks.Count > schedule.RankCount;

@@ -49,6 +49,9 @@ internal sealed class StageExecutor
     /// <summary>Completes when the thread has freed everything.</summary>
     internal Task Ended => _ended.Task;
 
+    /// <summary>Whether the thread waits for an input or for something to do. Any thread.</summary>
+    internal bool IsWaiting => _inbox.Awaited is not null;
+
     /// <summary>Starts the thread.</summary>
     internal void Start()
     {
@@ -87,6 +90,7 @@ internal sealed class StageExecutor
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies);
             var parameterCount = plan.Place.Index > 0 ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
+            Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
         }
@@ -108,6 +112,7 @@ internal sealed class StageExecutor
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
         try
         {
+            if (_assignment.Start.Evaluates) Evaluate(plan, evaluation);
             _recorder.Restart();
             while (Proceed(plan, steps, evaluation, part))
             {
@@ -145,11 +150,13 @@ internal sealed class StageExecutor
         // A step that was begun after the last one never was, and what follows the last one was done before.
         if (_step != step) return true;
         var since = Stopwatch.GetTimestamp();
-        if (copies) Protect(plan);
-        if (evaluates) Evaluate(evaluation);
+        if (copies && _links.WantsCopyAfter(step)) Protect(plan);
+        if (evaluates) Evaluate(plan, evaluation);
         _recorder.Exclude(since);
         return true;
     }
+
+    private void Pass(RankPlan plan, string point) => plan.Workload.Probe?.Invoke(new StagePoint(point, _assignment.Rank, _step, _assignment.Generation));
 
     /// <summary>Reports a step, or its refusal: one rank speaks for all then; the others are told to stop by the coordinator.</summary>
     private void OnSettled(RankPlan plan, SettledStep settled)
@@ -168,13 +175,15 @@ internal sealed class StageExecutor
 
     private void Protect(RankPlan plan)
     {
+        Pass(plan, "copy");
         _inbox.TakeCopyPlace();
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
         _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals));
     }
 
-    private void Evaluate(EvaluationRunner evaluation)
+    private void Evaluate(RankPlan plan, EvaluationRunner evaluation)
     {
+        Pass(plan, "evaluate");
         if (evaluation.Run(_step, _assignment.Layout.Cadence.EvaluationMicroBatchCount) is var (lossSum, tokenCount))
             _links.Report(new HeldOutEvaluated(_assignment.Generation, _assignment.Rank, _step, lossSum, tokenCount));
     }
@@ -194,6 +203,7 @@ internal sealed class StageExecutor
     private void Save(SaveCheckpoint save, RankPlan plan, CheckpointPart? part)
     {
         if (part is null) throw new InvalidOperationException("A checkpoint was asked for, but the stage has no store.");
+        Pass(plan, "save");
         var since = Stopwatch.GetTimestamp();
         var (generation, rank) = (_assignment.Generation, _assignment.Rank);
         if (save.Step < _step)

@@ -81,6 +81,7 @@ internal sealed class StepRunner : IDisposable
                 _inbox.ThrowIfClosed();
                 Current = action;
                 if (_settlement.Awaited is { } awaited && (action.Kind.IsStepLevel() || _inbox.HasTotals(awaited))) SettleUnderway();
+                _plan.Workload.Probe?.Invoke(new StagePoint(action.Kind.Term(), _plan.Rank, step, _plan.Assignment.Generation));
                 Run(action);
             }
         }

@@ -13,7 +13,6 @@ public sealed class CopyHolder : ReceiveActor
     private const int KeptCount = 2;
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly Dictionary<CopyId, StateCopy> _whole = [];
-    private readonly Dictionary<IActorRef, StateCopy> _inUse = [];
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public CopyHolder()
@@ -21,7 +20,6 @@ public sealed class CopyHolder : ReceiveActor
         Receive<OfferCopy>(OnOffer);
         Receive<CopyChunk>(OnChunk);
         Receive<FetchCopy>(OnFetch);
-        Receive<SenderEnded>(OnSenderEnded);
         Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
         Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
         ReceiveAny(_ => { });
@@ -34,7 +32,7 @@ public sealed class CopyHolder : ReceiveActor
     protected override void PostStop()
     {
         foreach (var assembly in _open.Values) assembly.Dispose();
-        foreach (var copy in _whole.Values.Concat(_inUse.Values).Distinct()) copy.Dispose();
+        foreach (var copy in _whole.Values) copy.Dispose();
     }
 
     private void OnOffer(OfferCopy offer)
@@ -87,10 +85,7 @@ public sealed class CopyHolder : ReceiveActor
 
         // One sender for each asker: a question that is asked again is answered by the one that answers already.
         var name = Uri.EscapeDataString($"to-{Sender.Path.ToStringWithAddress()}-{fetch.Copy.Rank}-{fetch.Copy.Step}").Replace("%", "", StringComparison.Ordinal);
-        if (!Context.Child(name).IsNobody()) return;
-        var sender = Context.ActorOf(CopySender.Props(copy, Sender), name);
-        _inUse.Add(sender, copy);
-        Context.WatchWith(sender, new SenderEnded(sender));
+        if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender), name);
     }
 
     private void Forget(Func<CopyId, bool> isForgotten)
@@ -103,25 +98,17 @@ public sealed class CopyHolder : ReceiveActor
 
         foreach (var id in _whole.Keys.Where(isForgotten).ToArray())
         {
-            var copy = _whole[id];
+            _whole[id].Dispose();
             _whole.Remove(id);
-            if (!_inUse.ContainsValue(copy)) copy.Dispose();
         }
     }
-
-    private void OnSenderEnded(SenderEnded ended)
-    {
-        if (_inUse.Remove(ended.Sender, out var copy) && !_whole.ContainsValue(copy) && !_inUse.ContainsValue(copy)) copy.Dispose();
-    }
-
-    private sealed record SenderEnded(IActorRef Sender) : INoSerializationVerificationNeeded;
 }
 
 /// <summary>Asks a copy holder what it holds of a run, whole.</summary>
-internal sealed record ReportHeld(RunId Run) : INoSerializationVerificationNeeded;
+public sealed record ReportHeld(RunId Run) : INoSerializationVerificationNeeded;
 
 /// <summary>What a copy holder holds.</summary>
-internal sealed record HeldCopies(IReadOnlyList<CopyId> Copies) : INoSerializationVerificationNeeded;
+public sealed record HeldCopies(IReadOnlyList<CopyId> Copies) : INoSerializationVerificationNeeded;
 
 /// <summary>A run is over: its copies may go.</summary>
-internal sealed record ForgetRun(RunId Run) : INoSerializationVerificationNeeded;
+public sealed record ForgetRun(RunId Run) : INoSerializationVerificationNeeded;

@@ -23,8 +23,14 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned)
         var former = _holder;
         _folder = layout.Protection.Kind == ProtectionKind.Disk ? new CopyFolder(layout.Protection.Folder) : null;
         _holder = layout.Ranks[rank].Holder is { } place ? resolve(place.Path) : ActorRefs.Nobody;
-        if (_folder is not null || _holder.IsNobody()) return;
-        if (!_holder.Equals(former) && _newest is { } newest)
+        if (_folder is not null) return;
+        if (_holder.IsNobody())
+        {
+            // Nobody is left to hold them.
+            while (_waiting.TryDequeue(out var copy)) Free(copy);
+        }
+
+        if (!_holder.IsNobody() && !_holder.Equals(former) && _newest is { } newest)
         {
             _newest = null;
             StateCopy[] later = [.. _waiting];
@@ -90,7 +96,11 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned)
     private void Write(CopyFolder folder, StateCopy copy)
     {
         var self = context.Self;
-        _ = Task.Run(() => folder.Write(copy)).PipeTo(
+        var held = copy.Share();
+        _ = Task.Run(() =>
+        {
+            using (held) folder.Write(held);
+        }).PipeTo(
             self,
             success: () => new CopyDelivered(copy, ActorRefs.Nobody),
             failure: fault => new CopyFailed(copy, fault.Message));

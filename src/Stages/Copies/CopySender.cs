@@ -5,7 +5,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// The sending end of one copy's transfer: offers the copy, keeps a few chunks under way, goes back to what was acknowledged when nothing
-/// is heard, and tells its parent when the receiver has all. Ends with that. Does not own the copy; its parent keeps it meanwhile.
+/// is heard, and tells its parent when the receiver has all. Ends with that. Holds the copy meanwhile.
 /// </summary>
 internal sealed class CopySender : ReceiveActor, IWithTimers
 {
@@ -29,10 +29,24 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
-    internal static Props Props(StateCopy copy, IActorRef receiver) => Akka.Actor.Props.Create(() => new CopySender(copy, receiver));
+    internal static Props Props(StateCopy copy, IActorRef receiver)
+    {
+        var held = copy.Share();
+        return Akka.Actor.Props.Create(() => new CopySender(held, receiver));
+    }
 
     /// <summary>The checksum takes a pass over the memory: on a task, since a handler does not compute.</summary>
-    protected override void PreStart() => _ = Task.Run(_copy.Checksum).PipeTo(Self, success: sum => new Summed(sum));
+    protected override void PreStart()
+    {
+        var held = _copy.Share();
+        _ = Task.Run(() =>
+        {
+            using (held) return held.Checksum();
+        }).PipeTo(Self, success: sum => new Summed(sum));
+    }
+
+    /// <inheritdoc/>
+    protected override void PostStop() => _copy.Dispose();
 
     private void OnSummed(Summed summed)
     {

@@ -10,7 +10,8 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// A copy of a rank's whole state, or a place for one that is being received: the tensors' bytes one after the other in host memory, and
-/// their names. Knows no tensor once taken. Owns its memory until disposed; who holds the copy disposes it. Written by one thread at a time.
+/// their names. Knows no tensor once taken. Owns its memory until every holder has disposed it: <see cref="Share"/> makes one more. Written by
+/// one thread at a time.
 /// </summary>
 internal sealed unsafe class StateCopy : IDisposable
 {
@@ -18,6 +19,7 @@ internal sealed unsafe class StateCopy : IDisposable
     private const int PieceLength = 1 << 26;
     private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
     private byte* _memory;
+    private int _holders = 1;
 
     /// <summary>A place for a copy.</summary>
     /// <exception cref="ArgumentException">The tensors do not amount to the bytes.</exception>
@@ -48,7 +50,8 @@ internal sealed unsafe class StateCopy : IDisposable
     internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals)
     {
         using var guard = no_grad();
-        var state = stages.SelectMany(stage => stage.State()).Concat(residuals.State).ToArray();
+        // What the rank would load: of a tied parameter that another rank owns, too, since the rank must come back from its own copy alone.
+        var state = stages.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
         var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
         var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
@@ -101,9 +104,17 @@ internal sealed unsafe class StateCopy : IDisposable
         return true;
     }
 
+    /// <summary>One more holder, who disposes the copy too.</summary>
+    internal StateCopy Share()
+    {
+        Interlocked.Increment(ref _holders);
+        return this;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (Interlocked.Decrement(ref _holders) > 0) return;
         NativeMemory.AlignedFree(_memory);
         _memory = null;
     }

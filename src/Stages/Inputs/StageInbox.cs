@@ -46,9 +46,9 @@ internal sealed class StageInbox
     }
 
     /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
-    internal void StartAfter(long step)
+    internal void StartAfter(long step, bool evaluates)
     {
-        lock (_gate) _finishedPhase = Math.Max(_finishedPhase, StepPhase(step));
+        lock (_gate) _finishedPhase = evaluates ? StepPhase(step) : EvaluationPhase(step);
     }
 
     internal void Post(TensorArrival arrival)
@@ -58,7 +58,7 @@ internal sealed class StageInbox
         {
             var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key) && !IsAbandoned(key);
             if (!isWanted || !_tensors.TryAdd(key, Now(arrival))) arrival.Refuse();
-            else Monitor.Pulse(_gate);
+            else Wake();
         }
     }
 
@@ -74,7 +74,7 @@ internal sealed class StageInbox
                 StepTotals totals => _totals.TryAdd(totals.Step, Now(totals)),
                 _ => throw new UnreachableException($"note {note.GetType().Name}"),
             };
-            if (isNew) Monitor.Pulse(_gate);
+            if (isNew) Wake();
         }
     }
 
@@ -83,7 +83,7 @@ internal sealed class StageInbox
         lock (_gate)
         {
             _orders.Grant(throughStep);
-            Monitor.Pulse(_gate);
+            Wake();
         }
     }
 
@@ -92,7 +92,7 @@ internal sealed class StageInbox
         lock (_gate)
         {
             _orders.Add(save);
-            Monitor.Pulse(_gate);
+            Wake();
         }
     }
 
@@ -116,7 +116,7 @@ internal sealed class StageInbox
         lock (_gate)
         {
             _isClosed = true;
-            Monitor.Pulse(_gate);
+            Wake();
         }
     }
 
@@ -169,7 +169,7 @@ internal sealed class StageInbox
         lock (_gate)
         {
             _freeCopyCount++;
-            Monitor.Pulse(_gate);
+            Wake();
         }
     }
 
@@ -281,6 +281,13 @@ internal sealed class StageInbox
             if (box.Remove(key, out var arrived)) return arrived;
             Wait(key);
         }
+    }
+
+    /// <summary>The thread has something to look at; if it is not what it waits for, it waits on.</summary>
+    private void Wake()
+    {
+        _awaited = null;
+        Monitor.Pulse(_gate);
     }
 
     private void Wait(object awaited)

@@ -7,8 +7,8 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// Links that end in actors. A tensor goes from the producer's compute thread into the neighbour's mailbox, and from its handler into
-/// the consumer's inbox; what a rank sends to itself goes straight into its own. What leaves the node is kept until the step that it
-/// belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
+/// the consumer's inbox; what a rank sends to itself goes straight into its own. Where ranks lie on several nodes, what is sent is kept
+/// until the step that it belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
 /// thread and by the stage's actor.
 /// </summary>
 internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table) : IStageLinks
@@ -30,7 +30,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
 
         lock (_gate)
         {
-            var isKept = !_isClosed && !_table.IsNear(to);
+            var isKept = !_isClosed && _table.IsSpread;
             if (isKept) _kept.Add(to, key, tensor, completion);
             _table.Send(to, key, tensor, completion, isKept, self);
         }
@@ -47,9 +47,15 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
 
         lock (_gate)
         {
-            if (!_table.IsNear(to)) _kept.Add(to, note);
+            if (_table.IsSpread) _kept.Add(to, note);
             _table.Send(to, note, self);
         }
+    }
+
+    /// <inheritdoc/>
+    public bool WantsCopyAfter(long step)
+    {
+        lock (_gate) return _table.WantsCopyAfter(step);
     }
 
     /// <inheritdoc/>

@@ -5,27 +5,37 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Immutable; owns nothing.</summary>
+/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns nothing. Any thread.</summary>
 internal sealed class LinkTable
 {
     private readonly Generation _generation;
     private readonly IActorRef _coordinator;
     private readonly IActorRef[] _ranks;
+    private readonly Func<int, IActorRef> _resolve;
     private readonly bool[] _isNear;
+    private readonly ProtectionDuties _protection;
 
     internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve)
     {
         _generation = layout.Generation;
         _coordinator = coordinator;
-        _ranks = [.. layout.Ranks.Select(place => resolve(place.StagePath))];
+        IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
+        _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
+        _resolve = other => resolve(layout.Ranks[other].StagePath);
+        _ranks = [.. layout.Ranks.Select((_, other) => _resolve(other))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
     }
+
+    internal bool WantsCopyAfter(long step) => _protection.CopiesAfter(step);
+
+    /// <summary>Whether ranks lie on several nodes, so that one may be lost and the others kept; then what is sent is kept too.</summary>
+    internal bool IsSpread { get; }
 
     internal int RankCount => _ranks.Length;
 
     /// <summary>
-    /// Whether a rank lies on the same node, so that both are lost together and nothing need be kept for it. What it is told stays in the
-    /// process, by reference, and is good in every generation since the units lie as they do.
+    /// Whether a rank lies on the same node. What it is told stays in the process, by reference, and is good in every generation since the
+    /// units lie as they do.
     /// </summary>
     internal bool IsNear(int rank) => _isNear[rank];
 
@@ -35,20 +45,23 @@ internal sealed class LinkTable
         var stamped = key.In(_generation);
         if (_isNear[rank])
         {
-            _ranks[rank].Tell(new TensorHandover(stamped, tensor, completion), self);
+            Of(rank).Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
             return;
         }
 
         completion.Wait();
-        _ranks[rank].Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
         if (!isKept) tensor.Dispose();
     }
 
     internal void Send(int rank, NeighbourProtocol.INote note, IActorRef self)
     {
         var stamped = note.In(_generation);
-        _ranks[rank].Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
+        Of(rank).Tell(_isNear[rank] ? new NoteHandover(stamped) : stamped, self);
     }
+
+    /// <summary>A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.</summary>
+    private IActorRef Of(int rank) => _ranks[rank] is EmptyLocalActorRef ? _ranks[rank] = _resolve(rank) : _ranks[rank];
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 

@@ -6,7 +6,7 @@ using static Pipeline.Protocol.NeighbourProtocol;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// What a rank has sent to ranks of other nodes since the last protected step, so that a replacement can be fed with it again. Keys and
+/// What a rank has sent to other ranks since the last protected step, so that a replacement can be fed with it again. Keys and
 /// notes are kept without a generation; they get that of the time at which they are sent. Owns the kept tensors until they are forgotten.
 /// Not thread-safe: its links guard it.
 /// </summary>
@@ -61,7 +61,8 @@ internal sealed class KeptMessages
         _byPhase.Clear();
     }
 
-    private static torch.Tensor Alias(torch.Tensor tensor)
+    /// <summary>The same memory under another owner; neither writes it.</summary>
+    internal static torch.Tensor Alias(torch.Tensor tensor)
     {
         using var guard = torch.no_grad();
         return tensor.detach().DetachFromDisposeScope();

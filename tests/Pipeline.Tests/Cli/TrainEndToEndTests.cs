@@ -190,6 +190,52 @@ public sealed class TrainEndToEndTests : IDisposable
         Assert.False(Directory.Exists(In("dry")));
     }
 
+    [Fact]
+    public void A_run_that_diverges_names_step_and_micro_batch_and_keeps_its_last_checkpoint()
+    {
+        foreach (var (name, layout) in new (string, string[])[] { ("piped", ["--stages", "2"]), ("unsplit", ["--reference"]) })
+        {
+            // A decay of learning-rate · weight-decay = 100 a step multiplies the weights by −99: they leave fp32 within some twenty steps.
+            var run = Train(name, ["--steps", "40", "--set", "optimizer.learning-rate=10", "--set", "optimizer.weight-decay=10", "--set", "optimizer.warmup=0", .. layout]);
+            Assert.True(run.Code == ExitCode.Failed, $"exit {run.Code}: {run.Error}");
+            Assert.Matches("[Ss]tep [0-9]+.*(micro-batch|gradient norm)", run.Error);
+            Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
+            var metrics = MetricsReader.Read(new RunFiles(In(name)).Metrics).OfType<StepMetrics>().ToList();
+            Assert.All(metrics, step => Assert.True(double.IsFinite(step.Loss)));
+            using var reader = new FolderCheckpointStore(new RunFiles(In(name)).Checkpoints).OpenLatest().Require();
+            Assert.InRange(reader.Step, 4, metrics[^1].Step);
+        }
+    }
+
+    [SkippableFact]
+    public void A_disk_that_fills_up_costs_the_last_save_alone_and_the_run_goes_on_once_there_is_room()
+    {
+        using var disk = SmallDisk.Mount(In("disk"), 8192);
+        Assert.Equal(ExitCode.Done, Train("disk/run", "--steps", "4", "--set", "optimizer.horizon=8").Code);
+        disk.FillUpTo(64 * 1024);
+        var failed = Run("train", "--resume", In("disk/run"), "--steps", "8", "--reference");
+        Assert.True(failed.Code == ExitCode.Failed, $"exit {failed.Code}: {failed.Error}");
+        Assert.Contains("last checkpoint could not be saved", failed.Error, StringComparison.Ordinal);
+        Assert.Contains("The disk is full", failed.Error, StringComparison.Ordinal);
+        disk.Empty();
+        var resumed = Run("train", "--resume", In("disk/run"), "--steps", "8");
+        Assert.Equal(ExitCode.Done, resumed.Code);
+        Assert.Contains("from step 4", resumed.Output, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, Train("whole").Code);
+        Assert.Equal(Numbers("whole"), Numbers("disk/run"));
+    }
+
+    [SkippableFact]
+    public void A_folder_that_cannot_be_written_is_refused_before_the_first_step()
+    {
+        using var disk = SmallDisk.Mount(In("disk"), 8192);
+        Assert.Equal(ExitCode.Done, Train("disk/run", "--steps", "4").Code);
+        disk.MakeReadOnly();
+        AssertRefused(Train("disk/new"), "disk/new");
+        AssertRefused(Run("train", "--resume", In("disk/run"), "--steps", "8"), "disk/run");
+        AssertRefused(Run("data", "prepare", "--data", In("corpus.txt"), "--cache", In("disk/cache")), "disk/cache");
+    }
+
     private static void AssertRefused(CommandLineRun run, string expected)
     {
         Assert.True(run.Code == ExitCode.Refused, $"exit {run.Code}: {run.Error}");

@@ -18,13 +18,13 @@ public sealed class WindowPlanTests
         });
 
     [Fact]
-    public void Every_step_is_granted_once_and_every_evaluation_and_checkpoint_follows_its_step()
+    public void Every_step_is_granted_once_and_every_checkpoint_follows_its_step_before_any_beyond_it()
     {
         Plans.Sample(plan =>
         {
             var directives = Whole(plan);
             var at = plan.StartStep;
-            List<long> evaluated = [], saved = [];
+            List<long> saved = [];
             foreach (var directive in directives)
             {
                 switch (directive)
@@ -33,10 +33,6 @@ public sealed class WindowPlanTests
                         Assert.Equal(at + 1, grant.FromStep);
                         Assert.True(grant.ThroughStep >= grant.FromStep);
                         at = grant.ThroughStep;
-                        break;
-                    case StageDirective.Evaluate evaluate:
-                        Assert.Equal(at, evaluate.AfterStep);
-                        evaluated.Add(at);
                         break;
                     case StageDirective.Save save:
                         Assert.Equal(at, save.Step);
@@ -47,7 +43,6 @@ public sealed class WindowPlanTests
 
             var steps = Enumerable.Range((int)plan.StartStep + 1, (int)(plan.EndStep - plan.StartStep)).Select(step => (long)step).ToArray();
             Assert.Equal(plan.EndStep, at);
-            Assert.Equal(steps.Where(plan.EvaluatesAfter), evaluated);
             Assert.Equal(steps.Where(plan.SavesAfter), saved);
         });
     }
@@ -59,7 +54,7 @@ public sealed class WindowPlanTests
         {
             var committed = Math.Min(plan.EndStep, plan.StartStep + progress);
             var granted = Math.Min(plan.EndStep, committed + Math.Min(lead, plan.StepsAhead));
-            foreach (var grant in WindowPlan.Next(plan, granted, committed).OfType<StageDirective.Grant>())
+            foreach (var grant in WindowPlan.Next(plan, granted, committed + plan.StepsAhead).OfType<StageDirective.Grant>())
                 Assert.True(grant.ThroughStep <= committed + plan.StepsAhead);
         });
     }
@@ -90,7 +85,7 @@ public sealed class WindowPlanTests
         var granted = plan.StartStep;
         for (var committed = plan.StartStep; committed <= plan.EndStep; committed++)
         {
-            var next = WindowPlan.Next(plan, granted, committed);
+            var next = WindowPlan.Next(plan, granted, committed + plan.StepsAhead);
             all.AddRange(next);
             granted = next.OfType<StageDirective.Grant>().Select(grant => grant.ThroughStep).Append(granted).Max();
         }

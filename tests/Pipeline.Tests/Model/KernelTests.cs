@@ -91,7 +91,7 @@ public sealed class KernelTests
     {
         using var scope = NewDisposeScope();
         var (query, key, value) = (randn(1, 2, 5, 4), randn(1, 2, 5, 4), randn(1, 2, 5, 4));
-        var mixed = history ? CausalAttention.ToHistory(query, key, value) : CausalAttention.Causal(query, key, value, new BackwardFaults());
+        var mixed = history ? CausalAttention.ToHistory(query, key, value) : CausalAttention.Causal(query, key, value, trains: false, new BackwardFaults());
         for (var head = 0; head < 2; head++)
         {
             for (var time = 0; time < 5; time++)
@@ -116,7 +116,7 @@ public sealed class KernelTests
         var weight = randn(1, 2, 150, 8);
         var leaves = inputs.Select(input => input.detach().requires_grad_(true)).ToArray();
         var wide = inputs.Select(input => input.to_type(ScalarType.Float64).detach().requires_grad_(true)).ToArray();
-        var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], new BackwardFaults());
+        var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], trains: true, new BackwardFaults());
         var expected = nn.functional.scaled_dot_product_attention(wide[0], wide[1], wide[2], is_casual: true);
         mixed.mul(weight).sum().backward();
         expected.mul(weight).sum().backward();

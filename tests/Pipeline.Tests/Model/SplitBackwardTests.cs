@@ -82,6 +82,33 @@ public sealed class SplitBackwardTests
         }
     }
 
+    [SkippableTheory]
+    [InlineData(Precision.Fp32)]
+    [InlineData(Precision.Bf16)]
+    public void A_unit_that_recomputes_holds_less_memory_between_forward_and_backward(Precision precision)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "The allocator's figures are glibc's.");
+        var settings = TinyModels.Settings() with { Context = 128, Width = 64 };
+        using var model = TinyModels.Whole(settings, precision);
+        using var batch = new RandomTokens(settings, 1, 4).Training(1, 0, CPU);
+        // The first pass lets everything be loaded.
+        HeldAfterForward(Recomputation.None);
+        var (none, selective, full) = (HeldAfterForward(Recomputation.None), HeldAfterForward(Recomputation.Selective), HeldAfterForward(Recomputation.Full));
+        // 2 layers × 4 samples × 2 heads × 128 × 128 probabilities, at 2 bytes or more.
+        Assert.True(full < selective / 2 && selective < none - 500_000, $"none {none}, selective {selective}, full {full}");
+
+        long HeldAfterForward(Recomputation recomputation)
+        {
+            var before = NativeBytes.InUse();
+            var pass = model.Forward(batch, null, PassMode.Train, recompute: [.. Enumerable.Repeat(recomputation, model.Units.Count)]);
+            pass.ReleaseOutput();
+            var held = NativeBytes.InUse() - before;
+            model.Recompute(pass);
+            model.Backward(pass, null);
+            return held;
+        }
+    }
+
     [Fact]
     public void A_backward_before_its_recomputation_is_a_broken_invariant()
     {

@@ -3,6 +3,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 using static Pipeline.Protocol.CopyProtocol;
+using static Pipeline.Protocol.Links.TunnelProtocol;
 using static Pipeline.Protocol.NeighbourProtocol;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -36,7 +37,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
 
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
-        .Select((kind, step, copies) => new StartingPoint(kind, step, copies));
+        .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
     private static readonly Gen<PipelineLayout> Layouts = Gen.Select(
             Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),
@@ -52,14 +53,14 @@ internal static class WireMessageGenerators
         .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
-        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, isEnded, awaits));
+        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits));
 
     private static readonly Gen<WrittenFile> Files = Gen.Select(Text, Long, Text, Gen.Select(Text, Text, Long.Array[0, 3], Text)
             .Select((name, type, shape, hash) => new WrittenTensor(name, type, shape, hash)).Array[0, 3])
         .Select((name, length, hash, tensors) => new WrittenFile(name, length, hash, tensors));
 
     private static readonly Gen<(StepTiming Timing, ParameterDigest[] Digests, ExecutedSpan[] Spans)> Records = Gen.Select(
-        Gen.Select(Real, Real, Real).Select((all, busy, wait) => new StepTiming(all, busy, wait)),
+        Gen.Select(Real, Real, Real, Gen.Int).Select((all, busy, wait, discarded) => new StepTiming(all, busy, wait, discarded)),
         Gen.Select(Text, Text, Text, Gen.Null(Text), Gen.Int).Select((unit, name, hash, moment, index) => new ParameterDigest(unit, name, hash, moment, moment, index)).Array[0, 3],
         Gen.Select(Text, Long, Long, Long).Select((action, ready, start, end) => new ExecutedSpan(action, ready, start, end)).Array[0, 3]);
 
@@ -69,6 +70,9 @@ internal static class WireMessageGenerators
                 .Select((type, shape) => new FrameTensor(type, shape, FrameTensor.SizeOf(type) * shape.Aggregate(1L, (a, b) => a * b))).Array[0, 3])
         .SelectMany((step, edge, microBatch, slice, kind, tensors) => Gen.Byte.Array[(int)TensorFrame.BlockLength(tensors)]
             .Select(bytes => new TensorFrame(new FrameKey(step, edge, microBatch, slice, kind), tensors, bytes)));
+
+    private static readonly Gen<OperatorProtocol.SubmitRun> Submissions = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select(
+        (configuration, directory, step, count, start, isLocked) => new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked));
 
     internal static readonly IReadOnlyDictionary<Type, Gen<IWireMessage>> ByType = new Dictionary<Type, Gen<IWireMessage>>
     {
@@ -111,23 +115,27 @@ internal static class WireMessageGenerators
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real.Array[0, 9], Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, losses, tokens, microBatch, known) =>
             (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
-        [typeof(OperatorProtocol.SubmitRun)] = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select((configuration, directory, step, count, start, isLocked) =>
-            (IWireMessage)new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked)),
+        [typeof(OperatorProtocol.SubmitRun)] = Submissions.Select(submission => (IWireMessage)submission),
         [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),
         [typeof(OperatorProtocol.RebalanceRun)] = Gen.Const((IWireMessage)new OperatorProtocol.RebalanceRun()),
         [typeof(OperatorProtocol.ReportDead)] = Gen.Select(Text, Number).Select((name, process) => (IWireMessage)new OperatorProtocol.ReportDead(name, process)),
+        [typeof(OperatorProtocol.Vacate)] = NodeIds.Select(node => (IWireMessage)new OperatorProtocol.Vacate(node)),
         [typeof(OperatorProtocol.AskStatus)] = Gen.Const((IWireMessage)new OperatorProtocol.AskStatus()),
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
                 Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
-                Gen.Select(Number, Text).Select((rank, node) => new StageLine(rank, node)).Array[0, 3], Number, Long, Text, Text)
-            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory)),
+                Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text)
+            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step)),
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
-        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text).Select((name, process, address, roles, host) =>
-            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, address, roles, host)),
-        [typeof(HostingProtocol.HostStage)] = Gen.Select(Gen.ULong, Number).Select((run, rank) => (IWireMessage)new HostingProtocol.HostStage(new RunId(run), rank)),
-        [typeof(HostingProtocol.StageHosted)] = Gen.Select(Gen.ULong, Number, Text).Select((run, rank, path) => (IWireMessage)new HostingProtocol.StageHosted(new RunId(run), rank, path)),
-        [typeof(HostingProtocol.ReleaseRun)] = Gen.ULong.Select(run => (IWireMessage)new HostingProtocol.ReleaseRun(new RunId(run))),
+        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions)).Select((name, process, control, info, run) =>
+            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run)),
+        [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
+        [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
+        [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
+        [typeof(TunnelOpened)] = Gen.ULong.Select(tunnel => (IWireMessage)new TunnelOpened(tunnel)),
+        [typeof(TunnelChunk)] = Gen.Select(Long, Gen.Byte.Array[0, 60]).Select((number, bytes) => (IWireMessage)new TunnelChunk(number, bytes)),
+        [typeof(TunnelReceipt)] = Long.Select(number => (IWireMessage)new TunnelReceipt(number)),
+        [typeof(CloseTunnel)] = Gen.Const((IWireMessage)new CloseTunnel()),
         [typeof(TensorFrame)] = Frames.Select(frame => (IWireMessage)frame),
     };
 }

@@ -77,6 +77,43 @@ public sealed class StageInboxTests
         using (inbox.TakeTensor(key).Value.Take(torch.CPU)) inbox.FinishPhase(StageInbox.EvaluationPhase(3));
     }
 
+    [Fact]
+    public async Task A_wait_for_an_input_or_an_order_ends_with_the_totals_that_are_awaited_beside_it()
+    {
+        StageInbox inbox = new();
+        var next = Step with { Step = 4 };
+        AwaitedTotals told = new(Step, null), made = new(next, 2);
+        Assert.False(inbox.HasTotals(told));
+        var input = Task.Run(() => inbox.TakeTensor(Key(0), told));
+        inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
+        Assert.Null(await input);
+        var order = Task.Run(() => inbox.TakeOrder(4, isEnded: false, made));
+        inbox.Post(new SquaredNorms(next, 1, [1], 0, 0, -1));
+        Assert.False(inbox.HasTotals(made));
+        inbox.Post(new SquaredNorms(next, 0, [1], 0, 0, -1));
+        Assert.Equal(StageOrderKind.Settle, (await order).Kind);
+        inbox.Grant(5);
+        Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(4, isEnded: false, made).Kind);
+    }
+
+    [Fact]
+    public void What_belongs_to_an_abandoned_attempt_is_freed_unread_and_the_other_attempt_and_the_evaluation_are_not()
+    {
+        StageInbox inbox = new();
+        var before = torch.Tensor.TotalCount;
+        var evaluation = Key(0) with { Kind = FrameKind.EvaluationActivation };
+        var valid = Key(0) with { Step = Step with { Attempt = 1 } };
+        inbox.Post(Arrival(Key(0), 1));
+        inbox.Post(Arrival(evaluation, 2));
+        inbox.Abandon(Step);
+        inbox.Post(Arrival(Key(1), 3));
+        inbox.Post(Arrival(valid, 4));
+        Assert.Equal(2, inbox.TensorCount);
+        using (inbox.TakeTensor(valid).Value.Take(torch.CPU)) inbox.FinishPhase(StageInbox.StepPhase(3));
+        using (inbox.TakeTensor(evaluation).Value.Take(torch.CPU)) inbox.FinishPhase(StageInbox.EvaluationPhase(3));
+        Assert.Equal(before, torch.Tensor.TotalCount);
+    }
+
     private static FrameKey Key(int microBatch) => new(Step, 0, microBatch, 0, FrameKind.Activation);
 
     private static HandedOver Arrival(FrameKey key, float value) =>

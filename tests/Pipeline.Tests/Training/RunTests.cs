@@ -213,12 +213,14 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
         Assert.Contains("8 units into 9 stages", fault.Message, StringComparison.Ordinal);
     }
 
-    private static CheckpointPlan Saving(ICheckpointStore store) => new(store, step => new CheckpointDescription
+    private static CheckpointPlan Saving(ICheckpointStore store) => new(store, Describe);
+
+    internal static CheckpointDescription Describe(long step) => new()
     {
         Seed = (long)TinyRun.Seed,
         Model = new Dictionary<string, string>(StringComparer.Ordinal) { ["model.layers"] = "3" },
         TokenizerHash = new string('0', 32),
         Precision = "fp32",
         DataPosition = new DataPosition(step, step, step),
-    });
+    };
 }

@@ -16,10 +16,12 @@ internal interface ILinkTransport : IDisposable
     void Send(ReadOnlySpan<byte> head, ReadOnlySpan<byte> body);
 
     /// <summary>Receives at least one byte; 0 when the other end closed.</summary>
-    int Receive(Span<byte> into);
+    /// <param name="into">Filled first.</param>
+    /// <param name="spare">Takes what comes after it, where that costs nothing; may stay empty.</param>
+    int Receive(Span<byte> into, Span<byte> spare);
 
-    /// <summary>Whether a receive would have to wait (where that cannot be told: true).</summary>
-    bool IsIdle { get; }
+    /// <summary>Waits for something to receive (or for the end), at most so long; false where that cannot be told.</summary>
+    bool AwaitData(TimeSpan patience);
 
     /// <summary>Whether a few bytes can be sent without waiting.</summary>
     bool CanSend { get; }

@@ -29,10 +29,20 @@ internal sealed class SocketTransport : ILinkTransport
     public string Source { get; }
 
     /// <inheritdoc/>
-    public bool IsIdle => Volatile.Read(ref _isClosed) != 0 || _socket.Available == 0;
-
-    /// <inheritdoc/>
-    public bool CanSend => Volatile.Read(ref _isClosed) == 0 && _socket.Poll(0, SelectMode.SelectWrite);
+    public bool CanSend
+    {
+        get
+        {
+            try
+            {
+                return Volatile.Read(ref _isClosed) == 0 && _socket.Poll(0, SelectMode.SelectWrite);
+            }
+            catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public TimeSpan? ReceiveTimeout
@@ -92,6 +102,14 @@ internal sealed class SocketTransport : ILinkTransport
     {
         try
         {
+            if (VectoredIo.IsSupported && !head.IsEmpty && !body.IsEmpty)
+            {
+                var sent = VectoredIo.Send(_socket, head, body);
+                var ofBody = Math.Max(0, sent - head.Length);
+                head = head[(sent - ofBody)..];
+                body = body[ofBody..];
+            }
+
             SendAll(head);
             SendAll(body);
         }
@@ -102,15 +120,28 @@ internal sealed class SocketTransport : ILinkTransport
     }
 
     /// <inheritdoc/>
-    public int Receive(Span<byte> into)
+    public int Receive(Span<byte> into, Span<byte> spare)
     {
         try
         {
-            return _socket.Receive(into);
+            return VectoredIo.IsSupported && !spare.IsEmpty ? VectoredIo.Receive(_socket, into, spare) : _socket.Receive(into);
         }
         catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
         {
             throw new IOException(fault.Message, fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool AwaitData(TimeSpan patience)
+    {
+        try
+        {
+            return _socket.Poll(patience, SelectMode.SelectRead);
+        }
+        catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+        {
+            return true;
         }
     }
 

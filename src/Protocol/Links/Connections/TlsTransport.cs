@@ -25,9 +25,6 @@ internal sealed class TlsTransport : ILinkTransport
     public string Source => _socket.Source;
 
     /// <inheritdoc/>
-    public bool IsIdle => _socket.IsIdle;
-
-    /// <inheritdoc/>
     public bool CanSend => _socket.CanSend;
 
     /// <inheritdoc/>
@@ -61,7 +58,7 @@ internal sealed class TlsTransport : ILinkTransport
     }
 
     /// <inheritdoc/>
-    public int Receive(Span<byte> into)
+    public int Receive(Span<byte> into, Span<byte> spare)
     {
         try
         {
@@ -72,6 +69,10 @@ internal sealed class TlsTransport : ILinkTransport
             throw new IOException(fault.Message, fault);
         }
     }
+
+    /// <inheritdoc/>
+    // What the stream has read ahead cannot be seen: a small frame right behind another may be waited for in vain, for this moment.
+    public bool AwaitData(TimeSpan patience) => _socket.AwaitData(patience);
 
     /// <inheritdoc/>
     public void Close() => _socket.Close();

@@ -14,8 +14,8 @@ internal sealed class TransportReader(ILinkTransport transport)
     /// <summary>Bytes taken from the transport so far.</summary>
     internal long ByteCount => Volatile.Read(ref _byteCount);
 
-    /// <summary>Whether the next read would have to wait.</summary>
-    internal bool IsIdle => _start == _end && transport.IsIdle;
+    /// <summary>Whether there is something to read, or comes within a moment.</summary>
+    internal bool AwaitData(TimeSpan patience) => _start < _end || transport.AwaitData(patience);
 
     /// <summary>The next bytes, valid until the next call.</summary>
     /// <exception cref="EndOfStreamException">The other end closed before or amid them.</exception>
@@ -33,10 +33,18 @@ internal sealed class TransportReader(ILinkTransport transport)
     internal int Read(Span<byte> into)
     {
         var buffered = Math.Min(_end - _start, into.Length);
-        if (buffered == 0) return Receive(into);
+        if (buffered == 0) return ReceiveAhead(into);
         _buffer.AsSpan(_start, buffered).CopyTo(into);
         _start += buffered;
         return buffered;
+    }
+
+    // What comes in one call with the end of the wanted bytes is the start of the next record.
+    private int ReceiveAhead(Span<byte> into)
+    {
+        var count = Receive(into, _buffer);
+        (_start, _end) = (0, Math.Max(0, count - into.Length));
+        return Math.Min(count, into.Length);
     }
 
     private void Refill(int count)
@@ -44,12 +52,12 @@ internal sealed class TransportReader(ILinkTransport transport)
         _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
         _end -= _start;
         _start = 0;
-        while (_end < count) _end += Receive(_buffer.AsSpan(_end));
+        while (_end < count) _end += Receive(_buffer.AsSpan(_end), []);
     }
 
-    private int Receive(Span<byte> into)
+    private int Receive(Span<byte> into, Span<byte> spare)
     {
-        var count = transport.Receive(into);
+        var count = transport.Receive(into, spare);
         if (count == 0) throw new EndOfStreamException("The other end closed the connection.");
         Volatile.Write(ref _byteCount, _byteCount + count);
         return count;

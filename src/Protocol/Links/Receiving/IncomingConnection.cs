@@ -9,6 +9,9 @@ namespace Pipeline.Protocol.Links;
 internal sealed class IncomingConnection(
     ILinkTransport transport, TransportReader reader, ReceiveState state, IFrameSink sink, LinkSettings settings, Func<RunId, Generation> fence)
 {
+    // A sender that sends on gets one receipt for many frames, and its receiving thread sleeps; one that stops gets it after this.
+    private static readonly TimeSpan ReceiptDelay = TimeSpan.FromMilliseconds(1);
+
     private readonly ReceiptWriter _receipts = new(transport, state, settings.WindowBytes);
     private readonly FrameReader _frames = new(reader, settings.Limits, settings.HasChecksums && transport.Kind != LinkKind.Tls);
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -93,7 +96,7 @@ internal sealed class IncomingConnection(
 
     private bool Step()
     {
-        if (reader.IsIdle)
+        if (!reader.AwaitData(ReceiptDelay))
         {
             Volatile.Write(ref _isWaiting, true);
             Interlocked.MemoryBarrier();
@@ -156,7 +159,7 @@ internal sealed class IncomingConnection(
             var cost = OutgoingFrame.CostOf(parsed.BlockLength);
             state.Receive(number, cost);
             isDelivered = true;
-            sink.Arrived(new FrameArrival(_peer, parsed.Header, buffer, cost, state.Consume));
+            sink.Arrived(new ArrivedFrame(_peer, parsed.Header, buffer, cost, state.Consume));
         }
         finally
         {

@@ -77,7 +77,7 @@ internal sealed class IncomingLinks(LinkIdentity identity)
             return Refuse(LinkVerdict.OtherCluster, claim, $"This node belongs to '{identity.Cluster}', the other to '{hello.Cluster}': same cluster name and same configuration are needed.");
         if (hello.Expected != identity.Incarnation)
             return Refuse(LinkVerdict.OtherIncarnation, claim, $"The process that was meant is gone; {identity.Node} is another one.");
-        if (!Enum.IsDefined(claim.Purpose) || claim.FromRank < 0 || claim.ToRank < 0 || hello.Node.Length is 0 or > 128)
+        if (!Enum.IsDefined(claim.Purpose) || claim.FromRank < 0 || claim.ToRank < 0 || hello.Node is not { Length: > 0 and <= 128 })
             throw new LinkProtocolException($"A claim that makes no sense: {claim}.");
         var peer = new LinkPeer(hello.Node, hello.Incarnation, kind, claim);
         return claim.Purpose == LinkPurpose.Probe ? new Admission(null, new ReceiveState(peer), NoSink.Instance) : Admit(hello, peer);
@@ -128,7 +128,7 @@ internal sealed class IncomingLinks(LinkIdentity identity)
 
         public IFrameBuffer Rent(LinkPeer from, Frames.FrameHeader header) => throw new LinkProtocolException("A probe carries no frames.");
 
-        public void Arrived(FrameArrival frame) => throw new LinkProtocolException("A probe carries no frames.");
+        public void Arrived(ArrivedFrame frame) => throw new LinkProtocolException("A probe carries no frames.");
     }
 }
 

@@ -3,12 +3,16 @@ using System.Buffers.Binary;
 namespace Pipeline.Protocol.Links;
 
 /// <summary>
-/// Tells the sender what was received and consumed. A receipt is due when the link is idle or an eighth of the window is not told yet, so
-/// that a flood of frames is not answered one by one. It never blocks a consumer: what cannot be written at once is told with the next
+/// Tells the sender what was received and consumed. A receipt is due when the link is idle or a good piece is not told yet, so that a flood
+/// of frames is not answered one by one. It never blocks a consumer: what cannot be written at once is told with the next
 /// receipt, which holds totals.
 /// </summary>
 internal sealed class ReceiptWriter(ILinkTransport transport, ReceiveState state, long window)
 {
+    // Answering costs two wake-ups: little beside moving so many bytes, and the sender gets its memory back soon.
+    private const long PieceBytes = 2 << 20;
+
+    private readonly long _piece = Math.Min(PieceBytes, window / 8);
     private readonly Lock _gate = new();
     private readonly byte[] _record = new byte[LinkRecord.ReceiptLength];
     private ulong _toldReceived;
@@ -30,7 +34,7 @@ internal sealed class ReceiptWriter(ILinkTransport transport, ReceiveState state
         {
             var (received, consumed, _) = state.Totals;
             var isNews = received != _toldReceived || consumed != _toldConsumed;
-            var isDue = consumed - _toldConsumed >= window / 8 || isIdle;
+            var isDue = consumed - _toldConsumed >= _piece || isIdle;
             if (!(isAnswer || (isNews && isDue)) || !transport.CanSend) return;
             new LinkRecord(LinkRecordKind.Receipt, 0, received).Write(_record);
             BinaryPrimitives.WriteInt64LittleEndian(_record.AsSpan(LinkRecord.Length), consumed);

@@ -46,7 +46,7 @@ internal static class TestLinks
 internal sealed class RecordingSink(bool consumesAtOnce = true) : IFrameSink, IDisposable
 {
     private readonly FrameBufferPool _pool = new(64 << 20);
-    private readonly BlockingCollection<FrameArrival> _arrivals = [];
+    private readonly BlockingCollection<ArrivedFrame> _arrivals = [];
     private long _rented;
 
     internal long RentedBytes => Interlocked.Read(ref _rented);
@@ -59,13 +59,13 @@ internal sealed class RecordingSink(bool consumesAtOnce = true) : IFrameSink, ID
         return _pool.Rent(header);
     }
 
-    public void Arrived(FrameArrival frame)
+    public void Arrived(ArrivedFrame frame)
     {
         if (consumesAtOnce) frame.Consume();
         _arrivals.Add(frame);
     }
 
-    internal FrameArrival Take()
+    internal ArrivedFrame Take()
     {
         if (!_arrivals.TryTake(out var arrival, TestLinks.Patience)) throw new TimeoutException("No frame arrived.");
         return arrival;

@@ -6,10 +6,12 @@ namespace Pipeline.Coordinator;
 
 /// <summary>Which parts of which save attempts are on disk. An attempt is complete when every rank's part is, and is decided once.</summary>
 /// <param name="rankCount">Ranks.</param>
-internal sealed class CheckpointLedger(int rankCount)
+/// <param name="firstAttempt">Number of the first try: one that no former coordinator of the run has used for the same step.</param>
+internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
 {
     private readonly Dictionary<SaveAttempt, IReadOnlyList<WrittenFile>?[]> _open = [];
-    private int _lastAttempt = -1;
+    private readonly HashSet<SaveAttempt> _committing = [];
+    private int _lastAttempt = firstAttempt - 1;
 
     /// <summary>Attempts whose end is not known yet.</summary>
     internal bool HasOpen => _open.Count > 0;
@@ -22,17 +24,32 @@ internal sealed class CheckpointLedger(int rankCount)
         return attempt;
     }
 
+    /// <summary>The manifest of an attempt is being written: the attempt can no longer be given up.</summary>
+    internal void Committing(SaveAttempt attempt) => _committing.Add(attempt);
+
+    /// <summary>Closes the attempts of which parts are missing.</summary>
+    internal IReadOnlyList<SaveAttempt> Abandon()
+    {
+        var abandoned = _open.Keys.Where(attempt => !_committing.Contains(attempt)).ToArray();
+        foreach (var attempt in abandoned) _open.Remove(attempt);
+        return abandoned;
+    }
+
     /// <summary>Enters a part; all files in rank order once the attempt is complete, null before and after.</summary>
     internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part)
     {
         var attempt = new SaveAttempt(part.Step, part.Attempt);
-        if (!_open.TryGetValue(attempt, out var parts) || (uint)part.Rank >= (uint)rankCount) return null;
+        if (!_open.TryGetValue(attempt, out var parts) || (uint)part.Rank >= (uint)rankCount || _committing.Contains(attempt)) return null;
         parts[part.Rank] = part.Files;
         return parts.All(files => files is not null) ? [.. parts.SelectMany(files => files ?? []).Select(Stored)] : null;
     }
 
     /// <summary>Closes an attempt, however it ended; false if it was closed before.</summary>
-    internal bool Close(SaveAttempt attempt) => _open.Remove(attempt);
+    internal bool Close(SaveAttempt attempt)
+    {
+        _committing.Remove(attempt);
+        return _open.Remove(attempt);
+    }
 
     private static StoredFile Stored(WrittenFile file) =>
         new(file.Name, file.ByteCount, file.Hash, [.. file.Tensors.Select(tensor => new StoredTensor(tensor.Name, tensor.DataType, tensor.Shape, tensor.Hash))]);

@@ -1,4 +1,4 @@
-namespace Pipeline.Cluster.Tests;
+namespace Pipeline.Chaos;
 
 /// <summary>The built program.</summary>
 internal static class Executable

@@ -26,9 +26,9 @@ public sealed record SaveRetry(TimeSpan FirstDelay, TimeSpan LongestDelay, int F
 internal readonly record struct SaveDecision(bool GivesUp, TimeSpan Delay);
 
 /// <summary>Where the run's checkpoints stand: what was asked for, what exists, how often it failed. No actor, no file.</summary>
-internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retry)
+internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retry, int firstAttempt = 0)
 {
-    private readonly CheckpointLedger _ledger = new(rankCount);
+    private readonly CheckpointLedger _ledger = new(rankCount, firstAttempt);
     private int _failuresInRow;
     private int _finalFailures;
     private long _lastFailed;
@@ -53,6 +53,17 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
 
     /// <inheritdoc cref="CheckpointLedger.Enter"/>
     internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part) => _ledger.Enter(part);
+
+    /// <inheritdoc cref="CheckpointLedger.Committing"/>
+    internal void Committing(SaveAttempt attempt) => _ledger.Committing(attempt);
+
+    /// <summary>Gives up the attempts of which parts are missing, without counting them as failures; they are to be tried again.</summary>
+    internal IReadOnlyList<SaveAttempt> Abandon()
+    {
+        var abandoned = _ledger.Abandon();
+        foreach (var attempt in abandoned) _lastFailed = Math.Max(_lastFailed, attempt.Step);
+        return abandoned;
+    }
 
     internal void Succeeded(SaveAttempt attempt)
     {

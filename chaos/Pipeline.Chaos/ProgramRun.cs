@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Pipeline.Cluster.Tests;
+namespace Pipeline.Chaos;
 
 /// <summary>
 /// One start of the program. Whatever becomes of the test, the process is killed when this is disposed; nodes that it started end with it,

@@ -3,12 +3,9 @@ using System.Text.Json;
 using Pipeline.Nodes;
 using Pipeline.Runs;
 
-namespace Pipeline.Cluster.Tests;
+namespace Pipeline.Chaos;
 
-/// <summary>
-/// A model and a corpus that train in seconds, a folder for its runs, and the bits that the unsplit trainer gives. Shared by the tests of a
-/// collection, since the reference is the same for all.
-/// </summary>
+/// <summary>A model and a corpus that train in seconds, a folder for its runs, and the bits that the unsplit trainer gives.</summary>
 public sealed class TinyTraining : IDisposable
 {
     /// <summary>Steps of the usual run.</summary>
@@ -17,6 +14,7 @@ public sealed class TinyTraining : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-cluster-").FullName;
     private readonly Dictionary<int, Task<RunBits>> _references = [];
 
+    /// <summary>Makes the folder and the corpus.</summary>
     public TinyTraining()
     {
         string[] words = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "home", "quickly", "again"];
@@ -31,6 +29,7 @@ public sealed class TinyTraining : IDisposable
         File.WriteAllText(In("corpus.txt"), text.ToString());
     }
 
+    /// <summary>A path in the folder.</summary>
     public string In(string name) => Path.Combine(_folder, name);
 
     /// <summary>Arguments of a run in a directory of this folder.</summary>
@@ -64,36 +63,31 @@ public sealed class TinyTraining : IDisposable
         var start = TimeProvider.System.GetTimestamp();
         while (true)
         {
-            var files = new RunFiles(In(run));
-            if (EndpointFile.Read(files.Endpoint) is { } endpoint && File.Exists(endpoint.TokenPath))
-            {
-                var token = await File.ReadAllTextAsync(endpoint.TokenPath);
-                var reply = await ControlClient.AskAsync(endpoint.Address, new ControlRequest(token, ControlCommand.Status), TimeSpan.FromSeconds(10));
-                if (reply?.Status is { } status && until(status)) return status;
-            }
-
+            if ((await RunEndpoint.AskAsync(new RunFiles(In(run)), ControlCommand.Status))?.Status is { } status && until(status)) return status;
             if (TimeProvider.System.GetElapsedTime(start).TotalSeconds > seconds) throw new TimeoutException($"{run} did not get there within {seconds} s.");
             await Task.Delay(50);
         }
     }
 
+    /// <inheritdoc/>
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 }
 
-/// <summary>Everything of a run that must not depend on where it ran: losses, norms, held-out losses, hashes of the state, in the order of the file.</summary>
+/// <summary>Everything of a run that must not depend on where it ran: losses, norms, held-out losses, hashes of the state, by step.</summary>
 internal sealed record RunBits(IReadOnlyList<string> Lines)
 {
     public static RunBits Of(string run)
     {
-        List<string> lines = [];
+        List<(long Step, bool IsEvaluation, string Line)> lines = [];
         foreach (var line in File.ReadLines(new RunFiles(run).Metrics))
         {
             using var json = JsonDocument.Parse(line);
             var root = json.RootElement;
-            lines.Add(string.Join(' ', new[] { "step", "loss", "grad_norm", "lr", "tokens", "val_loss", "digest" }
-                .Where(name => root.TryGetProperty(name, out _)).Select(name => name + "=" + root.GetProperty(name).GetRawText())));
+            lines.Add((root.GetProperty("step").GetInt64(), root.TryGetProperty("val_loss", out _), string.Join(' ', new[] { "step", "loss", "grad_norm", "lr", "tokens", "val_loss", "digest" }
+                .Where(name => root.TryGetProperty(name, out _)).Select(name => name + "=" + root.GetProperty(name).GetRawText()))));
         }
 
-        return new RunBits(lines);
+        // An evaluation may be heard of before the last rank's report of its step.
+        return new RunBits([.. lines.OrderBy(line => line.Step).ThenBy(line => line.IsEvaluation).Select(line => line.Line)]);
     }
 }

@@ -1,0 +1,59 @@
+using Pipeline.Nodes;
+using Pipeline.Runs;
+
+namespace Pipeline.Chaos;
+
+/// <summary>
+/// A run over processes to which things are done: started by <c>train --processes</c>, with nodes that are started anew for those that were
+/// lost. Ends all that it started.
+/// </summary>
+internal sealed class ChaosCluster : IDisposable
+{
+    private readonly TinyTraining _tiny;
+    private readonly string _run;
+    private readonly ProgramRun _train;
+    private readonly List<ProgramRun> _added = [];
+    private readonly string _cluster;
+
+    private ChaosCluster(TinyTraining tiny, string run, ProgramRun train) =>
+        (_tiny, _run, _train, _cluster) = (tiny, run, train, FormattableString.Invariant($"pipeline-{train.Id}"));
+
+    /// <summary>The run's files.</summary>
+    internal RunFiles Files => new(_tiny.In(_run));
+
+    /// <summary>Whether the train process lives.</summary>
+    internal bool IsRunning => !_train.HasEnded;
+
+    /// <summary>What the train process has said.</summary>
+    internal string Output => _train.Output;
+
+    /// <summary>Starts a run that does not end by itself.</summary>
+    internal static ChaosCluster Start(TinyTraining tiny, string run, int processes, params IEnumerable<string> arguments) =>
+        new(tiny, run, ProgramRun.Start(tiny.Arguments(run, 1_000_000, ["--processes", $"{processes}", .. arguments])));
+
+    /// <summary>Waits for a status.</summary>
+    internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 90) => _tiny.StatusAsync(_run, until, seconds);
+
+    /// <summary>Starts a node that joins through those that live.</summary>
+    internal void AddNode(ControlStatus status)
+    {
+        var seeds = string.Join(",", status.Nodes.Select(node => node.Address[(node.Address.IndexOf('@', StringComparison.Ordinal) + 1)..]));
+        _added.Add(ProgramRun.Start(
+            "node", "--name", $"added-{_added.Count + 1}", "--until-stdin-closes", "--set", $"cluster.name={_cluster}", "--set", "cluster.port=0", "--set", "cluster.control-port=0",
+            "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={_tiny.In(_run)}.token"));
+    }
+
+    /// <summary>Ends the run by command; its exit code.</summary>
+    internal async Task<int> StopAsync()
+    {
+        await ProgramRun.ToEndAsync("ctl", "stop", "--run", _tiny.In(_run));
+        return await _train.EndAsync();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _train.Dispose();
+        foreach (var node in _added) node.Dispose();
+    }
+}

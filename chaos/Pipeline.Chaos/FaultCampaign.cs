@@ -1,0 +1,123 @@
+using System.Globalization;
+using Pipeline.Nodes;
+
+namespace Pipeline.Chaos;
+
+/// <summary>
+/// Random faults over many runs, the same ones for the same seed: each must be survived, and at the end every line of every run must be the
+/// unsplit trainer's, each step once.
+/// </summary>
+internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter output)
+{
+    private const int Processes = 4;
+    private const int FaultsPerRun = 10;
+
+    /// <summary>The steps that are compared; the reference is made once.</summary>
+    private const int ReferenceSteps = 5000;
+
+    private readonly FaultDice _dice = new(seed);
+    private readonly List<RecoveryTime> _recoveries = [];
+    private int _survived;
+    private int _divergences;
+
+    /// <summary>Runs until so many faults were survived, or one was not.</summary>
+    /// <returns>Whether all were survived without divergence.</returns>
+    internal async Task<bool> RunAsync(int count)
+    {
+        output.WriteLine($"chaos: {count} faults, seed {seed}, {Processes} processes, 3 stages");
+        var reference = (await tiny.ReferenceAsync(ReferenceSteps)).Lines;
+        for (var run = 1; _survived < count; run++)
+        {
+            if (await RunOnceAsync($"run-{run}", Math.Min(FaultsPerRun, count - _survived), reference)) continue;
+            Report();
+            return false;
+        }
+
+        Report();
+        return _divergences == 0;
+    }
+
+    private async Task<bool> RunOnceAsync(string run, int faults, IReadOnlyList<string> reference)
+    {
+        using var cluster = ChaosCluster.Start(tiny, run, Processes, "--stages", "3");
+        try
+        {
+            for (var fault = 0; fault < faults; fault++)
+            {
+                var status = await SettledAsync(cluster);
+                await Task.Delay(_dice.Pause());
+                await StrikeAsync(cluster, status, _dice.Next());
+                _survived++;
+            }
+
+            await SettledAsync(cluster);
+            if (await cluster.StopAsync() is var code && code != 0) throw new InvalidOperationException($"The train process ended with {code}.");
+        }
+        catch (Exception failure) when (failure is TimeoutException or InvalidOperationException)
+        {
+            output.WriteLine($"{run}: NOT SURVIVED after {_survived} faults: {failure.Message}\n{cluster.Output}");
+            return false;
+        }
+
+        _recoveries.AddRange(RecoveryTime.Read(cluster.Files));
+        Compare(run, RunBits.Of(cluster.Files.Folder).Lines, reference);
+        return true;
+    }
+
+    /// <summary>All nodes are there, no recovery is under way, and steps are being committed.</summary>
+    private static async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
+    {
+        var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count == 3);
+        return await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Step >= first.Step + 3);
+    }
+
+    private async Task StrikeAsync(ChaosCluster cluster, ControlStatus status, Fault fault)
+    {
+        var leader = status.Nodes.Single(node => node.Coordinates);
+        var stage = _dice.One([.. status.Nodes.Where(node => status.Stages.Any(place => place.Node == node.Name) && !node.Coordinates)]);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  step {status.Step,5}: {fault} ({leader.Name} leads, {stage.Name})"));
+        var victims = fault switch { Fault.KillCoordinator => [leader], Fault.KillBoth => [leader, stage], _ => new[] { stage } };
+        var signal = fault switch { Fault.FreezeShortly or Fault.FreezeLong => Signal.Stop, Fault.Drain => Signal.Terminate, _ => Signal.Kill };
+        foreach (var victim in victims) Signals.Send(victim.Pid, signal);
+        if (signal == Signal.Stop)
+        {
+            await Task.Delay(TimeSpan.FromSeconds(fault == Fault.FreezeShortly ? 1 : 10));
+            Signals.Send(stage.Pid, Signal.Continue);
+        }
+
+        if (fault != Fault.FreezeShortly) await ReplaceAsync(cluster, victims);
+    }
+
+    /// <summary>Waits until the victims have ended and been forgotten, then starts others.</summary>
+    private static async Task ReplaceAsync(ChaosCluster cluster, NodeStatus[] victims)
+    {
+        var pids = victims.Select(victim => victim.Pid).ToHashSet();
+        var status = await cluster.StatusAsync(now => !pids.Any(Signals.IsAlive) && now.Nodes.All(node => !pids.Contains(node.Pid)));
+        foreach (var _ in victims) cluster.AddNode(status);
+    }
+
+    private void Compare(string run, IReadOnlyList<string> lines, IReadOnlyList<string> reference)
+    {
+        // The last evaluation depends on where the run was stopped.
+        var steps = lines.Where(IsStep).ToArray();
+        var expected = reference.Where(IsStep).ToArray();
+        var compared = Math.Min(steps.Length, expected.Length);
+        var first = Enumerable.Range(0, compared).FirstOrDefault(index => steps[index] != expected[index], -1);
+        if (first < 0)
+        {
+            output.WriteLine($"{run}: {steps.Length} steps, {compared} of them compared, every bit as in the unsplit trainer");
+            return;
+        }
+
+        _divergences++;
+        output.WriteLine($"{run}: DIVERGES at line {first + 1}:\n  {steps[first]}\n  {expected.ElementAtOrDefault(first)}");
+    }
+
+    private static bool IsStep(string line) => !line.Contains("val_loss", StringComparison.Ordinal);
+
+    private void Report()
+    {
+        output.WriteLine($"survived {_survived}, divergences {_divergences}");
+        RecoveryTime.Report(_recoveries, output);
+    }
+}

@@ -1,0 +1,92 @@
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Nodes;
+using Pipeline.Runs;
+using Pipeline.Training;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>
+/// A run as this node leads it: its directory taken for this leader alone, what a former leader has left, and the files in which it is
+/// recorded, which it owns.
+/// </summary>
+internal sealed class LedRun : ILedRun, IRunObserver
+{
+    private readonly RunRecorder _recorder;
+    private readonly TracedSteps _traced = new();
+    private readonly RunArtifacts _artifacts;
+    private readonly RunDirectory? _directory;
+    private readonly RunFiles _files;
+    private readonly RunJournal _journal;
+
+    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
+        (Coordinated, _journal, _recorder, _artifacts, _files, _directory) = (coordinated, journal, recorder, artifacts, files, directory);
+
+    public CoordinatedRun Coordinated { get; }
+
+    public bool IsTakenOver => _journal.IsSuperseded;
+
+    public IRunObserver Recorder => this;
+
+    /// <summary>Takes the directory and opens the run.</summary>
+    internal static LedRun Open(CommandContext context, RunMaterials materials, RunSubmission submission, string leader)
+    {
+        var files = new RunFiles(submission.Directory);
+        var store = new FolderCheckpointStore(files.Checkpoints);
+        var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom);
+        var layout = RunLayout.For(plan);
+        // The lock of a former leader that is frozen stays held: the journal decides who writes.
+        var directory = submission.IsLocked || RunJournal.Last(files.Journal) is not null ? null : RunDirectory.OpenForResume(files.Folder);
+        try
+        {
+            var (journal, last) = RunJournal.Claim(files.Journal, leader);
+            var predecessor = last is null ? null : PredecessorOf(last, files, store, submission.ResumeFrom);
+            var recorder = predecessor is null
+                ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
+                : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
+            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null) with
+            {
+                Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
+                Configuration = submission.Configuration,
+                Journal = journal,
+                Predecessor = predecessor,
+                Recovery = new RecoverySettings
+                {
+                    SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
+                },
+            };
+            return new LedRun(coordinated, journal, recorder, new RunArtifacts(context, materials, files), files, directory);
+        }
+        catch
+        {
+            directory?.Dispose();
+            throw;
+        }
+    }
+
+    public void OnNotice(RunNotice notice)
+    {
+        _traced.OnNotice(notice);
+        var ends = notice is RunNotice.Ended && !IsTakenOver;
+        // Drawn before the end is written: whoever waits for the end finds the plots.
+        if (ends) _artifacts.Plot(_traced);
+        _recorder.OnNotice(notice);
+        if (ends) EndpointAnnouncement.Remove(_files.Endpoint);
+    }
+
+    public void Dispose()
+    {
+        _recorder.Dispose();
+        _directory?.Dispose();
+    }
+
+    private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, FolderCheckpointStore store, long start)
+    {
+        var lines = File.Exists(files.Metrics) ? MetricsReader.Read(files.Metrics).ToArray() : [];
+        return new Predecessor(
+            entry,
+            lines.OfType<StepMetrics>().Select(line => line.Step).DefaultIfEmpty(start).Max(),
+            lines.OfType<EvaluationMetrics>().Select(line => line.Step).DefaultIfEmpty(start).Max(),
+            store.List().Where(checkpoint => checkpoint.State == CheckpointState.Complete).Select(checkpoint => checkpoint.Step).DefaultIfEmpty(start).Max());
+    }
+}

@@ -1,0 +1,228 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+using static Pipeline.Protocol.NodeProtocol;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>The coordinator's handlers for nodes that come and go, and how it carries out a <see cref="RecoveryPlan"/>.</summary>
+public sealed partial class CoordinatorActor
+{
+    private readonly NodeTable _nodes = new();
+    private readonly Dictionary<NodeId, HostedReport> _standing = [];
+    private readonly HashSet<int> _assignedNow = [];
+    // Lost ranks of a decision that is being written down: a further loss meanwhile includes them.
+    private readonly HashSet<int> _toAssign = [];
+    private RecoveryEpisode? _episode;
+    private Action? _decided;
+    private Task _lastDecision = Task.CompletedTask;
+    private int _repeats;
+
+    private void ReceiveNodes()
+    {
+        Receive<NodeJoined>(joined => OnJoined(joined.Node));
+        Receive<NodeBeat>(OnBeat);
+        Receive<NodeSuspected>(suspected => OnSuspected(suspected.Node, suspected.Reason));
+        Receive<NodeLeft>(left => OnSuspected(left.Node, "It has left the cluster."));
+        Receive<BeatMissedTick>(missed => OnSuspected(missed.Node, $"It has not been heard of for {_run.Recovery.SuspectAfter.TotalSeconds:0.#} s."));
+        Receive<PeerUnreachable>(unreachable => _nodes[unreachable.Node] is not null, unreachable => OnSuspected(unreachable.Suspect, unreachable.Reason));
+    }
+
+    private void OnJoined(NodeInfo node)
+    {
+        if (!_nodes.Add(node)) return;
+        Watch(node.Id);
+        _observer.Tell(new RunNotice.NodeJoined(node));
+        if (_ranks.Places.Count == 0)
+        {
+            OnGathered(node);
+            return;
+        }
+
+        // The node beats to whom it has heard of. A run that had nobody to hold copies gets them held now.
+        Ask(node);
+        if (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Any(place => place.Holder is null)) Recover("a node has joined that can hold copies", []);
+    }
+
+    private void OnBeat(NodeBeat beat)
+    {
+        if (_nodes.IsLost(beat.Node)) Sender.Tell(new Fenced(_run.Run, _ranks.Generation, beat.Node));
+        else if (_nodes[beat.Node] is not null) Watch(beat.Node);
+    }
+
+    private void Watch(NodeId node)
+    {
+        if (_run.Recovery.SuspectAfter > TimeSpan.Zero) Timers.StartSingleTimer(node, new BeatMissedTick(node), _run.Recovery.SuspectAfter);
+    }
+
+    private void OnSuspected(NodeId node, string reason)
+    {
+        if (_nodes[node] is not { } info)
+        {
+            // One that a predecessor knew: nothing is to be waited for from it.
+            _nodes.Shut(node, reason);
+            TryTakeOver();
+            return;
+        }
+
+        _nodes.Lose(node, reason);
+        Timers.Cancel(node);
+        _copies.Lose(node);
+        _standing.Remove(node);
+        _observer.Tell(new RunNotice.NodeLost(info, reason));
+        _run.Down(node, reason);
+        if (_ranks.Places.Count == 0)
+        {
+            TryTakeOver();
+            return;
+        }
+
+        var lost = _ranks.On(node);
+        if (lost.Count > 0 || _ranks.Places.Any(place => place.Holder?.Node == node)) Recover($"{info.HostName} ({node}): {reason}", lost);
+    }
+
+    private void OnStageLost(StageLost lost)
+    {
+        if (!lost.Stage.Equals(_ranks.Refs[lost.Rank])) return;
+        if (_run.Stages is not null) End(Failed($"The actor of rank {lost.Rank} is gone."));
+        else if (_nodes[_ranks.Places[lost.Rank].Node] is not null) Recover($"the actor of rank {lost.Rank} is gone", [lost.Rank]);
+    }
+
+    private void OnCopyMissing(StageFailed failure)
+    {
+        foreach (var source in _ranks.Starts[failure.Rank].Copies)
+        {
+            if (source.Holder is { } holder) _copies.Lose(source.Copy.Rank, holder.Node);
+        }
+
+        Recover(failure.Message, [failure.Rank]);
+    }
+
+    /// <summary>Something was said that the run waits for.</summary>
+    private void Moved()
+    {
+        _repeats = 0;
+        WatchProgress();
+    }
+
+    private void WatchProgress()
+    {
+        if (_run.Recovery.StallAfter <= TimeSpan.Zero || _outcome is not null) return;
+        var longest = TimeSpan.FromSeconds(8 * _progress.MedianSeconds);
+        Timers.StartSingleTimer("stall", new StallTick(), longest > _run.Recovery.StallAfter ? longest : _run.Recovery.StallAfter);
+    }
+
+    private void OnStall()
+    {
+        WatchProgress();
+        var isWaiting = _ranks.Unready.Count > 0 || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
+        if (!isWaiting) return;
+        if (++_repeats > _run.Recovery.RepeatLimit)
+        {
+            End(Failed(StallText.For(_progress, _ranks, _standing.Values)));
+            return;
+        }
+
+        foreach (var node in _nodes.Alive) Ask(node);
+        Recover("nothing has moved", []);
+    }
+
+    /// <summary>
+    /// The generation rises and is written down; then ranks that have lost their state are assigned anew, and once they take inputs, the
+    /// others are told to say again what may have been lost.
+    /// </summary>
+    private void Recover(string reason, IReadOnlyList<int> lostRanks)
+    {
+        var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
+        _saving.Abandon();
+        var plan = RecoveryPlan.For(new LossReport(
+            lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved));
+        _ranks.Generation = _ranks.Generation.Next();
+        var former = _ranks.Places;
+        if (!TryPlace(lostRanks)) return;
+        _episode = new RecoveryEpisode(reason, plan, _run.Clock);
+        _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
+        {
+            RecoveryPlan.Replay => [.. lost.Select(rank => (rank, _ranks.Places[rank].Node))],
+            RecoveryPlan.Restart => [.. _ranks.Places.Select((place, rank) => (rank, place.Node))],
+            _ => [],
+        }));
+        _toAssign.UnionWith(lost);
+        Decide(() => Execute(plan, former));
+    }
+
+    private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
+
+    /// <summary>Writes a decision down before anybody hears of it.</summary>
+    private void Decide(Action then)
+    {
+        if (_run.Journal is not { } journal)
+        {
+            then();
+            return;
+        }
+
+        _decided = then;
+        var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
+            [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted);
+        var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
+        _lastDecision = written;
+        _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));
+    }
+
+    private void OnDecisionRecorded(DecisionRecorded decision)
+    {
+        if (decision.Generation != _ranks.Generation || _decided is not { } decided) return;
+        _decided = null;
+        decided();
+    }
+
+    private void Execute(RecoveryPlan plan, IReadOnlyList<RankPlace> former)
+    {
+        _assignedNow.Clear();
+        _toAssign.Clear();
+        _episode?.Placed(_run.Clock);
+        switch (plan)
+        {
+            case RecoveryPlan.Replay replay:
+                Assign(replay.Starts.ToDictionary(pair => pair.Key, pair => StartOf(pair.Key, pair.Value)));
+                foreach (var (rank, start) in replay.Starts) Vouch(rank, start.Step);
+                break;
+            case RecoveryPlan.Restart restart:
+                _progress.GiveUpEvaluations(restart.Step);
+                _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step) };
+                Reset();
+                AssignAll(_ranks.Base);
+                break;
+        }
+
+        ReleaseMoved(former);
+        if (_ranks.IsOpen) RegenerateOthers();
+        WatchProgress();
+    }
+
+    /// <summary>What a rank reported before the state that it starts from may have been lost with it.</summary>
+    private void Vouch(int rank, long step)
+    {
+        if (rank == LastStageRank) _progress.GiveUpEvaluations(step);
+        Commit(_progress.Vouch(rank, step));
+    }
+
+    /// <summary>The rank that reports evaluations.</summary>
+    private int LastStageRank => (_ranks.UnitCounts.Count - 1) % _run.RankCount;
+
+    /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
+    private void Reset()
+    {
+        _progress.RestartFrom(_ranks.Base.Step);
+        _copies = new CopyLedger(_run.RankCount, _ranks.Base.Step);
+        _announcedProtection = _ranks.Base.Step;
+    }
+
+    private void ReportRecovered()
+    {
+        if (_episode is not { IsLoaded: true } episode) return;
+        _observer.Tell(new RunNotice.Recovered(_ranks.Generation, episode.Placement, episode.Loading, episode.SinceLoaded(_run.Clock)));
+        _episode = null;
+    }
+}

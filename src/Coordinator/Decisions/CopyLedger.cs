@@ -1,0 +1,53 @@
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>Which copies of which ranks' states lie where, and how far the run is protected by them. No actor.</summary>
+/// <param name="rankCount">Ranks.</param>
+/// <param name="startStep">The step whose state is to be had without copies.</param>
+internal sealed class CopyLedger(int rankCount, long startStep)
+{
+    // What a holder keeps of a rank.
+    private const int KeptCount = 2;
+    private readonly Dictionary<(int Rank, NodeId Holder), SortedSet<long>> _steps = [];
+
+    /// <summary>No rank will be put back further than to the end of this step; it never falls.</summary>
+    internal long ProtectedStep { get; private set; } = startStep;
+
+    /// <summary>A copy is stored.</summary>
+    internal void Enter(int rank, long step, NodeId holder)
+    {
+        if (!_steps.TryGetValue((rank, holder), out var steps)) _steps.Add((rank, holder), steps = []);
+        steps.Add(step);
+        while (steps.Count > KeptCount) steps.Remove(steps.Min);
+        var common = Enumerable.Range(0, rankCount).Select(StepsOf).Aggregate((one, other) => [.. one.Intersect(other)]);
+        if (common.Count > 0) ProtectedStep = Math.Max(ProtectedStep, common.Max());
+    }
+
+    /// <summary>A node is gone, and the copies that it held.</summary>
+    internal void Lose(NodeId holder)
+    {
+        foreach (var key in _steps.Keys.Where(key => key.Holder == holder).ToArray()) _steps.Remove(key);
+    }
+
+    /// <summary>A holder does not have a rank's copies after all.</summary>
+    internal void Lose(int rank, NodeId holder) => _steps.Remove((rank, holder));
+
+    /// <summary>The newest copy of a rank that it can start from, and who has it; null where there is none.</summary>
+    internal (long Step, NodeId Holder)? Newest(int rank) => _steps
+        .Where(entry => entry.Key.Rank == rank)
+        .SelectMany(entry => entry.Value.Select(step => ((long Step, NodeId Holder)?)(step, entry.Key.Holder)))
+        .Where(copy => copy!.Value.Step >= ProtectedStep)
+        .OrderByDescending(copy => copy!.Value.Step).ThenBy(copy => copy!.Value.Holder)
+        .FirstOrDefault();
+
+    /// <summary>Who has the copy of a rank after a step; null where nobody has.</summary>
+    internal NodeId? HolderOf(int rank, long step) => _steps
+        .Where(entry => entry.Key.Rank == rank && entry.Value.Contains(step))
+        .Select(entry => (NodeId?)entry.Key.Holder).Order().FirstOrDefault();
+
+    /// <summary>What a former coordinator had announced: kept messages reach back no further.</summary>
+    internal void Announced(long protectedStep) => ProtectedStep = Math.Max(ProtectedStep, protectedStep);
+
+    private HashSet<long> StepsOf(int rank) => [.. _steps.Where(entry => entry.Key.Rank == rank).SelectMany(entry => entry.Value)];
+}

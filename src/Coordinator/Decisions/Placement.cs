@@ -1,0 +1,76 @@
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>A node that ranks may be placed on.</summary>
+/// <param name="Info">What it can do.</param>
+/// <param name="IsCoordinator">Whether the run's coordinator lives on it: it takes ranks and copies last.</param>
+internal sealed record PlaceableNode(NodeInfo Info, bool IsCoordinator);
+
+/// <summary>Which node each rank lies on, and which one holds its copies. Pure.</summary>
+/// <param name="Nodes">By rank.</param>
+/// <param name="Holders">By rank; null where no other node is there.</param>
+internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<NodeId?> Holders)
+{
+    /// <summary>
+    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, to a node that has room for it: the one
+    /// with the fewest ranks, not the coordinator's if there is a choice, then the fastest. A holder is never the rank's own node; it is not the
+    /// coordinator's where there are three, not on the same machine where there is a choice, and kept where it is still right.
+    /// </summary>
+    /// <param name="nodes">Nodes that live and may take ranks.</param>
+    /// <param name="kept">Rank → node, for ranks that stay where they are.</param>
+    /// <param name="rankBytes">Memory that each rank needs; 0 where it is not known.</param>
+    /// <param name="formerHolders">Rank → holder so far.</param>
+    /// <returns>The placement, or null where the ranks do not fit.</returns>
+    internal static Placement? For(
+        IReadOnlyList<PlaceableNode> nodes,
+        IReadOnlyDictionary<int, NodeId> kept,
+        IReadOnlyList<long> rankBytes,
+        IReadOnlyDictionary<int, NodeId> formerHolders)
+    {
+        var places = new NodeId[rankBytes.Count];
+        var load = nodes.ToDictionary(node => node.Info.Id, _ => (Count: 0, Bytes: 0L));
+        foreach (var (rank, node) in kept) Put(rank, node);
+        for (var rank = 0; rank < places.Length; rank++)
+        {
+            if (kept.ContainsKey(rank)) continue;
+            if (Best(nodes, load, rankBytes[rank]) is not { } node) return null;
+            Put(rank, node);
+        }
+
+        return new Placement(places, Hold(nodes, places, formerHolders));
+
+        void Put(int rank, NodeId node)
+        {
+            places[rank] = node;
+            var (count, bytes) = load.GetValueOrDefault(node);
+            load[node] = (count + 1, bytes + rankBytes[rank]);
+        }
+    }
+
+    private static NodeId? Best(IReadOnlyList<PlaceableNode> nodes, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes) => nodes
+        .Where(node => node.Info.Roles.Contains(NodeInfo.StageRole))
+        .Where(node => node.Info.MemoryByteCount == 0 || load[node.Info.Id].Bytes + bytes <= node.Info.MemoryByteCount)
+        .OrderBy(node => load[node.Info.Id].Count).ThenBy(node => node.IsCoordinator).ThenByDescending(node => node.Info.Speed).ThenBy(node => node.Info.Id)
+        .Select(node => (NodeId?)node.Info.Id).FirstOrDefault();
+
+    private static NodeId?[] Hold(IReadOnlyList<PlaceableNode> nodes, NodeId[] places, IReadOnlyDictionary<int, NodeId> former)
+    {
+        var candidates = nodes.Count >= 3 ? [.. nodes.Where(node => !node.IsCoordinator)] : nodes;
+        var held = nodes.ToDictionary(node => node.Info.Id, _ => 0);
+        var hosts = nodes.ToDictionary(node => node.Info.Id, node => node.Info.HostName);
+        var holders = new NodeId?[places.Length];
+        for (var rank = 0; rank < places.Length; rank++)
+        {
+            var own = places[rank];
+            var keeps = former.TryGetValue(rank, out var before) && before != own && candidates.Any(node => node.Info.Id == before);
+            var holder = keeps ? before : candidates.Where(node => node.Info.Id != own)
+                .OrderBy(node => node.Info.HostName == hosts.GetValueOrDefault(own)).ThenBy(node => held[node.Info.Id]).ThenBy(node => node.Info.Id)
+                .Select(node => (NodeId?)node.Info.Id).FirstOrDefault();
+            holders[rank] = holder;
+            if (holder is { } chosen) held[chosen]++;
+        }
+
+        return holders;
+    }
+}

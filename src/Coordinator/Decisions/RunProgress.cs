@@ -1,0 +1,164 @@
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// How far a run is: steps committed and granted, evaluations that are awaited, whether it is to stop. No actor, no message: it says
+/// what follows, the coordinator does it.
+/// </summary>
+internal sealed class RunProgress
+{
+    private readonly RunPlan _asked;
+    private readonly StepLedger _ledger;
+    private readonly SortedSet<long> _openEvaluations = [];
+    private readonly HashSet<long> _knownEvaluations = [];
+    private readonly long _evaluatedThrough;
+    private readonly StepPace _pace;
+    private RunPlan _plan;
+    private bool _isLastStepCommitted;
+
+    /// <param name="plan">The run.</param>
+    /// <param name="rankCount">Ranks.</param>
+    /// <param name="committed">The last step that is committed already: that of the start, or of a former coordinator.</param>
+    /// <param name="evaluatedThrough">Evaluations after steps through this one are known already.</param>
+    internal RunProgress(RunPlan plan, int rankCount, long committed, long evaluatedThrough)
+    {
+        _asked = _plan = plan;
+        _ledger = new StepLedger(rankCount, committed);
+        _pace = new StepPace(plan.WindowSpan);
+        _evaluatedThrough = evaluatedThrough;
+        Granted = committed;
+        for (var step = evaluatedThrough + 1; step <= committed; step++) Await(step);
+    }
+
+    /// <summary>Last committed step.</summary>
+    internal long Committed => _ledger.Committed;
+
+    /// <summary>Last step handed out.</summary>
+    internal long Granted { get; private set; }
+
+    /// <summary>The step after which the run ends, as is known so far.</summary>
+    internal long EndStep => _plan.EndStep;
+
+    /// <summary>The last step of which, and of all before it, nothing is awaited from an evaluation.</summary>
+    internal long EvaluatedThrough => _openEvaluations.Count > 0 ? _openEvaluations.Min - 1 : Granted;
+
+    /// <summary>Whether somebody has asked for an end after the step under way.</summary>
+    internal bool IsStopWanted { get; private set; }
+
+    /// <summary>No window reaches beyond this step while something is being prepared for its end.</summary>
+    internal long Limit { get; set; } = long.MaxValue;
+
+    /// <summary>Whether all is done but what the checkpoints still need.</summary>
+    internal bool IsDone => Committed == EndStep && _openEvaluations.Count == 0;
+
+    /// <summary>Whether the last step is committed.</summary>
+    internal bool IsAtEnd => Committed == EndStep;
+
+    /// <summary>Whether no evaluation is awaited.</summary>
+    internal bool IsEvaluated => _openEvaluations.Count == 0;
+
+    /// <summary>What a step takes, by the median of the newest; 0 before the first.</summary>
+    internal double MedianSeconds => _pace.Median;
+
+    /// <summary>How the run ends, if it ends now.</summary>
+    internal RunOutcome Outcome => new(IsStopWanted && EndStep < _asked.EndStep ? RunEnd.Stopped : RunEnd.Completed, EndStep);
+
+    /// <summary>Whether every save at an interval or the end has a checkpoint after its step.</summary>
+    internal bool Saves => _plan.Saves;
+
+    /// <summary>The last step that a rank is known to have completed in this run.</summary>
+    internal long CompletedBy(int rank) => _ledger.CompletedBy(rank);
+
+    /// <summary>The ranks that have not reported the next step.</summary>
+    internal IReadOnlyList<int> Missing => _ledger.Missing;
+
+    /// <inheritdoc cref="StepLedger.Enter"/>
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Enter(StepCompleted report) => Noted(_ledger.Enter(report));
+
+    /// <inheritdoc cref="StepLedger.Vouch"/>
+    internal IReadOnlyList<IReadOnlyList<StepCompleted>> Vouch(int rank, long step) => Noted(_ledger.Vouch(rank, step));
+
+    /// <summary>Evaluations after steps before this one will not be run again: what was not heard of them is lost.</summary>
+    internal void GiveUpEvaluations(long beforeStep) => _openEvaluations.RemoveWhere(step => step < beforeStep);
+
+    /// <summary>Whether the evaluation after a step belongs to the run and is not known.</summary>
+    internal bool Evaluates(long step) => _openEvaluations.Contains(step);
+
+    private IReadOnlyList<IReadOnlyList<StepCompleted>> Noted(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
+    {
+        foreach (var reports in committed)
+        {
+            _isLastStepCommitted |= reports[0].Totals.IsLast;
+            _pace.Enter(reports.Max(one => one.Timing.Seconds));
+        }
+
+        return committed;
+    }
+
+    /// <summary>Enters the result of an evaluation; false if it is known already.</summary>
+    internal bool Enter(HeldOutEvaluated evaluated) =>
+        _openEvaluations.Remove(evaluated.AfterStep) && _knownEvaluations.Add(evaluated.AfterStep);
+
+    /// <summary>What to hand out next.</summary>
+    internal IReadOnlyList<StageDirective> Next()
+    {
+        if (IsStopWanted) return SettleEnd();
+        var directives = WindowPlan.Next(_plan, Granted, Math.Min(Limit, Committed + Math.Max(_plan.StepsAhead, _pace.StepsAhead)));
+        foreach (var grant in directives.OfType<StageDirective.Grant>()) Hand(grant);
+        return directives;
+    }
+
+    /// <summary>Notes a request to stop; false if it was made before.</summary>
+    internal bool WantStop() => !IsStopWanted && (IsStopWanted = true);
+
+    /// <summary>Takes over what a former coordinator had handed out.</summary>
+    internal void Adopt(long granted, IReadOnlyList<long> completedSteps)
+    {
+        if (granted > Granted) Hand(new StageDirective.Grant(Granted + 1, Math.Min(granted, EndStep)));
+        for (var rank = 0; rank < completedSteps.Count; rank++) _ledger.Completed(rank, completedSteps[rank]);
+    }
+
+    /// <summary>
+    /// All ranks start anew from an earlier step. What was committed stays so; a run that is to stop ends with the last committed step,
+    /// since the stages no longer know which step they made the last.
+    /// </summary>
+    internal void RestartFrom(long step)
+    {
+        _ledger.RestartFrom(step);
+        Granted = step;
+        Limit = long.MaxValue;
+        _openEvaluations.RemoveWhere(after => after > Committed);
+        if (IsStopWanted) _plan = _plan with { EndStep = Math.Max(Committed, step) };
+    }
+
+    /// <summary>Steps that no rank will run again need not be remembered.</summary>
+    internal void Forget(long throughStep) => _ledger.Forget(throughStep);
+
+    private StageDirective.Grant Hand(StageDirective.Grant grant)
+    {
+        Granted = grant.ThroughStep;
+        for (var step = grant.FromStep; step <= grant.ThroughStep; step++) Await(step);
+        return grant;
+    }
+
+    private void Await(long step)
+    {
+        if (_plan.EvaluatesAfter(step) && step > _evaluatedThrough && !_knownEvaluations.Contains(step)) _openEvaluations.Add(step);
+    }
+
+    /// <summary>
+    /// After a request to stop: the run ends with the step that the stages made the last, or, if they were through with all that was
+    /// granted, with that. What was handed out beyond it they pass over.
+    /// </summary>
+    private IReadOnlyList<StageDirective> SettleEnd()
+    {
+        if (Granted < Committed) return [Hand(new StageDirective.Grant(Granted + 1, Committed))];
+        var isSettled = _isLastStepCommitted || Committed == Granted;
+        if (!isSettled) return [];
+        Granted = Committed;
+        _plan = _plan with { EndStep = Granted };
+        _openEvaluations.RemoveWhere(step => step > Granted);
+        return [];
+    }
+}

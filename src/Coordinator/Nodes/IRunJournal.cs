@@ -1,0 +1,47 @@
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// What a coordinator decides, written where its successor finds it. Only one coordinator may write: whoever holds the highest generation.
+/// </summary>
+public interface IRunJournal
+{
+    /// <summary>Writes a decision; it is durable when the call returns. Called on a task, one call at a time.</summary>
+    /// <exception cref="JournalException">A successor has taken the run over: the caller must end.</exception>
+    void Record(JournalEntry entry);
+
+    /// <summary>Whether a successor has taken the run over; then nothing more may be recorded of it here. Called before every notice.</summary>
+    bool IsSuperseded { get; }
+}
+
+/// <summary>The journal does not take the entry: the run is led by another coordinator.</summary>
+public sealed class JournalException(string message) : Exception(message);
+
+/// <summary>A run as its coordinator last decided it. The newest entry replaces all former ones.</summary>
+/// <param name="Run">Run.</param>
+/// <param name="Generation">Assignment.</param>
+/// <param name="PartitionedIn">The generation since which the ranks hold their units.</param>
+/// <param name="UnitCounts">Units of each stage.</param>
+/// <param name="Schedule">The schedule in text form.</param>
+/// <param name="Nodes">Node of each rank.</param>
+/// <param name="Base">The state that the ranks' units began from.</param>
+/// <param name="ProtectedStep">Kept messages reach back to the end of this step, or less far.</param>
+/// <param name="IsStopWanted">Whether the run was asked to stop.</param>
+public sealed record JournalEntry(
+    RunId Run,
+    Generation Generation,
+    Generation PartitionedIn,
+    IReadOnlyList<int> UnitCounts,
+    string Schedule,
+    IReadOnlyList<NodeId> Nodes,
+    StartingPoint Base,
+    long ProtectedStep,
+    bool IsStopWanted);
+
+/// <summary>What a coordinator finds of its predecessor.</summary>
+/// <param name="Entry">The newest entry of the journal.</param>
+/// <param name="RecordedStep">The last step that is recorded in the run's directory.</param>
+/// <param name="RecordedEvaluation">Evaluations after steps through this one are recorded.</param>
+/// <param name="CheckpointStep">Step of the newest checkpoint; the start's where there is none.</param>
+public sealed record Predecessor(JournalEntry Entry, long RecordedStep, long RecordedEvaluation, long CheckpointStep);

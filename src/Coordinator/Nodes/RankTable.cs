@@ -1,0 +1,84 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// The present assignment: generation, units, where each rank lies, and how far its making has come. Used by the coordinator's handlers only.
+/// </summary>
+/// <param name="run">The run.</param>
+internal sealed class RankTable(CoordinatedRun run)
+{
+    private readonly HashSet<int> _unassigned = [];
+    private readonly HashSet<int> _unready = [];
+
+    /// <summary>Present assignment.</summary>
+    internal Generation Generation { get; set; } = run.Predecessor?.Entry.Generation ?? Generation.First;
+
+    /// <summary>The generation since which the ranks hold their units.</summary>
+    internal Generation PartitionedIn { get; private set; } = run.Predecessor?.Entry.PartitionedIn ?? Generation.First;
+
+    /// <summary>Units of each stage.</summary>
+    internal IReadOnlyList<int> UnitCounts { get; private set; } = run.Predecessor?.Entry.UnitCounts ?? run.UnitCounts;
+
+    /// <summary>The schedule in text form.</summary>
+    internal string Schedule { get; private set; } = run.Predecessor?.Entry.Schedule ?? run.Schedule;
+
+    /// <summary>The state that the ranks began from with these units.</summary>
+    internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
+
+    /// <summary>Where each rank lies.</summary>
+    internal IReadOnlyList<RankPlace> Places { get; private set; } = [];
+
+    /// <summary>The ranks' actors.</summary>
+    internal IReadOnlyList<IActorRef> Refs { get; private set; } = [];
+
+    /// <summary>The step that each rank last started from, and where its state came from.</summary>
+    internal Dictionary<int, StartingPoint> Starts { get; } = [];
+
+    /// <summary>Ranks that have an assignment under way and have not said that they take inputs.</summary>
+    internal IReadOnlyCollection<int> Unassigned => _unassigned;
+
+    /// <summary>Ranks that have not said that they have their state.</summary>
+    internal IReadOnlyCollection<int> Unready => _unready;
+
+    /// <summary>Whether all ranks take inputs of the present assignment, so that steps may be granted to those that are ready.</summary>
+    internal bool IsOpen => _unassigned.Count == 0;
+
+    /// <summary>The layout that all ranks are told.</summary>
+    internal PipelineLayout Layout => new(
+        run.Run, Generation, PartitionedIn, UnitCounts, Schedule, Places, run.Links,
+        new StepCadence(run.Plan.EndStep, run.Plan.EvaluateEvery, run.Plan.EvaluationMicroBatchCount), run.Protection, run.Configuration);
+
+    /// <summary>Ranks that lie on a node.</summary>
+    internal IReadOnlyList<int> On(NodeId node) => [.. Places.Index().Where(place => place.Item.Node == node).Select(place => place.Index)];
+
+    /// <summary>Places all ranks.</summary>
+    internal void Place(IReadOnlyList<RankPlace> places, IReadOnlyList<IActorRef> refs) => (Places, Refs) = (places, refs);
+
+    /// <summary>
+    /// A rank has spoken. Its path was resolved before its actor was made; on the coordinator's own node that gives a reference to nobody,
+    /// and for good.
+    /// </summary>
+    internal void Speaks(int rank, IActorRef stage) => Refs = [.. Refs.Select((known, index) => index == rank ? stage : known)];
+
+    /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
+    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
+
+    /// <summary>The ranks hold other units from the present generation on.</summary>
+    internal void Divide(IReadOnlyList<int> unitCounts, string schedule) => (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
+
+    /// <summary>A rank is being assigned.</summary>
+    internal void Assigning(int rank, StartingPoint start)
+    {
+        Starts[rank] = start;
+        _unassigned.Add(rank);
+        _unready.Add(rank);
+    }
+
+    /// <summary>A rank takes inputs; true if it was the last of those awaited.</summary>
+    internal bool Assigned(int rank) => _unassigned.Remove(rank) && _unassigned.Count == 0;
+
+    /// <summary>A rank has its state; false if that was known.</summary>
+    internal bool Ready(int rank) => _unready.Remove(rank);
+}

@@ -1,0 +1,83 @@
+using Akka.Actor;
+using Pipeline.Checkpoints;
+using Pipeline.Protocol;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// The coordinator's part in checkpoints: collects the ranks' parts, makes manifests on a task, one after the other, and decides what
+/// follows a failure. Used by the coordinator's handlers only, which it answers through their own mailbox.
+/// </summary>
+/// <param name="run">The run.</param>
+/// <param name="startStep">The step of the newest checkpoint; that of the start for a new run.</param>
+/// <param name="self">The coordinator.</param>
+internal sealed class CheckpointSaving(CoordinatedRun run, long startStep, IActorRef self)
+{
+    private readonly SaveProgress _progress = new(run.RankCount, startStep, run.Retry, run.FirstSaveAttempt);
+    private int _openCommits;
+    private Task _lastCommit = Task.CompletedTask;
+
+    /// <inheritdoc cref="SaveProgress.LastIssued"/>
+    internal long LastIssued => _progress.LastIssued;
+
+    /// <inheritdoc cref="SaveProgress.LastSaved"/>
+    internal long LastSaved => _progress.LastSaved;
+
+    /// <inheritdoc cref="SaveProgress.NeedsRetry"/>
+    internal bool NeedsRetry => _progress.NeedsRetry;
+
+    /// <inheritdoc cref="SaveProgress.IsSaving"/>
+    internal bool IsSaving => _progress.IsSaving;
+
+    /// <summary>Whether no manifest is being written.</summary>
+    internal bool IsQuiet => _openCommits == 0;
+
+    /// <summary>A new try to save a step, to be told to all ranks.</summary>
+    internal SaveCheckpoint Begin(long step, Generation generation) => new(generation, step, _progress.Begin(step).Attempt);
+
+    /// <summary>Enters a part; the last one of an attempt starts its manifest.</summary>
+    internal void Enter(CheckpointPartWritten part)
+    {
+        if (_progress.Enter(part) is not { } files || run.Keeper is not { } keeper) return;
+        var attempt = new SaveAttempt(part.Step, part.Attempt);
+        _progress.Committing(attempt);
+        _openCommits++;
+        // One after the other: a commit prunes, and must not take an attempt that is being committed for a leftover.
+        var commit = _lastCommit.ContinueWith(_ => keeper.Commit(attempt, files), TaskScheduler.Default);
+        _lastCommit = commit;
+        _ = commit.PipeTo(
+            self,
+            success: saved => new CheckpointCommitted(attempt, saved.ByteCount, saved.Warning),
+            failure: fault => new CommitFailed(attempt, fault.Message));
+    }
+
+    /// <summary>A manifest is on disk.</summary>
+    internal void Succeeded(SaveAttempt attempt)
+    {
+        _openCommits--;
+        _progress.Succeeded(attempt);
+    }
+
+    /// <summary>A manifest could not be written; see <see cref="Failed"/> for what follows.</summary>
+    internal void CommitEnded() => _openCommits--;
+
+    /// <summary>What to do after a failure; null if the attempt had failed before, on another rank. Its files are removed.</summary>
+    internal SaveDecision? Failed(SaveAttempt attempt, bool isFinal)
+    {
+        var decision = _progress.Failed(attempt, isFinal);
+        if (decision is not null) Remove(attempt);
+        return decision;
+    }
+
+    /// <summary>Gives up what is not written yet: a rank that was to write a part of it is gone. It is tried anew.</summary>
+    internal void Abandon()
+    {
+        foreach (var attempt in _progress.Abandon()) Remove(attempt);
+    }
+
+    private void Remove(SaveAttempt attempt)
+    {
+        if (run.Keeper is { } keeper) _ = Task.Run(() => keeper.Abandon(attempt));
+    }
+}

@@ -1,0 +1,88 @@
+using CsCheck;
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
+using Xunit;
+
+namespace Pipeline.Tests.Coordinator;
+
+public sealed class PlacementTests
+{
+    private static readonly Gen<PlaceableNode[]> Nodes = Gen.Select(Gen.Int[1, 7], Gen.Int[0, 6], Gen.Int[1, 3]).Select((count, home, hosts) => Enumerable.Range(0, count)
+        .Select(index => new PlaceableNode(Node(index, $"host{index % hosts}", 0), index == home)).ToArray());
+
+    [Fact]
+    public void Every_rank_lies_on_a_living_node_and_those_that_can_stay_stay()
+    {
+        Gen.Select(Nodes, Gen.Int[1, 6], Gen.Int[0, 5].Array[0, 6]).Sample((nodes, rankCount, stays) =>
+        {
+            var kept = stays.Where(rank => rank < rankCount).Distinct().ToDictionary(rank => rank, rank => nodes[rank % nodes.Length].Info.Id);
+            var placement = Placement.For(nodes, kept, new long[rankCount], NoHolders)!;
+            var ids = nodes.Select(node => node.Info.Id).ToHashSet();
+            Assert.All(placement.Nodes, node => Assert.Contains(node, ids));
+            Assert.All(kept, pair => Assert.Equal(pair.Value, placement.Nodes[pair.Key]));
+            Assert.Equal(placement.Nodes, Placement.For([.. nodes.Reverse()], kept, new long[rankCount], NoHolders)!.Nodes);
+        });
+    }
+
+    [Fact]
+    public void Ranks_spread_before_they_share_and_the_coordinators_node_comes_last()
+    {
+        Gen.Select(Nodes, Gen.Int[1, 6]).Sample((nodes, rankCount) =>
+        {
+            var placement = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders)!;
+            var counts = nodes.Select(node => placement.Nodes.Count(place => place == node.Info.Id)).ToArray();
+            Assert.True(counts.Max() - counts.Min() <= 1);
+            var home = nodes.FirstOrDefault(node => node.IsCoordinator)?.Info.Id;
+            if (rankCount < nodes.Length) Assert.DoesNotContain(placement.Nodes, place => place == home);
+        });
+    }
+
+    [Fact]
+    public void A_copy_is_held_by_another_node_and_not_by_the_coordinators_where_there_are_three()
+    {
+        Gen.Select(Nodes, Gen.Int[1, 6]).Sample((nodes, rankCount) =>
+        {
+            var placement = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders)!;
+            var home = nodes.FirstOrDefault(node => node.IsCoordinator)?.Info.Id;
+            for (var rank = 0; rank < rankCount; rank++)
+            {
+                Assert.NotEqual(placement.Nodes[rank], placement.Holders[rank]);
+                // With one other node than the coordinator's beside the rank's own there is a choice.
+                if (nodes.Length >= 3) Assert.NotEqual(home, placement.Holders[rank]);
+                if (nodes.Length >= 2 && !(nodes.Length >= 3 && nodes.Count(node => node.Info.Id != home) == 1)) Assert.NotNull(placement.Holders[rank]);
+            }
+        });
+    }
+
+    [Fact]
+    public void Holders_that_are_still_right_are_kept()
+    {
+        Gen.Select(Nodes.Where(nodes => nodes.Length >= 3), Gen.Int[1, 6]).Sample((nodes, rankCount) =>
+        {
+            var first = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders)!;
+            var kept = first.Nodes.Index().ToDictionary(place => place.Index, place => place.Item);
+            var again = Placement.For(nodes, kept, new long[rankCount], first.Holders.Index().ToDictionary(holder => holder.Index, holder => holder.Item!.Value))!;
+            Assert.Equal(first.Holders, again.Holders);
+        });
+    }
+
+    [Fact]
+    public void Never_more_is_placed_than_fits()
+    {
+        Gen.Select(Gen.Long[1, 30].Array[1, 5], Gen.Long[1, 20].Array[1, 6]).Sample((memory, ranks) =>
+        {
+            var nodes = memory.Select((bytes, index) => new PlaceableNode(Node(index, "host", bytes), false)).ToArray();
+            var placement = Placement.For(nodes, NoNodes, ranks, NoHolders);
+            if (placement is null) return;
+            foreach (var node in nodes)
+                Assert.True(placement.Nodes.Index().Where(place => place.Item == node.Info.Id).Sum(place => ranks[place.Index]) <= node.Info.MemoryByteCount);
+        });
+    }
+
+    private static IReadOnlyDictionary<int, NodeId> NoNodes { get; } = new Dictionary<int, NodeId>();
+
+    private static IReadOnlyDictionary<int, NodeId> NoHolders => NoNodes;
+
+    internal static NodeInfo Node(int index, string host, long memory) =>
+        new(new NodeId($"node{index}", 1), $"akka://x/user/node{index}", [NodeInfo.StageRole], "cpu", 1, memory, 1, host, "", "");
+}

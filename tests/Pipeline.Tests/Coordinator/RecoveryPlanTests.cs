@@ -1,0 +1,107 @@
+using CsCheck;
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
+using Xunit;
+using static Pipeline.Protocol.NodeProtocol;
+
+namespace Pipeline.Tests.Coordinator;
+
+public sealed class RecoveryPlanTests
+{
+    private static readonly NodeId[] Holders = [.. Enumerable.Range(0, 4).Select(index => new NodeId($"node{index}", 1))];
+
+    /// <summary>Copies as they may come in: each rank's in order, ranks mixed, some missing; then a holder is lost.</summary>
+    private static readonly Gen<(int RankCount, List<(int Rank, long Step, NodeId Holder)> Stored, int LostHolder, int[] LostRanks)> Histories =
+        Gen.Select(Gen.Int[1, 4], Gen.Int[0, 6].Array[4], Gen.Int[0, 3], Gen.Int[0, 3].Array[0, 4], Gen.Int[0, 1000]).Select((rankCount, counts, lostHolder, lostRanks, seed) =>
+        {
+            var chance = new Random(seed);
+            var left = Enumerable.Range(0, rankCount).ToDictionary(rank => rank, rank => new Queue<long>(Enumerable.Range(1, counts[rank]).Select(step => (long)step)));
+            List<(int, long, NodeId)> stored = [];
+            while (left.Values.Any(queue => queue.Count > 0))
+            {
+                var rank = chance.Next(rankCount);
+                if (left[rank].TryDequeue(out var step)) stored.Add((rank, step, Holders[(rank + 1) % Holders.Length]));
+            }
+
+            return (rankCount, stored, lostHolder, lostRanks.Where(rank => rank < rankCount).Distinct().ToArray());
+        });
+
+    [Fact]
+    public void A_replay_never_starts_before_what_is_protected_nor_from_a_copy_that_is_gone()
+    {
+        Histories.Sample(history =>
+        {
+            var copies = new CopyLedger(history.RankCount, 0);
+            foreach (var (rank, step, holder) in history.Stored) copies.Enter(rank, step, holder);
+            var announced = copies.ProtectedStep;
+            copies.Lose(Holders[history.LostHolder]);
+            var plan = RecoveryPlan.For(new LossReport(history.LostRanks, history.RankCount, copies, announced, StartingPoint.Initial, true, 0));
+            switch (plan)
+            {
+                case RecoveryPlan.Repeat:
+                    Assert.Empty(history.LostRanks);
+                    break;
+                case RecoveryPlan.Replay replay:
+                    Assert.Equal(history.LostRanks.Order(), replay.Starts.Keys.Order());
+                    Assert.All(replay.Starts, start =>
+                    {
+                        Assert.True(start.Value.Step >= announced);
+                        if (!start.Value.IsBase) Assert.Contains((start.Key, start.Value.Step, start.Value.Holder), history.Stored);
+                        Assert.NotEqual(Holders[history.LostHolder], start.Value.Holder);
+                    });
+                    break;
+                case RecoveryPlan.Restart restart:
+                    // Only because some lost rank's copies died with their holder.
+                    Assert.Equal(0, restart.Step);
+                    Assert.Contains(history.LostRanks, rank => (rank + 1) % Holders.Length == history.LostHolder);
+                    break;
+            }
+        });
+    }
+
+    [Fact]
+    public void What_is_protected_can_be_had_for_every_rank_and_never_falls()
+    {
+        Histories.Sample(history =>
+        {
+            var copies = new CopyLedger(history.RankCount, 0);
+            var before = 0L;
+            foreach (var (rank, step, holder) in history.Stored)
+            {
+                copies.Enter(rank, step, holder);
+                Assert.True(copies.ProtectedStep >= before);
+                before = copies.ProtectedStep;
+                if (before > 0) Assert.All(Enumerable.Range(0, history.RankCount), one => Assert.True(copies.Newest(one)!.Value.Step >= before));
+            }
+        });
+    }
+
+    [Fact]
+    public void Without_copies_all_ranks_start_from_the_checkpoint_once_kept_messages_no_longer_reach_back()
+    {
+        var copies = new CopyLedger(2, 10);
+        Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(new LossReport([1], 2, copies, 10, StartingPoint.Checkpoint(10), true, 10)));
+        Assert.Equal(new RecoveryPlan.Restart(20), RecoveryPlan.For(new LossReport([1], 2, copies, 12, StartingPoint.Checkpoint(10), true, 20)));
+    }
+
+    [Fact]
+    public void A_successor_adopts_what_goes_on_and_outbids_every_generation_it_hears_of()
+    {
+        var entry = new JournalEntry(new RunId(1), new Generation(3), new Generation(2), [2, 2, 2], "", [Holders[0], Holders[1], Holders[2]], StartingPoint.Initial, 4, false);
+        var reports = new[]
+        {
+            Report(0, new HostedStage(0, new Generation(3), new Generation(2), 7, 20, 5, false, "")),
+            Report(1, new HostedStage(1, new Generation(3), new Generation(2), 8, 22, 6, false, ""), new HostedStage(2, new Generation(1), new Generation(1), 9, 99, 9, false, "")),
+            Report(3, new HostedStage(0, new Generation(2), new Generation(2), 6, 12, 4, false, "")),
+        };
+        var takeOver = TakeOver.For(entry, reports, 3);
+        Assert.Equal(new Generation(4), takeOver.Generation);
+        Assert.Equal([(0, Holders[0]), (1, Holders[1])], takeOver.Adopted.OrderBy(pair => pair.Key).Select(pair => (pair.Key, pair.Value)));
+        Assert.Equal([2], takeOver.Lost);
+        Assert.Equal((22, 6), (takeOver.GrantedStep, takeOver.ProtectedStep));
+        Assert.Equal([7, 8, 4], takeOver.CompletedSteps);
+    }
+
+    private static HostedReport Report(int node, params HostedStage[] stages) =>
+        new(Holders[node], PlacementTests.Node(node, "host", 0), new Generation(3), stages, []);
+}

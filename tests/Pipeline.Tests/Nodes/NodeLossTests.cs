@@ -1,0 +1,51 @@
+using Pipeline.Coordinator;
+using Pipeline.Model;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Tests.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Nodes;
+
+[Collection(PipelineCollection.Name)]
+public sealed class NodeLossTests
+{
+    [Fact]
+    public async Task A_run_over_nodes_has_the_bits_of_the_unsplit_model()
+    {
+        var plan = TinyRun.Plan(3, 3) with { EvaluateEvery = 2, EvaluationMicroBatchCount = 2, Protection = Memory(1) };
+        using var cluster = new SimulatedCluster(1, plan, 4, serializes: true);
+        cluster.StartCoordinator("a");
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 5), outcome);
+        TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
+        Assert.Empty(cluster.Notices.All.OfType<RunNotice.Recovering>().Select(notice => notice.Reason));
+        var placed = Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>());
+        Assert.Equal(["b", "c", "d"], placed.Nodes.Select(node => node.Id.Address));
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_lost_stage_alone_replays_and_no_survivor_computes_anything_again()
+    {
+        var plan = TinyRun.Plan(3, 3) with { EvaluateEvery = 2, EvaluationMicroBatchCount = 2, Protection = Memory(2) };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var isKilled = 0;
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (from == "c" && message is TensorFrame { Key.Step.Step: 4, Key.MicroBatch: 1 } && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill("c");
+        };
+        cluster.StartCoordinator("a");
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 5), outcome);
+        TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
+        var recovering = Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>());
+        Assert.Equal([(1, new NodeId("e", 1))], recovering.Ranks);
+        Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovered>());
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+        // The replacement began after the copy of step 2, not from the beginning.
+        Assert.Equal(3, cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step));
+    }
+
+    private static ProtectionDuties Memory(int every) => new(ProtectionKind.Memory, every, "");
+}

@@ -1,0 +1,104 @@
+using Akka.Actor;
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using Pipeline.Tests.Training;
+using Pipeline.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Nodes;
+
+[Collection(PipelineCollection.Name)]
+public sealed class NodeMoveTests : IDisposable
+{
+    private const int Steps = 10;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(40);
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-moves-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.Disk)]
+    [InlineData(ProtectionKind.None)]
+    public async Task A_drained_node_hosts_nothing_and_the_run_goes_on(ProtectionKind kind)
+    {
+        using var cluster = new SimulatedCluster(1, Plan(kind), 5);
+        var drained = cluster.AtStep(3, () => cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("c").Id), Patience));
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster);
+        Assert.Null((await await drained).Refusal);
+        Assert.Equal([(1, new NodeId("e", 1))], Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>()).Ranks.Where(place => place.Rank == 1));
+        // With copies nobody computes a step twice; from a checkpoint of the same step neither.
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.Disk)]
+    [InlineData(ProtectionKind.None)]
+    public async Task Units_change_hands_at_a_steps_end_and_the_bits_stay(ProtectionKind kind)
+    {
+        var plan = Plan(kind);
+        using var cluster = new SimulatedCluster(1, plan, 4);
+        IReadOnlyList<int> wanted = [1, 4, 3];
+        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
+        var moved = cluster.AtStep(3, () => cluster.Coordinator.Ask<Rebalanced>(Rebalance.Instance, Patience));
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => (wanted, schedule) });
+        await AssertCompletedAsync(cluster);
+        var answer = await await moved;
+        Assert.Null(answer.Refusal);
+        Assert.Equal(wanted, answer.UnitCounts);
+        Assert.Equal(answer.Step, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).Step);
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_woken_zombie_is_refused_and_told_to_end()
+    {
+        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 5);
+        var frozen = cluster.AtStep(3, () => Task.FromResult(true), () => cluster.Network.Freeze("c"));
+        cluster.StartCoordinator("a");
+        await cluster.UntilAsync(() => cluster.Notices.All.OfType<RunNotice.Recovered>().Any());
+        cluster.Network.Thaw("c");
+        await cluster.UntilAsync(() => !cluster.Fenced.IsEmpty || cluster.Ended.IsCompleted);
+        await AssertCompletedAsync(cluster);
+        Assert.True(await await frozen);
+        Assert.All(cluster.Work.Where(work => work.Key.Node != "c"), work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_run_whose_nodes_are_all_gone_stops_with_what_is_missing()
+    {
+        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 2);
+        var killed = cluster.AtStep(3, () => Task.FromResult(true), () =>
+        {
+            cluster.Kill("b");
+            cluster.Kill("a");
+        });
+        cluster.StartCoordinator("a");
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.Equal(RunEnd.Failed, outcome.End);
+        Assert.Contains("fit on none", outcome.Error, StringComparison.Ordinal);
+        Assert.True(await await killed);
+    }
+
+    private TrainingPlan Plan(ProtectionKind kind) => TinyRun.Plan(3, 2, steps: Steps) with
+    {
+        StepsAhead = 2,
+        EvaluateEvery = 2,
+        EvaluationMicroBatchCount = 2,
+        Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, 2, Path.Combine(_folder, "copies")),
+        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, "checkpoints")), RunTests.Describe),
+    };
+
+    private static async Task AssertCompletedAsync(SimulatedCluster cluster)
+    {
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        var reference = TinyRun.Reference(2, true, Precision.Fp32, Steps);
+        TinyRun.AssertEqual(reference, cluster.Notices.Steps);
+        Assert.Equal([2, 4, 6, 8, 10], cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
+    }
+}

@@ -1,0 +1,72 @@
+using Pipeline.Protocol;
+using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Security;
+using Pipeline.Tests.Protocol.Security;
+using Xunit;
+
+namespace Pipeline.Tests.Protocol.Links;
+
+public sealed class LinkTlsTests : IDisposable
+{
+    private readonly EventLog _events = new();
+    private readonly RecordingSink _sink = new();
+    private readonly TestAuthority _authority = new();
+    private readonly PeerCredentials _own;
+    private readonly LinkHub _hub;
+    private readonly IDisposable _receiving;
+
+    public LinkTlsTests()
+    {
+        _own = _authority.Credentials();
+        _hub = LinkHub.Start(TestLinks.Options("b") with { Credentials = _own, HasUnix = false }, _events.Add);
+        _receiving = _hub.Receive(LinkPurpose.Frames, TestLinks.Run, Generation.First, 1, _sink);
+    }
+
+    public void Dispose()
+    {
+        _receiving.Dispose();
+        _hub.Dispose();
+        _sink.Dispose();
+        _own.Dispose();
+        _authority.Dispose();
+    }
+
+    [Fact]
+    public void Stages_with_certificates_of_the_run_exchange_frames_under_tls()
+    {
+        using var credentials = _authority.Credentials();
+        using var sender = LinkHub.Start(TestLinks.Options("a") with { Credentials = credentials }, _ => { });
+        using var link = sender.Open(_hub.Address, TestLinks.Claim(), LinkKindChoice.Automatic);
+        Assert.Equal(LinkKind.Tls, link.Peer.Kind);
+        for (var number = 0; number < 20; number++) link.Send(number, number * 5000 + 1);
+        for (var number = 0; number < 20; number++) Assert.True(_sink.Take().Buffer.BytesOf(0).Span.SequenceEqual(TestLinks.Bytes(number, number * 5000 + 1)));
+    }
+
+    [Fact]
+    public void A_certificate_of_another_authority_is_refused()
+    {
+        using var other = new TestAuthority(name: "run-1");
+        using var credentials = other.Credentials();
+        Refused(credentials);
+    }
+
+    [Fact]
+    public void An_operators_certificate_opens_no_link()
+    {
+        using var credentials = _authority.Credentials(PeerRoles.Operator);
+        Refused(credentials);
+    }
+
+    [Fact]
+    public void A_node_without_certificates_does_not_get_in() => Refused(null);
+
+    private void Refused(PeerCredentials? credentials)
+    {
+        using var sender = LinkHub.Start(TestLinks.Options("a") with { Credentials = credentials, HasUnix = false }, _events.Add);
+        using var link = sender.Open(_hub.Address, TestLinks.Claim(), LinkKindChoice.Tcp);
+        link.Send(1, 10);
+        var warning = _events.Expect<LinkWarning>();
+        Assert.Contains("not let in", warning.Text, StringComparison.Ordinal);
+        Assert.Equal(0, _sink.RentedBytes);
+    }
+}
