@@ -1,6 +1,7 @@
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
 using Pipeline.Data;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 using Pipeline.Schedules;
 
@@ -25,7 +26,7 @@ internal static class Failures
     {
         ConfigurationException or UsageException => (ExitCode.Refused, true),
         MachineException => (ExitCode.MachineLacks, true),
-        DataException or ScheduleException or CheckpointException or RunException => (ExitCode.Refused, true),
+        DataException or ScheduleException or CheckpointException or RunException or SecurityException => (ExitCode.Refused, true),
         IOException or UnauthorizedAccessException => (ExitCode.Refused, true),
         OperationCanceledException => (ExitCode.Interrupted, true),
         _ => (ExitCode.Failed, false),

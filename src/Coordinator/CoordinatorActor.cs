@@ -19,6 +19,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly CheckpointSaving _saving;
     private readonly Dictionary<int, long> _parameterCounts = [];
     private readonly Queue<(long Step, long EvaluatedThrough)> _told = [];
+    private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
     private readonly double[] _busySeconds;
     private RunProgress _progress;
@@ -149,8 +150,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         foreach (var reports in committed)
         {
             foreach (var one in reports) _busySeconds[one.Rank] = one.Timing.BusySeconds;
-            _told.Enqueue((reports[0].Step, _progress.EvaluatedThrough));
+            _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
             _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
+            if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
         }
 
         if (committed.Count == 0) return;
@@ -169,9 +171,15 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     {
         if (!_progress.Enter(evaluated)) return;
         Moved();
-        if (evaluated.TokenCount > 0)
-            _observer.Tell(new RunNotice.Evaluated(evaluated.AfterStep, evaluated.LossSum / evaluated.TokenCount, evaluated.TokenCount));
+        if (evaluated.TokenCount > 0) Tell(new RunNotice.Evaluated(evaluated.AfterStep, evaluated.LossSum / evaluated.TokenCount, evaluated.TokenCount));
         Advance();
+    }
+
+    /// <summary>An evaluation is told after its step, also where the last rank speaks of it before another one has spoken of the step.</summary>
+    private void Tell(RunNotice.Evaluated evaluated)
+    {
+        if (evaluated.AfterStep > _progress.Committed) _early[evaluated.AfterStep] = evaluated;
+        else _observer.Tell(evaluated);
     }
 
     private void OnCopyStored(CopyStored stored)

@@ -162,4 +162,13 @@ public enum TensorLinkKind
 
     /// <summary>As frames everywhere, also inside the process.</summary>
     Frames = 1,
+
+    /// <summary>By reference within a process, over Unix sockets elsewhere.</summary>
+    Unix = 2,
+
+    /// <summary>By reference within a process, over TCP elsewhere.</summary>
+    Tcp = 3,
+
+    /// <summary>By reference within a process, over a second actor system elsewhere.</summary>
+    Akka = 4,
 }

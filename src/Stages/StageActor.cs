@@ -2,6 +2,7 @@ using Akka.Actor;
 using Akka.Event;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
+using Pipeline.Protocol.Links;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
@@ -14,6 +15,7 @@ namespace Pipeline.Stages;
 public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
+    private readonly LinkHub? _hub;
     private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
@@ -29,15 +31,17 @@ public sealed class StageActor : ReceiveActor
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageActor(IStageWorkloadFactory factory)
+    public StageActor(IStageWorkloadFactory factory, LinkHub? hub)
     {
         _factory = factory;
+        _hub = hub;
         Unassigned();
     }
 
     /// <summary>How to make one.</summary>
     /// <param name="factory">Makes the workload of an assignment.</param>
-    public static Props Props(IStageWorkloadFactory factory) => Akka.Actor.Props.Create(() => new StageActor(factory));
+    /// <param name="hub">The process's end of its links to others; null where tensors leave it as messages.</param>
+    public static Props Props(IStageWorkloadFactory factory, LinkHub? hub = null) => Akka.Actor.Props.Create(() => new StageActor(factory, hub));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -61,6 +65,7 @@ public sealed class StageActor : ReceiveActor
         Receive<TensorHandover>(handover => IsOfThisPartition(handover.Key.Step), handover => _inbox.Post(new HandedOver(handover)));
         Receive<NoteHandover>(handover => IsOfThisPartition(handover.Note.Step), handover => Post(handover.Note));
         Receive<TensorFrame>(frame => IsNotReplaced(frame.Key.Step), frame => _inbox.Post(new FrameArrival(frame)));
+        Receive<TensorReceived>(received => IsNotReplaced(received.Key.Step), received => _inbox.Post(new ReceivedTensor(received)));
         Receive<NeighbourProtocol.INote>(note => IsNotReplaced(note.Step), Post);
         Receive<AssignStage>(IsNewer, OnNewerAssignment);
         Receive<Regenerate>(newer => newer.Generation > _assignment?.Generation, OnRegenerate);
@@ -82,6 +87,7 @@ public sealed class StageActor : ReceiveActor
     private void RefuseTheRest()
     {
         Receive<TensorHandover>(handover => handover.Tensor.Dispose());
+        Receive<TensorReceived>(received => received.Tensor.Dispose());
         Receive<StateTaken>(taken => taken.Copy.Dispose());
         Receive<CopiesFetched>(fetched => Free(fetched.Copies));
         ReceiveAny(_ => { });
@@ -116,7 +122,7 @@ public sealed class StageActor : ReceiveActor
         _granted = _protected = assignment.Start.Step;
         var inbox = _inbox = new StageInbox();
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
-        _links = new ActorLinks(assignment.Rank, Self, inbox, new LinkTable(assignment.Rank, assignment.Layout, coordinator, Resolve));
+        _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator));
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
@@ -153,7 +159,7 @@ public sealed class StageActor : ReceiveActor
         if (_next is var (next, _)) _next = (next with { Generation = newer.Generation, Layout = newer.Layout }, Sender);
         _assignment = assignment with { Generation = newer.Generation, Layout = newer.Layout };
         _links?.Report(new StageAssigned(newer.Generation, newer.Rank));
-        _ = _links?.Regenerate(new LinkTable(newer.Rank, newer.Layout, Sender, Resolve), newer.CompletedSteps);
+        _ = _links?.Regenerate(Table(newer.Rank, newer.Layout, Sender), newer.CompletedSteps);
         _copies?.Direct(newer.Layout, newer.Rank, Resolve);
     }
 
@@ -238,6 +244,9 @@ public sealed class StageActor : ReceiveActor
     }
 
     /// <summary>Any thread may ask.</summary>
+    private LinkTable Table(int rank, PipelineLayout layout, IActorRef coordinator) =>
+        new(rank, layout, coordinator, Resolve, _hub is null ? null : new RankLinks(_hub, rank, layout, Self));
+
     private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>

@@ -2,17 +2,17 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Pipeline.Checkpoints;
-using Pipeline.Runs;
+using Pipeline.Cli.Execution;
 
 namespace Pipeline.Cli.Commands;
 
-/// <summary><c>pipeline checkpoint ls|show|verify</c>: what is saved, and whether it can be used.</summary>
+/// <summary><c>pipeline checkpoint ls|show|verify|export</c>: what is saved, whether it can be used, and its weights for others.</summary>
 internal static class CheckpointCommand
 {
     public static Command Create(CommandContext context) =>
-        new TaughtCommand("checkpoint", "Lists, shows and verifies the checkpoints of a run.")
+        new TaughtCommand("checkpoint", "Lists, shows, verifies and exports the checkpoints of a run.")
         {
-            Subcommands = { List(context), Show(context), Verify(context) },
+            Subcommands = { List(context), Show(context), Verify(context), CheckpointExportCommand.Create(context) },
         };
 
     private static Command List(CommandContext context)
@@ -20,7 +20,7 @@ internal static class CheckpointCommand
         var (command, run, json) = Query("ls", "Lists the checkpoints of a run, newest first.", ("pipeline checkpoint ls runs/2026-05-01-gpt-micro-001", "every checkpoint with its state"));
         command.SetAction(parsed =>
         {
-            Print(context, Store(parsed.GetValue(run)!).List(), parsed.GetValue(json));
+            Print(context, CheckpointStores.OpenStored(parsed.GetValue(run)!).List(), parsed.GetValue(json));
             return ExitCode.Done;
         });
         return command;
@@ -32,7 +32,7 @@ internal static class CheckpointCommand
             ("pipeline checkpoint verify runs/2026-05-01-gpt-micro-001", "names the file and the tensor of any damage"));
         command.SetAction(parsed =>
         {
-            var summaries = Store(parsed.GetValue(run)!).List(verify: true);
+            var summaries = CheckpointStores.OpenStored(parsed.GetValue(run)!).List(verify: true);
             Print(context, summaries, parsed.GetValue(json));
             if (summaries.All(summary => summary.State != CheckpointState.Complete))
                 throw new CheckpointException($"{parsed.GetValue(run)} holds no usable checkpoint.");
@@ -49,7 +49,7 @@ internal static class CheckpointCommand
         command.Add(step);
         command.SetAction(parsed =>
         {
-            var store = Store(parsed.GetValue(run)!);
+            var store = CheckpointStores.OpenStored(parsed.GetValue(run)!);
             using var reader = parsed.GetValue(step) is { } wanted ? store.Open(wanted, verify: false) : store.OpenLatest(verify: false).Require();
             context.Output.Write(parsed.GetValue(json) ? JsonSerializer.Serialize(reader.Manifest, JsonOutput.Options) + "\n" : Describe(reader));
             return ExitCode.Done;
@@ -62,13 +62,6 @@ internal static class CheckpointCommand
         Argument<string> run = new("run") { HelpName = "RUN", Description = "A run directory, or a folder of checkpoints." };
         var json = ConfigCommand.JsonOption();
         return (new TaughtCommand(name, description) { Arguments = { run }, Options = { json }, Examples = [example] }, run, json);
-    }
-
-    private static FolderCheckpointStore Store(string folder)
-    {
-        if (!Directory.Exists(folder)) throw new CheckpointException($"There is no folder {folder}: expected a run directory.");
-        var inRun = new RunFiles(folder).Checkpoints;
-        return new(Directory.Exists(inRun) ? inRun : folder);
     }
 
     private static void Print(CommandContext context, IReadOnlyList<CheckpointSummary> summaries, bool asJson)

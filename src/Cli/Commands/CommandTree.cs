@@ -16,6 +16,7 @@ public static class CommandTree
         TrainCommand.Create(context, new TrainRunner(context).RunAsync),
         NodeCommand.Create(context),
         CtlCommand.Create(context),
+        CertsCommand.Create(context),
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),
         BisectCommand.Create(context),

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Text.Json;
+using Pipeline.Cli.Configuration;
 using Pipeline.Nodes;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 
 namespace Pipeline.Cli.Commands;
@@ -32,27 +34,30 @@ internal static class CtlCommand
         Option<string> tokenFile = new("--token-file") { HelpName = "FILE", Description = "File that holds the token." };
         var json = ConfigCommand.JsonOption();
         foreach (var option in new Option[] { run, connect, tokenFile, json }) command.Add(option);
+        ConfigurationOptions options = new(command);
         command.SetAction(async (parsed, _) =>
         {
-            var reply = await AskAsync(context, name, parsed.GetValue(run), parsed.GetValue(connect), parsed.GetValue(tokenFile)).ConfigureAwait(false);
+            // A cluster with TLS answers only those who show a certificate: -c names it.
+            using var credentials = RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings.Cluster.Node.Security?.Load(context.Time);
+            var reply = await AskAsync(context, new(name, credentials), parsed.GetValue(run), parsed.GetValue(connect), parsed.GetValue(tokenFile)).ConfigureAwait(false);
             return Print(context, reply, parsed.GetValue(json));
         });
         return command;
     }
 
-    private static async Task<ControlReply> AskAsync(CommandContext context, string command, string? run, string? connect, string? tokenFile)
+    private static async Task<ControlReply> AskAsync(CommandContext context, Asking asking, string? run, string? connect, string? tokenFile)
     {
         if ((run is null) == (connect is null)) throw new UsageException("Expected either --run DIR or --connect HOST:PORT.");
-        if (connect is null) return await AskRunAsync(run!, command).ConfigureAwait(false);
+        if (connect is null) return await AskRunAsync(run!, asking).ConfigureAwait(false);
         if (!ControlClient.TrySplit(connect, out _, out _)) throw new UsageException($"--connect {connect}: expected HOST:PORT, such as 127.0.0.1:4054.");
         var token = tokenFile is not null ? File.ReadAllText(tokenFile).Trim() : context.Variables.GetValueOrDefault(TokenVariable)
             ?? throw new UsageException($"--connect needs the token of the endpoint: set {TokenVariable}, or name its file with --token-file. It lies beside endpoint.json.");
-        return await ControlClient.AskAsync(connect, new ControlRequest(token, command), Patience).ConfigureAwait(false)
-            ?? throw new RunException($"Nobody answers at {connect}. Check the address, and that the node runs.");
+        return await ControlClient.AskAsync(connect, new ControlRequest(token, asking.Command), Patience, asking.Credentials).ConfigureAwait(false)
+            ?? throw new RunException($"Nobody answers at {connect}. Check the address, that the node runs, and with security.tls the certificate that -c names.");
     }
 
     /// <summary>The endpoint moves when the run's leader is lost, so that it is read again at each try.</summary>
-    private static async Task<ControlReply> AskRunAsync(string run, string command)
+    private static async Task<ControlReply> AskRunAsync(string run, Asking asking)
     {
         var files = new RunFiles(Path.GetFullPath(run));
         var start = TimeProvider.System.GetTimestamp();
@@ -60,12 +65,15 @@ internal static class CtlCommand
         {
             var endpoint = EndpointFile.Read(files.Endpoint)
                 ?? throw new RunException($"No run is under way in {run}: there is no endpoint.json. Name the directory of a running run.");
-            if (await RunEndpoint.AskAsync(files, command).ConfigureAwait(false) is { } reply) return reply;
+            if (await RunEndpoint.AskAsync(files, asking.Command, asking.Credentials).ConfigureAwait(false) is { } reply) return reply;
             if (TimeProvider.System.GetElapsedTime(start) > LeaderPatience)
                 throw new RunException($"Nobody answers at {endpoint.Address}, which {files.Endpoint} names. If the run is over, remove the file.");
             await Task.Delay(TimeSpan.FromMilliseconds(300)).ConfigureAwait(false);
         }
     }
+
+    /// <summary>What is asked, and as whom.</summary>
+    private sealed record Asking(string Command, PeerCredentials? Credentials);
 
     private static int Print(CommandContext context, ControlReply reply, bool asJson)
     {

@@ -23,6 +23,16 @@ public enum PlanKind
     Auto,
 }
 
+/// <summary>Where checkpoints lie.</summary>
+public enum CheckpointStoreKind
+{
+    /// <summary>In the run directory.</summary>
+    Folder,
+
+    /// <summary>In a bucket of S3, or of a server that speaks like it.</summary>
+    S3,
+}
+
 /// <summary>How tensors travel between stages.</summary>
 public enum LinkKind
 {
@@ -34,6 +44,15 @@ public enum LinkKind
 
     /// <summary>As frames of bytes even within a process: slower, for tests and measurements.</summary>
     Frames,
+
+    /// <summary>Between processes over Unix sockets.</summary>
+    Unix,
+
+    /// <summary>Between processes over TCP.</summary>
+    Tcp,
+
+    /// <summary>Between processes over a second actor system.</summary>
+    Akka,
 }
 
 /// <summary>Where copies of the stages' state go.</summary>

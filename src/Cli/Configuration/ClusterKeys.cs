@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.RegularExpressions;
 using Pipeline.Nodes;
 
@@ -26,6 +27,12 @@ public static partial class ClusterKeys
         Accepts = text => Uri.CheckHostName(text) != UriHostNameType.Unknown,
         ChangesOnResume = true,
     };
+
+    /// <summary>Where it listens.</summary>
+    public static readonly OptionalSetting<string, string?> Bind = new(new TextSetting("cluster.bind", "an address of this machine, such as 0.0.0.0")
+    {
+        Accepts = text => IPAddress.TryParse(text, out _),
+    }) { ChangesOnResume = true };
 
     /// <summary>Port of the actor system.</summary>
     public static readonly WholeNumberSetting Port = PortKey("cluster.port");
@@ -57,7 +64,7 @@ public static partial class ClusterKeys
     public static readonly RealNumberSetting SuspectAfter = new("cluster.suspect-after", new(2, 3600), "seconds") { ChangesOnResume = true };
 
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout, SuspectAfter];
+    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Bind, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout, SuspectAfter];
 
     private static WholeNumberSetting PortKey(string path) => new(path, 0, 65_535, "port; 0 lets the system choose") { ChangesOnResume = true };
 

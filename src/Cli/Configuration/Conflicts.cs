@@ -7,6 +7,17 @@ internal static class Conflicts
 {
     public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings)
     {
+        foreach (var fault in SecurityKeys.Faults(configuration)) yield return fault;
+
+        var isInS3 = configuration.Get(CheckpointKeys.Store) == CheckpointStoreKind.S3;
+        if (isInS3 && settings.Checkpoint.Bucket is null)
+            yield return new(CheckpointKeys.Bucket.FullPath, configuration.OriginOf(CheckpointKeys.Bucket), $"Expected the name of a bucket, since {CheckpointKeys.Store} = s3; found none.");
+        foreach (var key in new[] { CheckpointKeys.Bucket, CheckpointKeys.Prefix, CheckpointKeys.Endpoint, CheckpointKeys.Region })
+        {
+            if (!isInS3 && IsChanged(configuration, key))
+                yield return new(key.FullPath, configuration.OriginOf(key), $"It would be ignored: only {CheckpointKeys.Store} = s3 uses it. Leave it out, or set that.");
+        }
+
         foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
         foreach (var fault in OfReplicas(configuration, settings)) yield return fault;
 

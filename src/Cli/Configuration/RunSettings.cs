@@ -120,7 +120,11 @@ public sealed record StepSettings
 /// <summary>When checkpoints are taken and how many stay.</summary>
 /// <param name="Every">Steps between them; 0 for the end only.</param>
 /// <param name="KeepCount">How many of the newest stay.</param>
-public sealed record CheckpointSettings(int Every, int KeepCount);
+/// <param name="Bucket">Bucket of S3; null for the run directory.</param>
+/// <param name="Prefix">Prefix of the keys; null for the run directory's name.</param>
+/// <param name="Endpoint">Address of a server other than Amazon's; null for Amazon's.</param>
+/// <param name="Region">Region; null for the environment's.</param>
+public sealed record CheckpointSettings(int Every, int KeepCount, string? Bucket = null, string? Prefix = null, string? Endpoint = null, string? Region = null);
 
 /// <summary>Length of a run and what it reports when.</summary>
 public sealed record CadenceSettings

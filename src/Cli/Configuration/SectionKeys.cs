@@ -132,8 +132,27 @@ public static class CheckpointKeys
     /// <summary>Checkpoints kept.</summary>
     public static readonly WholeNumberSetting Keep = new("checkpoint.keep", 1, 1_000_000, "checkpoints") { ChangesOnResume = true };
 
+    /// <summary>Where they lie.</summary>
+    public static readonly ChoiceSetting<CheckpointStoreKind> Store =
+        new("checkpoint.store", ("folder", CheckpointStoreKind.Folder), ("s3", CheckpointStoreKind.S3)) { ChangesOnResume = true };
+
+    /// <summary>Bucket of S3.</summary>
+    public static readonly OptionalSetting<string, string?> Bucket = new(new TextSetting("checkpoint.bucket", "the name of a bucket")) { ChangesOnResume = true };
+
+    /// <summary>Prefix of keys.</summary>
+    public static readonly OptionalSetting<string, string?> Prefix = new(new TextSetting("checkpoint.prefix", "a prefix of keys, such as team/run-7")) { ChangesOnResume = true };
+
+    /// <summary>Server of S3.</summary>
+    public static readonly OptionalSetting<string, string?> Endpoint = new(new TextSetting("checkpoint.endpoint", "the address of a server, such as http://storage:9000")
+    {
+        Accepts = text => Uri.TryCreate(text, UriKind.Absolute, out var address) && address.Scheme is "http" or "https",
+    }) { ChangesOnResume = true };
+
+    /// <summary>Region of S3.</summary>
+    public static readonly OptionalSetting<string, string?> Region = new(new TextSetting("checkpoint.region", "the name of a region")) { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Every, Keep];
+    public static IReadOnlyList<Setting> All { get; } = [Every, Keep, Store, Bucket, Prefix, Endpoint, Region];
 }
 
 /// <summary>Keys of <c>pipeline.protection</c>. None of them changes a run's numbers.</summary>

@@ -89,7 +89,8 @@ public static partial class SettingsSchema
 
     /// <summary>Transport of tensors between stages.</summary>
     public static readonly ChoiceSetting<LinkKind> Link =
-        new("link.kind", ("auto", LinkKind.Auto), ("reference", LinkKind.Reference), ("frames", LinkKind.Frames)) { ChangesOnResume = true };
+        new("link.kind", ("auto", LinkKind.Auto), ("reference", LinkKind.Reference), ("frames", LinkKind.Frames),
+        ("unix", LinkKind.Unix), ("tcp", LinkKind.Tcp), ("akka", LinkKind.Akka)) { ChangesOnResume = true };
 
     /// <summary>Threads within each stage.</summary>
     public static readonly WholeNumberSetting Threads = new("compute.threads", 1, 1024, "threads a stage");
@@ -102,8 +103,8 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
-        Profile, .. SimulationKeys.All, .. ClusterKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

@@ -1,6 +1,7 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 
 namespace Pipeline.Cli.Execution;
@@ -9,7 +10,7 @@ namespace Pipeline.Cli.Execution;
 /// <c>train --cluster</c>: submits a run to a cluster that is there already, and follows it in its directory. The run does not need the
 /// follower: a signal asks whether to stop the one or to leave the other.
 /// </summary>
-internal sealed class ClusterTraining(CommandContext context, ClusterSettings cluster, RunFiles files, IRunObserver progress)
+internal sealed class ClusterTraining(CommandContext context, ClusterSettings cluster, RunFiles files, IRunObserver progress) : IDisposable
 {
     private static readonly TimeSpan AskPatience = TimeSpan.FromSeconds(25);
 
@@ -18,6 +19,7 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
 
     private static readonly TimeSpan AskEvery = TimeSpan.FromSeconds(5);
     private readonly RunFollower _follower = new(files, progress);
+    private readonly PeerCredentials? _credentials = cluster.Node.Security?.Load(context.Time);
     private readonly string _token = TokenFile.ReadOrCreate(cluster.Node.TokenPath);
     private long _asked = TimeProvider.System.GetTimestamp();
     private long _answered = TimeProvider.System.GetTimestamp();
@@ -51,6 +53,8 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
         return isLeft ? null : outcome;
     }
 
+    public void Dispose() => _credentials?.Dispose();
+
     /// <summary>Without somebody at a terminal to ask, the run is left to go on.</summary>
     private bool WantsStop()
     {
@@ -75,7 +79,7 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
     {
         foreach (var contact in cluster.Contacts)
         {
-            if (await ControlClient.AskAsync(contact, request, AskPatience).ConfigureAwait(false) is { } reply) return reply;
+            if (await ControlClient.AskAsync(contact, request, AskPatience, _credentials).ConfigureAwait(false) is { } reply) return reply;
         }
 
         return null;

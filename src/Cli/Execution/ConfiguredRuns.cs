@@ -1,4 +1,3 @@
-using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
 using Pipeline.Nodes;
 using Pipeline.Protocol;
@@ -24,7 +23,7 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         var configuration = assignment.Layout.Configuration;
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
-        var plan = materials.Plan(new FolderCheckpointStore(new RunFiles(directory).Checkpoints), configuration, 0);
+        var plan = materials.Plan(CheckpointStores.Open(materials.Settings.Checkpoint, new RunFiles(directory)), configuration, 0);
         return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _fault is null ? null : _fault.Pass };
     }
 

@@ -32,7 +32,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     internal static LedRun Open(CommandContext context, RunMaterials materials, RunSubmission submission, string leader)
     {
         var files = new RunFiles(submission.Directory);
-        var store = new FolderCheckpointStore(files.Checkpoints);
+        var store = CheckpointStores.Open(materials.Settings.Checkpoint, files);
         var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom);
         var layout = RunLayout.For(plan);
         // The lock of a former leader that is frozen stays held: the journal decides who writes.
@@ -80,7 +80,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
         _directory?.Dispose();
     }
 
-    private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, FolderCheckpointStore store, long start)
+    private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, ICheckpointStore store, long start)
     {
         var lines = File.Exists(files.Metrics) ? MetricsReader.Read(files.Metrics).ToArray() : [];
         return new Predecessor(

@@ -8,7 +8,7 @@ namespace Pipeline.Cli.Execution;
 /// <c>train --processes N</c>: starts the nodes, submits the run, follows it in its directory, and passes a wish to stop on. It takes no
 /// part in the training: whichever node dies, the others go on.
 /// </summary>
-internal sealed class ProcessesTraining(CommandContext context, RunFiles files, IRunObserver progress)
+internal sealed class ProcessesTraining(CommandContext context, RunFiles files, IRunObserver progress, IReadOnlyList<string> nodeSettings)
 {
     private static readonly TimeSpan TakeOverPatience = TimeSpan.FromSeconds(15);
     private readonly RunFollower _follower = new(files, progress);
@@ -21,7 +21,7 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
     /// <exception cref="RunException">The processes did not find each other.</exception>
     public async Task<RunOutcome> RunAsync(RunSubmission submission, CancellationToken stop)
     {
-        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, Path.Combine(files.Folder, "logs"));
+        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, Path.Combine(files.Folder, "logs"), nodeSettings);
         await using (cluster.ConfigureAwait(false))
         {
             await cluster.JoinedAsync(stop).ConfigureAwait(false);

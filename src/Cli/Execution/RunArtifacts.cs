@@ -1,5 +1,4 @@
 using System.Globalization;
-using Pipeline.Checkpoints;
 using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Data;
@@ -111,7 +110,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
 
     private StageModel LoadNewest()
     {
-        using var reader = new FolderCheckpointStore(files.Checkpoints).OpenLatest(verify: false).Require();
+        using var reader = CheckpointStores.Open(materials.Settings.Checkpoint, files).OpenLatest(verify: false).Require();
         var options = new StageOptions(materials.Settings.Arithmetic(), materials.Device(), (ulong)materials.Settings.Seed, Trains: false);
         var model = new StageModel(materials.Units, 0, materials.Units.Count, options);
         StateLoader.Load(model, reader);

@@ -97,7 +97,14 @@ internal sealed class RunMaterials : IDisposable
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,
             ThreadsPerStage = Settings.ThreadsPerStage,
-            Links = Settings.Link == LinkKind.Frames ? TensorLinkKind.Frames : TensorLinkKind.Automatic,
+            Links = Settings.Link switch
+            {
+                LinkKind.Frames => TensorLinkKind.Frames,
+                LinkKind.Unix => TensorLinkKind.Unix,
+                LinkKind.Tcp => TensorLinkKind.Tcp,
+                LinkKind.Akka => TensorLinkKind.Akka,
+                _ => TensorLinkKind.Automatic,
+            },
             // No interval means the end only, which every interval longer than the run gives.
             EvaluateEvery = run.EvaluateEvery > 0 ? run.EvaluateEvery : long.MaxValue,
             EvaluationMicroBatchCount = run.EvaluationBatchCount,

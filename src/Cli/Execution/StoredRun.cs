@@ -13,14 +13,14 @@ internal sealed class StoredRun : IDisposable
     {
         Files = files;
         Materials = materials;
-        Checkpoints = new FolderCheckpointStore(files.Checkpoints);
+        Checkpoints = CheckpointStores.Open(materials.Settings.Checkpoint, files);
     }
 
     public RunFiles Files { get; }
 
     public RunMaterials Materials { get; }
 
-    public FolderCheckpointStore Checkpoints { get; }
+    public ICheckpointStore Checkpoints { get; }
 
     /// <summary>Opens the run in a directory with the configuration stored there.</summary>
     /// <exception cref="UsageException">No run is there.</exception>

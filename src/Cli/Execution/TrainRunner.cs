@@ -37,7 +37,7 @@ internal sealed class TrainRunner(CommandContext context)
         }
 
         using var directory = Open(request.Options, bound.Settings);
-        var store = new FolderCheckpointStore(directory.Files.Checkpoints);
+        var store = CheckpointStores.Open(bound.Settings.Checkpoint, directory.Files);
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
@@ -88,10 +88,11 @@ internal sealed class TrainRunner(CommandContext context)
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
-        if (!isCluster) return await new ProcessesTraining(context, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress, LinkKeys.Words(bound.Configuration)).RunAsync(submission, stop).ConfigureAwait(false);
         // The run outlives this process, so that its lock is for its leader.
         directory.Dispose();
-        return await new ClusterTraining(context, cluster, files, progress).RunAsync(submission, stop).ConfigureAwait(false);
+        using ClusterTraining training = new(context, cluster, files, progress);
+        return await training.RunAsync(submission, stop).ConfigureAwait(false);
     }
 
     private async Task<int> ConcludeAsync(RunOutcome? outcome, RunFiles files, RunArtifacts artifacts, StopSignals signals)
@@ -123,7 +124,7 @@ internal sealed class TrainRunner(CommandContext context)
         ? RunDirectory.OpenForResume(resumed)
         : settings.Run.Directory is { } named ? RunDirectory.Create(named) : RunDirectory.CreateNumbered("runs", settings.Preset, context.Time);
 
-    private long ResumeStep(FolderCheckpointStore store, RunMaterials materials)
+    private long ResumeStep(ICheckpointStore store, RunMaterials materials)
     {
         var selection = store.OpenLatest();
         foreach (var skipped in selection.Skipped) context.Error.WriteLine(skipped.Sentence);

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Text.Json;
+using Pipeline.Protocol.Security;
 
 namespace Pipeline.Nodes;
 
@@ -13,8 +15,9 @@ public static class ControlClient
     /// <param name="address">Host and port.</param>
     /// <param name="request">What is asked.</param>
     /// <param name="patience">How long it may take.</param>
-    /// <returns>The answer; null where nobody answers there.</returns>
-    public static async Task<ControlReply?> AskAsync(string address, ControlRequest request, TimeSpan patience)
+    /// <param name="credentials">For mutual TLS; null for none.</param>
+    /// <returns>The answer; null where nobody answers there, or is not of the same authority.</returns>
+    public static async Task<ControlReply?> AskAsync(string address, ControlRequest request, TimeSpan patience, IPeerCredentials? credentials = null)
     {
         using CancellationTokenSource limit = new(patience);
         try
@@ -22,12 +25,12 @@ public static class ControlClient
             if (!TrySplit(address, out var host, out var port)) return null;
             using TcpClient client = new();
             await client.ConnectAsync(host, port, limit.Token).ConfigureAwait(false);
-            var stream = client.GetStream();
+            using var stream = await ControlStream.ConnectAsync(client.GetStream(), host, credentials, limit.Token).ConfigureAwait(false);
             await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ControlRequest), limit.Token).ConfigureAwait(false);
             var line = await ControlLine.ReadAsync(stream, MaximumLineBytes, limit.Token).ConfigureAwait(false);
             return line is null ? null : JsonSerializer.Deserialize(line, ControlJson.Default.ControlReply);
         }
-        catch (Exception unreachable) when (unreachable is SocketException or IOException or OperationCanceledException or JsonException)
+        catch (Exception unreachable) when (unreachable is SocketException or IOException or AuthenticationException or OperationCanceledException or JsonException)
         {
             return null;
         }

@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Akka.Actor;
+using Pipeline.Protocol.Security;
 
 namespace Pipeline.Nodes;
 
@@ -19,21 +21,24 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly TcpListener _listener;
     private readonly byte[] _token;
     private readonly Func<ControlRequest, CancellationToken, Task<ControlReply>> _answer;
+    private readonly IPeerCredentials? _credentials;
     private readonly CancellationTokenSource _stop = new();
     private readonly SemaphoreSlim _room = new(MaximumConnections);
     private readonly Task _accepting;
 
-    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer)
+    private ControlServer(TcpListener listener, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials, string? publicHost)
     {
+        _credentials = credentials;
         _listener = listener;
         _token = Encoding.UTF8.GetBytes(token);
         _answer = answer;
         Token = token;
-        Address = listener.LocalEndpoint.ToString()!;
+        var local = (IPEndPoint)listener.LocalEndpoint;
+        Address = publicHost is null ? local.ToString() : publicHost.Contains(':', StringComparison.Ordinal) ? $"[{publicHost.Trim('[', ']')}]:{local.Port}" : $"{publicHost}:{local.Port}";
         _accepting = AcceptAsync();
     }
 
-    /// <summary>Host and port.</summary>
+    /// <summary>Host and port at which it is reached.</summary>
     public string Address { get; }
 
     /// <summary>What a request must show.</summary>
@@ -43,12 +48,14 @@ public sealed class ControlServer : IAsyncDisposable
     /// <param name="address">Where; port 0 lets the system choose.</param>
     /// <param name="token">What a request must show; see <see cref="NewToken"/>.</param>
     /// <param name="answer">Carries out a request whose token is right.</param>
+    /// <param name="credentials">For mutual TLS; null for none, on loopback.</param>
+    /// <param name="publicHost">Name or address that others dial; null for the one that it listens on.</param>
     /// <exception cref="SocketException">The port is taken, or the address is not of this machine.</exception>
-    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer)
+    public static ControlServer Start(IPEndPoint address, string token, Func<ControlRequest, CancellationToken, Task<ControlReply>> answer, IPeerCredentials? credentials = null, string? publicHost = null)
     {
         TcpListener listener = new(address);
         listener.Start();
-        return new ControlServer(listener, token, answer);
+        return new ControlServer(listener, token, answer, credentials, publicHost);
     }
 
     /// <summary>256 random bits in hexadecimal.</summary>
@@ -79,14 +86,14 @@ public sealed class ControlServer : IAsyncDisposable
         {
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             patience.CancelAfter(Patience);
-            var stream = client.GetStream();
+            using var stream = await ControlStream.AcceptAsync(client.GetStream(), _credentials, patience.Token).ConfigureAwait(false);
             if (await ControlLine.ReadAsync(stream, MaximumLineBytes, patience.Token).ConfigureAwait(false) is not { } line) return;
             var reply = await ReplyToAsync(line, patience.Token).ConfigureAwait(false);
             await ControlLine.WriteAsync(stream, JsonSerializer.SerializeToUtf8Bytes(reply, ControlJson.Default.ControlReply), patience.Token).ConfigureAwait(false);
         }
-        catch (Exception gone) when (gone is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception gone) when (gone is IOException or SocketException or AuthenticationException or OperationCanceledException or ObjectDisposedException)
         {
-            // The peer left or dawdled, or the server is closing.
+            // The peer left or dawdled, has no certificate of ours, or the server is closing.
         }
         finally
         {

@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Pipeline.Protocol;
+using Pipeline.Protocol.Links;
 using Pipeline.Stages;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
@@ -19,6 +20,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private readonly IStageWorkloadFactory _workloads;
     private readonly Action<string> _fenced;
     private readonly TimeSpan _beatEvery;
+    private readonly LinkHub? _hub;
     private readonly Dictionary<int, IActorRef> _stages = [];
     private readonly Dictionary<int, (AssignStage Assignment, IActorRef Coordinator)> _waiting = [];
     private readonly HashSet<IActorRef> _ending = [];
@@ -29,9 +31,9 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery)
+    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub)
     {
-        (_self, _workloads, _fenced, _beatEvery) = (self, workloads, fenced, beatEvery);
+        (_self, _workloads, _fenced, _beatEvery, _hub) = (self, workloads, fenced, beatEvery, hub);
         Receive<HostStages>(IsObeyed, OnHostStages);
         Receive<ReportHosted>(IsObeyed, OnReportHosted);
         Receive<ReleaseStages>(IsObeyed, OnRelease);
@@ -51,8 +53,9 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <param name="workloads">What its stages compute with.</param>
     /// <param name="fenced">Told, with a sentence for people, when the node was given up and must end.</param>
     /// <param name="beatEvery">Time between its signs of life.</param>
-    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery) =>
-        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery));
+    /// <param name="hub">The node's links to others; null where tensors travel as messages.</param>
+    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub = null) =>
+        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery, hub));
 
     /// <summary>A stage that failed has lost its state: it stops, and the coordinator hears of it.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
@@ -89,7 +92,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private void Ensure(int rank)
     {
         if (_stages.ContainsKey(rank) || !Context.Child(NodeInfo.StageName(rank)).IsNobody()) return;
-        var stage = Context.ActorOf(StageActor.Props(_workloads), NodeInfo.StageName(rank));
+        var stage = Context.ActorOf(StageActor.Props(_workloads, _hub), NodeInfo.StageName(rank));
         Context.WatchWith(stage, new StageEnded(rank, stage));
         _stages.Add(rank, stage);
     }

@@ -55,12 +55,13 @@ public static class ClusterHocon
     /// The settings of one node. Of two nodes the leader's side goes on, and the oldest leads; of more the larger side does, since with it a
     /// run can be led on.
     /// </summary>
-    public static Config For(NodeSettings settings)
+    /// <param name="settings">The node.</param>
+    /// <param name="scheme">Of all addresses in the cluster: <c>akka.tcp</c>, or <c>akka.ssl.tcp</c> with TLS.</param>
+    public static Config For(NodeSettings settings, string scheme)
     {
-        var seeds = settings.SeedNodes.Select(seed => $"\"akka.tcp://{settings.Cluster}@{seed}\"");
+        var seeds = settings.SeedNodes.Select(seed => $"\"{scheme}://{settings.Cluster}@{seed}\"");
         var roles = settings.Roles.Select(role => $"\"{role}\"");
         return ConfigurationFactory.ParseString(string.Create(CultureInfo.InvariantCulture, $$"""
-            akka.remote.dot-netty.tcp { hostname = "{{settings.Host}}", port = {{settings.Port}} }
             akka.cluster {
               split-brain-resolver.active-strategy = {{(settings.SeedNodes.Count == 2 ? "keep-oldest" : "keep-majority")}}
               seed-nodes = [{{string.Join(", ", seeds)}}]

@@ -26,7 +26,8 @@ public sealed class LocalCluster : IAsyncDisposable
     /// <param name="program">The program and its leading arguments, up to the word <c>node</c>.</param>
     /// <param name="count">Processes, at least 2.</param>
     /// <param name="logFolder">Where their words go, a file each.</param>
-    public static LocalCluster Start(IReadOnlyList<string> program, int count, string logFolder)
+    /// <param name="words">Further settings of each node, as <c>key=value</c>.</param>
+    public static LocalCluster Start(IReadOnlyList<string> program, int count, string logFolder, IReadOnlyList<string> words)
     {
         var folder = ShortFolder.Create();
         Directory.CreateDirectory(logFolder);
@@ -49,7 +50,7 @@ public sealed class LocalCluster : IAsyncDisposable
                 JoinPatience = JoinPatience,
                 EndpointPath = Path.Combine(folder, name + ".json"),
             };
-            nodes.Add(LocalNode.Start(program, settings, Path.Combine(logFolder, name + ".log")));
+            nodes.Add(LocalNode.Start(program, settings, Path.Combine(logFolder, name + ".log"), words));
         }
 
         return new LocalCluster(folder, nodes);

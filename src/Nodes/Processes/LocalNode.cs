@@ -45,10 +45,11 @@ public sealed class LocalNode : IDisposable
     /// <param name="program">The program and its leading arguments, up to the word <c>node</c>.</param>
     /// <param name="settings">Who it is; its endpoint's path must be set.</param>
     /// <param name="logPath">Where its words go.</param>
-    public static LocalNode Start(IReadOnlyList<string> program, NodeSettings settings, string logPath)
+    /// <param name="words">Further settings, as <c>key=value</c>.</param>
+    public static LocalNode Start(IReadOnlyList<string> program, NodeSettings settings, string logPath, IReadOnlyList<string> words)
     {
         ProcessStartInfo start = new(program[0]) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in program.Skip(1).Concat(ArgumentsOf(settings))) start.ArgumentList.Add(argument);
+        foreach (var argument in program.Skip(1).Concat(ArgumentsOf(settings)).Concat(words.SelectMany(word => (string[])["--set", word]))) start.ArgumentList.Add(argument);
         // The settings of the run travel with its submission; this program's environment has no say in a node.
         foreach (var name in start.Environment.Keys.Where(name => name.StartsWith("PIPELINE__", StringComparison.Ordinal)).ToArray()) start.Environment.Remove(name);
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{program[0]} did not start.");

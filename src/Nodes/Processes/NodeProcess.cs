@@ -5,7 +5,8 @@ using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
 using Pipeline.Protocol;
-using Pipeline.Protocol.Wire;
+using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 using Pipeline.Stages;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -19,6 +20,7 @@ namespace Pipeline.Nodes;
 public sealed class NodeProcess
 {
     private const string HostName = "host";
+    private static readonly string[] TrustedSelections = ["/user/" + MemberActor.Name, "/user/" + StageHostActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan BeatEvery = TimeSpan.FromMilliseconds(500);
     private readonly NodeSettings _settings;
@@ -27,8 +29,10 @@ public sealed class NodeProcess
     private readonly TextWriter _output;
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ControlServer? _control;
+    private LinkHub? _hub;
     private HostRequests? _requests;
     private NodeId _id;
+    private PeerCredentials? _credentials;
 
     private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
         (_settings, _source, _time, _output) = (settings, source, time, output);
@@ -61,9 +65,12 @@ public sealed class NodeProcess
     private ActorSystem Start()
     {
         ActorSystem system;
+        _credentials = _settings.Security?.Load(_time);
+        var remoting = SecureRemoting.For(new(_settings.Host, _settings.Bind, _settings.Port), _credentials, Roles(), TrustedSelections, _time);
+        _output.WriteLine(remoting.Notice);
         try
         {
-            system = ActorSystem.Create(_settings.Cluster, WireSetup.For(ClusterHocon.For(_settings).WithFallback(ClusterSingleton.DefaultConfig())));
+            system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())));
         }
         catch (Exception fault) when (SocketFault(fault) is { } taken)
         {
@@ -78,7 +85,9 @@ public sealed class NodeProcess
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName + "-proxy");
         _requests = new HostRequests(host);
-        _control = ControlServer.Start(new IPEndPoint(Dns.GetHostAddresses(_settings.Host)[0], _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync);
+        var listen = IPAddress.TryParse(_settings.Bind, out var bind) ? bind : Dns.GetHostAddresses(_settings.Host)[0];
+        _control = ControlServer.Start(
+            new IPEndPoint(listen, _settings.ControlPort), TokenFile.ReadOrCreate(_settings.TokenPath), _requests.AnswerAsync, _credentials, _settings.Host);
         Host(system, _control.Address);
         return system;
     }
@@ -87,15 +96,18 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
+        _hub = NodeLinks.Start(_settings, system, _credentials);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
-            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, "", "");
+            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address), "");
         _id = info.Id;
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery), StageHostActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub), StageHostActor.Name);
         system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
+
+    private PeerRoles Roles() => _settings.Roles.Aggregate(PeerRoles.None, (roles, word) => roles | PeerRoleNames.Role(word));
 
     private void OnUp(Cluster cluster)
     {
@@ -118,6 +130,7 @@ public sealed class NodeProcess
             await Task.WhenAny(CoordinatedShutdown.Get(system).Run(CoordinatedShutdown.ClusterLeavingReason.Instance), Task.Delay(LeavePatience)).ConfigureAwait(false);
         }
 
+        _hub?.Dispose();
         // Last: a control port that refuses would tell the others that the process has ended.
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
         if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);

@@ -1,3 +1,6 @@
+using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Security;
+
 namespace Pipeline.Nodes;
 
 /// <summary>What a process needs to know to become a node of a cluster.</summary>
@@ -9,8 +12,14 @@ public sealed record NodeSettings
     /// <summary>The cluster's name: nodes of another one are strangers.</summary>
     public required string Cluster { get; init; }
 
-    /// <summary>Address that it binds to and is reached at.</summary>
+    /// <summary>Name or address at which the others reach it.</summary>
     public required string Host { get; init; }
+
+    /// <summary>Address that it listens on; null for <see cref="Host"/>.</summary>
+    public string? Bind { get; init; }
+
+    /// <summary>How it proves who it is; null for no TLS, and then it listens on loopback only.</summary>
+    public SecuritySettings? Security { get; init; }
 
     /// <summary>Port of its actor system; 0 lets the system choose.</summary>
     public required int Port { get; init; }
@@ -32,6 +41,12 @@ public sealed record NodeSettings
 
     /// <summary>File that holds what a command must show; made by the first node that finds none.</summary>
     public required string TokenPath { get; init; }
+
+    /// <summary>How its links to other nodes behave; null where tensors travel as messages.</summary>
+    public LinkSettings? Links { get; init; }
+
+    /// <summary>Whether it also has a second actor system that carries frames where sockets cannot.</summary>
+    public bool HasTunnels { get; init; }
 
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }

@@ -75,6 +75,9 @@ public sealed class PeerCredentials : IPeerCredentials, IDisposable
         return JudgeComplete(copy);
     }
 
+    /// <summary>Whether a peer that was let in would be let in now: its certificate has not expired, nor has a list changed against it.</summary>
+    public bool IsStillAccepted(PeerIdentity peer) => _time.GetUtcNow() <= peer.ExpiresAt && ListFault(peer) is null;
+
     /// <inheritdoc/>
     public void Dispose()
     {

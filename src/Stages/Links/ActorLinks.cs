@@ -97,6 +97,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         IReadOnlyList<StageProtocol.IEvent> reports;
         lock (_gate)
         {
+            _table.Dispose();
             _table = newer;
             lacking = [.. Enumerable.Range(0, newer.RankCount).Where(other => other != rank).SelectMany(other => _kept.Lacking(other, completedSteps[other]))];
             reports = _reports.All;
@@ -115,6 +116,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         lock (_gate)
         {
             _isClosed = true;
+            _table.Dispose();
             _kept.Close();
         }
     }

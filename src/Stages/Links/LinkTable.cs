@@ -5,8 +5,8 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns nothing. Any thread.</summary>
-internal sealed class LinkTable
+/// <summary>Where everything lies in one generation, as seen from one rank: stamps what is sent with it. Owns the links to other processes. Any thread.</summary>
+internal sealed class LinkTable : IDisposable
 {
     private readonly Generation _generation;
     private readonly IActorRef _coordinator;
@@ -14,16 +14,23 @@ internal sealed class LinkTable
     private readonly Func<int, IActorRef> _resolve;
     private readonly bool[] _isNear;
     private readonly ProtectionDuties _protection;
+    private readonly RankLinks? _links;
 
-    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve)
+    /// <param name="rank">Who sends.</param>
+    /// <param name="layout">Where the ranks lie.</param>
+    /// <param name="coordinator">Who is told.</param>
+    /// <param name="resolve">Finds an actor by its path.</param>
+    /// <param name="links">Links to other processes, owned from now on; null where tensors travel as messages.</param>
+    internal LinkTable(int rank, PipelineLayout layout, IActorRef coordinator, Func<string, IActorRef> resolve, RankLinks? links = null)
     {
+        _links = links;
         _generation = layout.Generation;
         _coordinator = coordinator;
         IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
         _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
         _resolve = other => resolve(layout.Ranks[other].StagePath);
         _ranks = [.. layout.Ranks.Select((_, other) => _resolve(other))];
-        _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links == TensorLinkKind.Automatic)];
+        _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links != TensorLinkKind.Frames)];
     }
 
     internal bool WantsCopyAfter(long step) => _protection.CopiesAfter(step);
@@ -50,7 +57,8 @@ internal sealed class LinkTable
         }
 
         completion.Wait();
-        Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        if (_links?.Reaches(rank) == true) _links.Send(rank, stamped, tensor);
+        else Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
         if (!isKept) tensor.Dispose();
     }
 
@@ -62,6 +70,9 @@ internal sealed class LinkTable
 
     /// <summary>A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.</summary>
     private IActorRef Of(int rank) => _ranks[rank] is EmptyLocalActorRef ? _ranks[rank] = _resolve(rank) : _ranks[rank];
+
+    /// <summary>Gives up the links: what was not acknowledged on them is sent again in another generation, or not needed.</summary>
+    public void Dispose() => _links?.Dispose();
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 

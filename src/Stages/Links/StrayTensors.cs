@@ -9,7 +9,11 @@ public sealed class StrayTensors : ReceiveActor
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public StrayTensors()
     {
-        Receive<AllDeadLetters>(letter => (letter.Message as TensorHandover)?.Tensor.Dispose());
+        Receive<AllDeadLetters>(letter =>
+        {
+            (letter.Message as TensorHandover)?.Tensor.Dispose();
+            (letter.Message as TensorReceived)?.Tensor.Dispose();
+        });
         Receive<Retire>(_ => Context.Stop(Self));
     }
 

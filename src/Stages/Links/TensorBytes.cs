@@ -30,7 +30,8 @@ internal static class TensorBytes
         using (onHost) return onHost.to(device).DetachFromDisposeScope();
     }
 
-    private static FrameDataType WireType(ScalarType type) => type switch
+    /// <summary>How the wire names a type.</summary>
+    internal static FrameDataType WireType(ScalarType type) => type switch
     {
         ScalarType.Float32 => FrameDataType.Float32,
         ScalarType.BFloat16 => FrameDataType.BFloat16,
@@ -40,7 +41,8 @@ internal static class TensorBytes
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 
-    private static ScalarType TorchType(FrameDataType type) => type switch
+    /// <summary>What a type of the wire is here.</summary>
+    internal static ScalarType TorchType(FrameDataType type) => type switch
     {
         FrameDataType.Float32 => ScalarType.Float32,
         FrameDataType.BFloat16 => ScalarType.BFloat16,

@@ -58,7 +58,7 @@ public sealed class CommandContractTests
     [Fact]
     public void Every_query_has_json()
     {
-        string[] actions = ["train", "node", "generate", "data prepare", "data fetch"];
+        string[] actions = ["train", "node", "generate", "data prepare", "data fetch", "certs init", "certs issue", "checkpoint export"];
         foreach (var path in Paths(Tree()).Where(path => Find(Tree(), path).Subcommands.Count == 0 && !actions.Contains(string.Join(" ", path))))
             Assert.Contains(Find(Tree(), path).Options, option => option.Name == "--json");
     }

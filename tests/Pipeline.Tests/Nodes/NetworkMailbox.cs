@@ -15,11 +15,31 @@ public sealed class NetworkMailbox(Settings settings, Config config) : MailboxTy
     public override IMessageQueue Create(IActorRef owner, ActorSystem system) =>
         SimulatedNetwork.Of(system) is { } network ? new NetworkQueue(network) : new UnboundedMessageQueue();
 
-    private sealed class NetworkQueue(SimulatedNetwork network) : IMessageQueue, IUnboundedMessageQueueSemantics
+    /// <summary>
+    /// An actor is at work from its creation, or from a message that it takes, until the thread that processes its mailbox asks for the next
+    /// one: the clock must not move meanwhile, however slow the machine.
+    /// </summary>
+    private sealed class NetworkQueue : IMessageQueue, IUnboundedMessageQueueSemantics
     {
         private readonly UnboundedMessageQueue _inner = new();
+        private readonly SimulatedNetwork _network;
+        private int _isAtWork;
+        private int _thread;
 
-        public bool HasMessages => _inner.HasMessages;
+        internal NetworkQueue(SimulatedNetwork network)
+        {
+            _network = network;
+            Begin();
+        }
+
+        public bool HasMessages
+        {
+            get
+            {
+                if (Volatile.Read(ref _thread) == Environment.CurrentManagedThreadId) End();
+                return _inner.HasMessages;
+            }
+        }
 
         public int Count => _inner.Count;
 
@@ -27,24 +47,38 @@ public sealed class NetworkMailbox(Settings settings, Config config) : MailboxTy
         {
             var isDecided = envelope.Message is SimulatedNetwork.Decided;
             var plain = envelope.Message is SimulatedNetwork.Decided decided ? new Envelope(decided.Message, envelope.Sender) : envelope;
-            var count = isDecided ? 1 : network.Decide(receiver, plain.Message, plain.Sender);
+            var count = isDecided ? 1 : _network.Decide(receiver, plain.Message, plain.Sender);
             for (var time = 0; time < count; time++)
             {
-                network.Enqueued();
+                _network.Enqueued();
                 _inner.Enqueue(receiver, plain);
             }
         }
 
         public bool TryDequeue(out Envelope envelope)
         {
+            End();
             if (!_inner.TryDequeue(out envelope)) return false;
-            network.Dequeued();
+            Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
+            Begin();
+            _network.Dequeued();
             return true;
         }
 
         public void CleanUp(IActorRef owner, IMessageQueue deadletters)
         {
             while (TryDequeue(out var envelope)) deadletters.Enqueue(owner, envelope);
+        }
+
+        private void Begin()
+        {
+            if (Interlocked.Exchange(ref _isAtWork, 1) == 0) _network.Begun();
+        }
+
+        private void End()
+        {
+            Volatile.Write(ref _thread, 0);
+            if (Interlocked.Exchange(ref _isAtWork, 0) == 1) _network.Done();
         }
     }
 }

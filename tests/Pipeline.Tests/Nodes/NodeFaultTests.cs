@@ -22,19 +22,19 @@ public sealed class NodeFaultTests : IDisposable
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
-    public async Task Nodes_lost_at_any_moment_leave_the_bits_as_they_are() => await ForSeedsAsync(24, seed => LoseNodesAsync(seed, losesCoordinator: false, default));
+    public async Task Nodes_lost_at_any_moment_leave_the_bits_as_they_are() => await ForSeedsAsync(10, seed => LoseNodesAsync(seed, losesCoordinator: false, default));
 
     [Fact]
     public async Task Lost_repeated_late_and_reordered_messages_leave_the_bits_as_they_are() =>
-        await ForSeedsAsync(16, seed => LoseNodesAsync(seed, losesCoordinator: false, (0.02, 0.04, 0.15), victimCount: 0));
+        await ForSeedsAsync(8, seed => LoseNodesAsync(seed, losesCoordinator: false, (0.02, 0.04, 0.15), victimCount: 0));
 
     [Fact]
     public async Task Lost_nodes_and_lost_messages_together_leave_the_bits_as_they_are() =>
-        await ForSeedsAsync(12, seed => LoseNodesAsync(seed, losesCoordinator: false, (0.01, 0.03, 0.1)));
+        await ForSeedsAsync(6, seed => LoseNodesAsync(seed, losesCoordinator: false, (0.01, 0.03, 0.1)));
 
     [Fact]
     public async Task A_lost_coordinator_alone_or_with_a_stage_is_replaced_and_leaves_the_bits_as_they_are() =>
-        await ForSeedsAsync(20, seed => LoseNodesAsync(seed, losesCoordinator: true, default));
+        await ForSeedsAsync(10, seed => LoseNodesAsync(seed, losesCoordinator: true, default));
 
     private async Task LoseNodesAsync(int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1)
     {

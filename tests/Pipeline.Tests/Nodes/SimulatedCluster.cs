@@ -18,7 +18,7 @@ namespace Pipeline.Tests.Nodes;
 /// </summary>
 internal sealed class SimulatedCluster : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(40);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
     private static int s_count;
     private readonly ActorSystem _system;

@@ -21,6 +21,7 @@ internal sealed class SimulatedNetwork(int seed)
     private readonly Dictionary<string, int> _counts = new(StringComparer.Ordinal);
     private long _activity;
     private int _pending;
+    private int _atWork;
 
     /// <summary>Shares of messages that are lost, repeated, held back.</summary>
     internal (double Lost, double Repeated, double Held) Faults { get; set; }
@@ -31,8 +32,8 @@ internal sealed class SimulatedNetwork(int seed)
     /// <summary>Rises with every message.</summary>
     internal long Activity => Interlocked.Read(ref _activity);
 
-    /// <summary>Whether messages lie in mailboxes.</summary>
-    internal bool IsBusy => Volatile.Read(ref _pending) > 0;
+    /// <summary>Whether messages lie in mailboxes, or an actor is created or processes one.</summary>
+    internal bool IsBusy => Volatile.Read(ref _pending) > 0 || Volatile.Read(ref _atWork) > 0;
 
     /// <summary>How many messages of each type have passed between nodes.</summary>
     internal IReadOnlyDictionary<string, int> Counts
@@ -95,6 +96,10 @@ internal sealed class SimulatedNetwork(int seed)
         Interlocked.Increment(ref _activity);
         Interlocked.Increment(ref _pending);
     }
+
+    internal void Begun() => Interlocked.Increment(ref _atWork);
+
+    internal void Done() => Interlocked.Decrement(ref _atWork);
 
     internal void Dequeued() => Interlocked.Decrement(ref _pending);
 

@@ -26,6 +26,9 @@ internal interface ILinkTransport : IDisposable
     /// <summary>Whether a few bytes can be sent without waiting.</summary>
     bool CanSend { get; }
 
+    /// <summary>Whether the other end's proof of who it is still holds: a certificate may expire or be revoked.</summary>
+    bool IsTrusted => true;
+
     /// <summary>How long a receive waits before it fails; null for ever.</summary>
     TimeSpan? ReceiveTimeout { set; }
 

@@ -8,6 +8,9 @@ internal sealed class LinkListener : IDisposable
 {
     private const int Backlog = 512;
 
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
+
+    private readonly object _pause = new();
     private readonly Socket _socket;
     private readonly Action<SocketTransport> _accepted;
 
@@ -69,8 +72,8 @@ internal sealed class LinkListener : IDisposable
             {
                 accepted?.Dispose();
                 if (fault.SocketErrorCode is SocketError.OperationAborted or SocketError.Interrupted or SocketError.InvalidArgument or SocketError.NotSocket) return;
-                // Too many open files, or gone before it was accepted: the next one may do.
-                Thread.Yield();
+                // Gone before it was accepted: the next one may do. Too many open files: some may be closed in a moment.
+                lock (_pause) Monitor.Wait(_pause, Pause);
             }
         }
     }

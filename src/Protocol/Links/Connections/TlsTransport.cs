@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -9,12 +10,19 @@ namespace Pipeline.Protocol.Links;
 /// <summary>Mutual TLS over a TCP socket, with blocking calls; the certificates are checked before a byte of ours is read.</summary>
 internal sealed class TlsTransport : ILinkTransport
 {
+    // A chain is judged within a millisecond.
+    private static readonly TimeSpan JudgeEvery = TimeSpan.FromSeconds(1);
+
     private readonly SocketTransport _socket;
     private readonly SslStream _stream;
+    private readonly IPeerCredentials _credentials;
+    private long _judgedAt = Stopwatch.GetTimestamp();
+    private bool _isTrusted = true;
 
-    private TlsTransport(SocketTransport socket)
+    private TlsTransport(SocketTransport socket, IPeerCredentials credentials)
     {
         _socket = socket;
+        _credentials = credentials;
         _stream = new SslStream(new NetworkStream(socket.Socket, ownsSocket: false));
     }
 
@@ -26,6 +34,17 @@ internal sealed class TlsTransport : ILinkTransport
 
     /// <inheritdoc/>
     public bool CanSend => _socket.CanSend;
+
+    /// <inheritdoc/>
+    public bool IsTrusted
+    {
+        get
+        {
+            if (Stopwatch.GetElapsedTime(_judgedAt) < JudgeEvery) return _isTrusted;
+            _judgedAt = Stopwatch.GetTimestamp();
+            return _isTrusted = _stream.RemoteCertificate is { } peer && MayLink(_credentials.RolesOf(peer));
+        }
+    }
 
     /// <inheritdoc/>
     public TimeSpan? ReceiveTimeout
@@ -86,7 +105,7 @@ internal sealed class TlsTransport : ILinkTransport
 
     private static TlsTransport Secure(SocketTransport socket, IPeerCredentials credentials, Action<SslStream> authenticate)
     {
-        var transport = new TlsTransport(socket);
+        var transport = new TlsTransport(socket, credentials);
         try
         {
             authenticate(transport._stream);
@@ -100,11 +119,13 @@ internal sealed class TlsTransport : ILinkTransport
         }
     }
 
+    private static bool MayLink(PeerRoles roles) => (roles & (PeerRoles.Stage | PeerRoles.Coordinator)) != PeerRoles.None;
+
     private static void RequireRole(X509Certificate? peer, IPeerCredentials credentials)
     {
         if (peer is null) throw new AuthenticationException("The other end showed no certificate.");
         var roles = credentials.RolesOf(peer);
-        if ((roles & (PeerRoles.Stage | PeerRoles.Coordinator)) == PeerRoles.None)
+        if (!MayLink(roles))
             throw new AuthenticationException($"The certificate of {peer.Subject} is for {roles}; links are for stages and coordinators.");
     }
 }

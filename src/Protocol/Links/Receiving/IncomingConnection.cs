@@ -105,12 +105,8 @@ internal sealed class IncomingConnection(
 
         var record = LinkRecord.Read(reader.Take(LinkRecord.Length).Span);
         Volatile.Write(ref _isWaiting, false);
-        if (_peer.Claim.Generation < Latest)
-        {
-            Reject(LinkVerdict.Fenced);
-            throw new LinkProtocolException($"{_peer} was replaced by generation {Latest}.");
-        }
-
+        if (_peer.Claim.Generation < Latest) throw Rejection(LinkVerdict.Fenced, $"{_peer} was replaced by generation {Latest}.");
+        if (!transport.IsTrusted) throw Rejection(LinkVerdict.NotAuthenticated, $"The certificate of {_peer} is no longer valid.");
         switch (record.Kind)
         {
             case LinkRecordKind.Frame:
@@ -124,6 +120,12 @@ internal sealed class IncomingConnection(
             default:
                 throw new LinkProtocolException($"A sender does not send a {record.Kind}.");
         }
+    }
+
+    private LinkProtocolException Rejection(LinkVerdict verdict, string reason)
+    {
+        Reject(verdict);
+        return new LinkProtocolException(reason);
     }
 
     private void Take(LinkRecord record)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Authentication;
 
 namespace Pipeline.Protocol.Links;
 
@@ -53,7 +52,9 @@ internal sealed class LinkAcceptor(
             isKnown = true;
             Serve(transport, reader, opening.Hello, opening.Secret);
         }
-        catch (Exception fault) when (fault is IOException or LinkProtocolException or LinkVersionException or AuthenticationException)
+#pragma warning disable CA1031 // Whatever strangers make the libraries throw ends their connection, not the process.
+        catch (Exception fault)
+#pragma warning restore CA1031
         {
             warnings.Warn(raw.Source, $"A connection from {raw.Source} was not let in: {fault.Message}");
         }

@@ -6,10 +6,6 @@ namespace Pipeline.Protocol.Links;
 /// <summary>What an exception of a connection means.</summary>
 internal static class LinkFaults
 {
-    /// <summary>Whether it is one that connections end with, rather than a fault of this program.</summary>
-    internal static bool IsExpected(Exception fault) => fault
-        is IOException or LinkProtocolException or LinkRejectedException or LinkVersionException or AuthenticationException;
-
     /// <summary>How the loss was noticed.</summary>
     internal static LinkLoss LossOf(Exception fault) => fault switch
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using Pipeline.Protocol.Frames;
 
@@ -21,6 +22,7 @@ internal sealed class OutgoingLink : ILink
     private SendingConnection? _connection;
     private bool _isClosed;
     private bool _isWriting;
+    private long _wroteAt = Stopwatch.GetTimestamp();
     private int _connectionCount;
     private int _corruptCount;
     private long _resentCount;
@@ -100,7 +102,9 @@ internal sealed class OutgoingLink : ILink
                 isLossTold = false;
                 Pump(connection);
             }
-            catch (Exception fault) when (LinkFaults.IsExpected(fault))
+#pragma warning disable CA1031 // Whatever a connection ends with, the link goes on; this thread has nobody to throw to.
+            catch (Exception fault)
+#pragma warning restore CA1031
             {
                 if (IsClosed || IsFinal(fault)) break;
                 if (!isLossTold) _raise(new LinkLost(Peer, LinkDirection.Outgoing, LinkFaults.LossOf(fault), fault.Message));
@@ -190,7 +194,13 @@ internal sealed class OutgoingLink : ILink
             while (!_isClosed && connection.Fault is null)
             {
                 frame = _queue.Take();
-                if (frame is null && Monitor.Wait(_gate, _settings.Heartbeat)) continue;
+                var untilPing = _settings.Heartbeat - Stopwatch.GetElapsedTime(_wroteAt);
+                if (frame is null && untilPing > TimeSpan.Zero)
+                {
+                    Monitor.Wait(_gate, untilPing);
+                    continue;
+                }
+
                 _isWriting = true;
                 return true;
             }
@@ -212,6 +222,7 @@ internal sealed class OutgoingLink : ILink
             lock (_gate)
             {
                 _isWriting = false;
+                _wroteAt = Stopwatch.GetTimestamp();
                 if (frame is not null) done = _queue.Sent();
             }
         }

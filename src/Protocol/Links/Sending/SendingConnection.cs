@@ -68,7 +68,9 @@ internal sealed class SendingConnection : IDisposable
         {
             while (true) ReadReceipt();
         }
-        catch (Exception fault) when (fault is IOException or LinkProtocolException or LinkRejectedException)
+#pragma warning disable CA1031 // The link's own thread judges it.
+        catch (Exception fault)
+#pragma warning restore CA1031
         {
             Fault = fault;
         }
@@ -80,6 +82,7 @@ internal sealed class SendingConnection : IDisposable
     private void ReadReceipt()
     {
         var record = LinkRecord.Read(_reader.Take(LinkRecord.Length).Span);
+        if (!_transport.IsTrusted) throw new LinkRejectedException(LinkVerdict.NotAuthenticated, Generation.First, "The receiver's certificate is no longer valid.");
         switch (record.Kind)
         {
             case LinkRecordKind.Receipt:

@@ -58,6 +58,23 @@ public sealed class LinkTlsTests : IDisposable
     }
 
     [Fact]
+    public void A_certificate_that_expires_ends_the_connection_that_it_opened()
+    {
+        var clock = new JumpingClock();
+        using var judging = _authority.Credentials(_authority.Issue(TestAuthority.Order(days: 20)), time: clock);
+        using var hub = LinkHub.Start(TestLinks.Options("c") with { Credentials = judging, HasUnix = false }, _events.Add);
+        using var receiving = hub.Receive(LinkPurpose.Frames, TestLinks.Run, Generation.First, 1, _sink);
+        using var credentials = _authority.Credentials();
+        var ends = new EventLog();
+        using var sender = LinkHub.Start(TestLinks.Options("a") with { Credentials = credentials, HasUnix = false }, ends.Add);
+        using var link = sender.Open(hub.Address, TestLinks.Claim(), LinkKindChoice.Tcp);
+        link.Send(1, 10);
+        _sink.Take();
+        clock.Jump(TimeSpan.FromDays(8));
+        Assert.Equal(LinkVerdict.NotAuthenticated, ends.Expect<LinkEnded>().Verdict);
+    }
+
+    [Fact]
     public void A_node_without_certificates_does_not_get_in() => Refused(null);
 
     private void Refused(PeerCredentials? credentials)
@@ -68,5 +85,14 @@ public sealed class LinkTlsTests : IDisposable
         var warning = _events.Expect<LinkWarning>();
         Assert.Contains("not let in", warning.Text, StringComparison.Ordinal);
         Assert.Equal(0, _sink.RentedBytes);
+    }
+
+    private sealed class JumpingClock : TimeProvider
+    {
+        private long _ticks;
+
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + TimeSpan.FromTicks(Interlocked.Read(ref _ticks));
+
+        internal void Jump(TimeSpan ahead) => Interlocked.Add(ref _ticks, ahead.Ticks);
     }
 }

@@ -1,0 +1,43 @@
+using Akka.Actor;
+using Pipeline.Protocol.Frames;
+using Pipeline.Protocol.Links;
+using TorchSharp;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Receives a rank's frames straight into tensors and tells its actor. Credits go back on arrival, not when an action takes the tensor:
+/// what lies in the inbox is bounded by the schedule, and one that takes frames in another order than they were sent cannot deadlock.
+/// </summary>
+internal sealed class StageFrameSink(IActorRef stage) : IFrameSink
+{
+    /// <inheritdoc/>
+    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => header.Tensors.Count == 1
+        ? TensorMemory.ToReceive(header.Tensors[0])
+        : throw new FrameException($"Tensor frame {header.Key}: a stage takes one tensor a frame, found {header.Tensors.Count}.");
+
+    /// <inheritdoc/>
+    public void Arrived(ArrivedFrame frame)
+    {
+        stage.Tell(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take()));
+        frame.Consume();
+    }
+}
+
+/// <summary>A tensor that came over a link from another process. Never leaves this one.</summary>
+/// <param name="Key">Which.</param>
+/// <param name="Tensor">In the processor's memory; owned by who takes the message.</param>
+public sealed record TensorReceived(FrameKey Key, torch.Tensor Tensor) : INoSerializationVerificationNeeded;
+
+/// <summary>A tensor of the processor's memory on its way to an action.</summary>
+internal sealed class ReceivedTensor(TensorReceived received) : TensorArrival(received.Key)
+{
+    internal override torch.Tensor Take(torch.Device device)
+    {
+        if (device.type == DeviceType.CPU) return received.Tensor;
+        using var guard = torch.no_grad();
+        using (received.Tensor) return received.Tensor.to(device).DetachFromDisposeScope();
+    }
+
+    internal override void Refuse() => received.Tensor.Dispose();
+}

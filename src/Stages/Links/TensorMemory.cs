@@ -1,0 +1,85 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using Pipeline.Protocol.Frames;
+using Pipeline.Protocol.Links;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// The bytes of a row-major tensor in the processor's memory, where a link sends them from or receives them into without a copy. Owns the
+/// tensor (or an alias of it) until it is handed back, disposed, or given away by <see cref="Take"/>.
+/// </summary>
+internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, IFrameBuffer
+{
+    private readonly byte* _start;
+    private readonly int _length;
+    private Tensor? _tensor;
+
+    private TensorMemory(Tensor tensor)
+    {
+        _tensor = tensor;
+        var bytes = tensor.bytes;
+        _length = bytes.Length;
+        // Native memory, which stays where it is as long as the tensor is alive.
+        _start = (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
+    }
+
+    /// <summary>A tensor to send, which stays the caller's: the memory lives until both have let go of it.</summary>
+    internal static TensorMemory ToSend(Tensor tensor)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var onHost = tensor.device_type == DeviceType.CPU ? tensor.detach() : tensor.cpu();
+        return new TensorMemory(onHost.contiguous().DetachFromDisposeScope());
+    }
+
+    /// <summary>Memory for a tensor that is about to arrive, aligned as every tensor of the library.</summary>
+    internal static TensorMemory ToReceive(FrameTensor header)
+    {
+        using var guard = no_grad();
+        return new TensorMemory(empty([.. header.Shape], TensorBytes.TorchType(header.DataType), CPU).DetachFromDisposeScope());
+    }
+
+    /// <summary>What a frame of the tensor begins with.</summary>
+    internal FrameHeader Header(FrameKey key) => new(key, [new FrameTensor(TensorBytes.WireType(_tensor!.dtype), _tensor.shape, _length)]);
+
+    /// <summary>The tensor, which is the caller's from now on.</summary>
+    internal Tensor Take()
+    {
+        var tensor = _tensor!;
+        _tensor = null;
+        return tensor;
+    }
+
+    /// <inheritdoc/>
+    public void HandBack(FrameKey key, FrameOutcome outcome) => Free();
+
+    /// <inheritdoc/>
+    public override Span<byte> GetSpan() => new(_start, _length);
+
+    /// <inheritdoc/>
+    public override MemoryHandle Pin(int elementIndex = 0) => new(_start + elementIndex);
+
+    /// <inheritdoc/>
+    public override void Unpin()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Free();
+
+    ReadOnlyMemory<byte> IFramePayload.BytesOf(int tensor) => Memory;
+
+    Memory<byte> IFrameBuffer.BytesOf(int tensor) => Memory;
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing) => Free();
+
+    private void Free()
+    {
+        _tensor?.Dispose();
+        _tensor = null;
+    }
+}
