@@ -209,7 +209,7 @@ public sealed partial class CoordinatorActor
     }
 
     /// <summary>The rank that reports evaluations.</summary>
-    private int LastStageRank => (_ranks.UnitCounts.Count - 1) % _run.RankCount;
+    private int LastStageRank => _ranks.RankOfLastStage;
 
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()

@@ -262,9 +262,5 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, UnitsOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
         _nodes.Alive, phase);
 
-    private int UnitsOf(int rank)
-    {
-        var perRank = _ranks.UnitCounts.Count / _run.RankCount;
-        return Enumerable.Range(0, perRank).Sum(chunk => _ranks.UnitCounts[chunk * _run.RankCount + rank]);
-    }
+    private int UnitsOf(int rank) => _ranks.StagesOf(rank).Sum(stage => _ranks.UnitCounts[stage]);
 }

@@ -18,11 +18,17 @@ public sealed record ReductionSettings
     /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>.</summary>
     public int GroupSize { get; init; } = 1;
 
+    /// <summary>Whether what is final is sent while backward goes on with other units.</summary>
+    public bool Overlaps { get; init; } = true;
+
     /// <summary>Compression of what replicas contribute.</summary>
     public CompressionSettings Contributions { get; init; } = CompressionSettings.None;
 
     /// <summary>Compression of the sums that go back.</summary>
     public CompressionSettings Answers { get; init; } = CompressionSettings.None;
+
+    /// <summary>Whether what is exchanged is not what was computed.</summary>
+    public bool IsLossy => Contributions.Kind != CompressionKind.None || Answers.Kind != CompressionKind.None;
 
     /// <summary>The groups of so many replicas.</summary>
     public IReadOnlyList<IReadOnlyList<int>> GroupsOf(int replicaCount) => [.. Enumerable.Range(0, replicaCount).Chunk(GroupSize)];

@@ -11,6 +11,9 @@ internal static class MeasuredDivision
     internal static (IReadOnlyList<int> UnitCounts, string Schedule)? For(TrainingPlan plan, RunLayout layout, IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds)
     {
         if (rankSeconds.Any(seconds => seconds <= 0)) return null;
+        // All replicas hold the same stages: what a rank needs is what its likes need on average.
+        var ranksPerReplica = layout.Schedule.RankCount;
+        rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
         var ranges = Partitioner.FromCounts(plan.Units.Count, unitCounts);
         var rankOfStage = layout.Schedule.RankOfStage;
         var estimated = plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon)).ToArray();

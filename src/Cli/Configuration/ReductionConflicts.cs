@@ -1,5 +1,4 @@
 using Pipeline.Model.Training;
-using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Topologies;
 
 namespace Pipeline.Cli.Configuration;
@@ -19,8 +18,7 @@ internal static class ReductionConflicts
         if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
             yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
 
-        var isLossy = reduction.Contributions.Kind != CompressionKind.None || reduction.Answers.Kind != CompressionKind.None;
-        if (isLossy && settings.Summation == Summation.Invariant)
+        if (reduction.IsLossy && settings.Summation == Summation.Invariant)
             yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");
 
         ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);

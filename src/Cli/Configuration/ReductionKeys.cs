@@ -29,6 +29,9 @@ public static class ReductionKeys
     /// <summary>Size of a bucket.</summary>
     public static readonly WholeNumberSetting Bucket = new("reduction.bucket", 1, 1L << 30, "elements");
 
+    /// <summary>Whether buckets travel while backward goes on.</summary>
+    public static readonly FlagSetting Overlap = new("reduction.overlap") { ChangesOnResume = true };
+
     /// <summary>Compression of what replicas contribute.</summary>
     public static readonly ChoiceSetting<CompressionKind> Kind = new("compression.kind", s_kinds);
 
@@ -59,7 +62,7 @@ public static class ReductionKeys
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Topology, GroupSize, Bucket, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
+        [Topology, GroupSize, Bucket, Overlap, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
 
     /// <summary>Binds them.</summary>
     internal static ReductionSettings Bind(ResolvedConfiguration from) => new()
@@ -67,6 +70,7 @@ public static class ReductionKeys
         Topology = from.Get(Topology),
         BucketLength = from.Get(Bucket),
         GroupSize = from.Count(GroupSize),
+        Overlaps = from.Get(Overlap),
         Contributions = Compression(from, from.Get(Kind)),
         Answers = Compression(from, from.Get(Answer)),
     };

@@ -22,8 +22,18 @@ public static class RunSettingsBinder
 
     /// <summary>Resolves and binds the settings of a resumed run.</summary>
     /// <exception cref="ConfigurationException">Anything is wrong with them, or they change what a resumed run keeps.</exception>
-    public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources) =>
-        Bind(ConfigurationResolver.Resume(stored, sources));
+    public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources)
+    {
+        var resumed = ConfigurationResolver.Resume(stored, sources);
+        if (resumed.Get(SettingsSchema.Summation) == Summation.Fast
+            && ConfigurationResolver.Resume(stored, ConfigurationSources.None).Get(SettingsSchema.DataAxis) is var before && before != resumed.Get(SettingsSchema.DataAxis))
+        {
+            throw new ConfigurationException([new(SettingsSchema.DataAxis.FullPath, resumed.OriginOf(SettingsSchema.DataAxis),
+                $"A resumed run keeps its {before} replicas unless {SettingsSchema.Summation} = invariant, which gives the same bits for any number; found {resumed.Get(SettingsSchema.DataAxis)}. Leave it out, or start a new run.")]);
+        }
+
+        return Bind(resumed);
+    }
 
     /// <summary>
     /// Replaces what was left to the program by what it chose, so that the stored configuration of a run says everything: the

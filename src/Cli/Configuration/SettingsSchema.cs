@@ -41,7 +41,7 @@ public static partial class SettingsSchema
         new("numerics.summation", ("fast", Model.Training.Summation.Fast), ("invariant", Model.Training.Summation.Invariant));
 
     /// <summary>Replicas of the pipeline.</summary>
-    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1024, "replicas");
+    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1024, "replicas") { ChangesOnResume = true };
 
     /// <summary>Slices of each layer.</summary>
     public static readonly WholeNumberSetting TensorAxis = new("parallelism.tensor", 1, 1, "slices") { RefusalAbove = UnbuiltAxis };

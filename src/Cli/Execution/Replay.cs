@@ -12,8 +12,11 @@ internal sealed class Replay : IDisposable
 
     public Replay(StoredRun run, long fromStep)
     {
+        var settings = run.Materials.Settings;
+        if (settings.Step.ReplicaCount > 1 && settings.Reduction.IsLossy)
+            throw new UsageException($"The gradients of {run.Files.Folder} were compressed between replicas: the unsplit trainer cannot recompute what was lost. Only runs with compression.kind and compression.answer = none can be recomputed.");
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, run.Materials.Settings.Optimizer);
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, settings.Optimizer, settings.Summation, settings.Step.ReplicaCount);
         Step = fromStep;
     }
 

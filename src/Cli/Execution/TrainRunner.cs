@@ -62,7 +62,7 @@ internal sealed class TrainRunner(CommandContext context)
     {
         var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
-        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount, plan.ResumeFromStep, context.Time, stop);
+        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount * plan.ReplicaCount, plan.ResumeFromStep, context.Time, stop);
         await using (control.ConfigureAwait(false))
         {
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);

@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 
 namespace Pipeline.Coordinator;
 
@@ -11,6 +12,7 @@ internal sealed class RankTable(CoordinatedRun run)
 {
     private readonly HashSet<int> _unassigned = [];
     private readonly HashSet<int> _unready = [];
+    private Schedule _parsed = ScheduleText.Parse(run.Predecessor?.Entry.Schedule ?? run.Schedule);
 
     /// <summary>Present assignment.</summary>
     internal Generation Generation { get; set; } = run.Predecessor?.Entry.Generation ?? Generation.First;
@@ -23,6 +25,12 @@ internal sealed class RankTable(CoordinatedRun run)
 
     /// <summary>The schedule in text form.</summary>
     internal string Schedule { get; private set; } = run.Predecessor?.Entry.Schedule ?? run.Schedule;
+
+    /// <summary>Ranks of one replica: those of the schedule. Ranks of a run count replica by replica.</summary>
+    internal int RanksPerReplica => _parsed.RankCount;
+
+    /// <summary>The rank of the first replica that holds the last stage.</summary>
+    internal int RankOfLastStage => _parsed.RankOfStage[^1];
 
     /// <summary>The state that the ranks began from with these units.</summary>
     internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
@@ -66,7 +74,14 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
-    internal void Divide(IReadOnlyList<int> unitCounts, string schedule) => (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
+    internal void Divide(IReadOnlyList<int> unitCounts, string schedule)
+    {
+        (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
+        _parsed = ScheduleText.Parse(schedule);
+    }
+
+    /// <summary>The stages that a rank holds.</summary>
+    internal IReadOnlyList<int> StagesOf(int rank) => _parsed.StagesOf(rank % _parsed.RankCount);
 
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)

@@ -18,8 +18,11 @@ public sealed record StepResult(long Step, double Loss, double GradientNorm, dou
 /// <param name="source">Micro-batches by position.</param>
 /// <param name="settings">Optimizer.</param>
 /// <param name="summation">Order in which the micro-batches' gradients are added.</param>
-public sealed class ReferenceTrainer(StageModel model, IBatchSource source, OptimizerSettings settings, Summation summation = Summation.Fast)
+/// <param name="replicaCount">Replicas whose order of addition it follows; it matters where the summation is fast. They share the micro-batches evenly.</param>
+public sealed class ReferenceTrainer(
+    StageModel model, IBatchSource source, OptimizerSettings settings, Summation summation = Summation.Fast, int replicaCount = 1)
 {
+    private readonly int _leafLength = summation == Summation.Invariant ? 1 : source.MicroBatchCount / replicaCount;
     private double _lossSum;
     private long _tokenCount;
 
@@ -28,15 +31,7 @@ public sealed class ReferenceTrainer(StageModel model, IBatchSource source, Opti
     public StepResult Step(long step)
     {
         (_lossSum, _tokenCount) = (0, 0);
-        if (summation == Summation.Invariant)
-        {
-            SumAsTree(step, 0, source.MicroBatchCount);
-        }
-        else
-        {
-            for (var index = 0; index < source.MicroBatchCount; index++) AddMicroBatch(step, index);
-        }
-
+        SumAsTree(step, 0, source.MicroBatchCount / _leafLength);
         return Finish(step, _lossSum, _tokenCount);
     }
 
@@ -59,14 +54,14 @@ public sealed class ReferenceTrainer(StageModel model, IBatchSource source, Opti
     }
 
     /// <summary>
-    /// The definition of the tree, by recursion: the largest power of two below the count to the left, the rest to the right. Leaves the
-    /// sum of so many micro-batches in the gradients, which must be zero before.
+    /// The definition of the tree, by recursion: the largest power of two below the count to the left, the rest to the right. A leaf is one
+    /// micro-batch, or a replica's share in index order. Leaves the sum of so many leaves in the gradients, which must be zero before.
     /// </summary>
     private void SumAsTree(long step, int first, int count)
     {
         if (count == 1)
         {
-            AddMicroBatch(step, first);
+            for (var index = 0; index < _leafLength; index++) AddMicroBatch(step, first * _leafLength + index);
             return;
         }
 

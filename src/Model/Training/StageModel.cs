@@ -81,12 +81,23 @@ public sealed class StageModel : IDisposable
     /// </summary>
     /// <param name="pass">What <see cref="Forward"/> returned in training mode.</param>
     /// <param name="outputGradient">Gradient of the pass's output, owned by the caller; null on the last stage, whose output is the loss.</param>
+    /// <param name="finished">
+    /// Told consecutive units by their places in the stage, the last first, as soon as the micro-batch's part is in their gradients. It may
+    /// read and clear these.
+    /// </param>
     /// <returns>Gradient of the stage's input, owned by the caller; null on the first stage.</returns>
-    public Tensor? Backward(ForwardPass pass, Tensor? outputGradient)
+    public Tensor? Backward(ForwardPass pass, Tensor? outputGradient, Action<Range>? finished = null)
     {
         using var owned = pass;
-        return _chain.Backward(pass, outputGradient);
+        return _chain.Backward(pass, outputGradient, finished);
     }
+
+    /// <summary>
+    /// Asks that finished gradients are told at least where these units begin: from the next forward on graphs are cut there. No influence on
+    /// any bit.
+    /// </summary>
+    /// <param name="units">Places in the stage.</param>
+    public void TellFinishedAt(IEnumerable<int> units) => _chain.Cuts = units.ToHashSet();
 
     /// <summary>
     /// The input-gradient half: runs the units backward but leaves the gradients of their parameters, as a leaf that can be computed later

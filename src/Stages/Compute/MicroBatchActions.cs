@@ -21,6 +21,7 @@ internal sealed class MicroBatchActions : IDisposable
     private readonly StepLosses _losses;
     private readonly ActivationStore _store = new();
     private readonly Dictionary<int, LeafOrder> _leaves;
+    private readonly Action<int, int, Range> _unitsFinished;
     private readonly Action<int> _gradientsComplete;
     private StepKey _step;
 
@@ -29,17 +30,18 @@ internal sealed class MicroBatchActions : IDisposable
     /// <param name="links">The ways out.</param>
     /// <param name="recorder">Measures.</param>
     /// <param name="losses">Takes the losses of the last stage.</param>
-    /// <param name="reduction">Told every leaf; null where leaves are simply added.</param>
+    /// <param name="unitsFinished">Told stage, micro-batch and units as soon as a leaf has been added to these.</param>
     /// <param name="gradientsComplete">Told each stage once a step, after its last leaf.</param>
     internal MicroBatchActions(
-        RankPlan plan, StepInputs inputs, IStageLinks links, StepRecorder recorder, StepLosses losses, GradientReduction? reduction, Action<int> gradientsComplete)
+        RankPlan plan, StepInputs inputs, IStageLinks links, StepRecorder recorder, StepLosses losses, Action<int, int, Range> unitsFinished, Action<int> gradientsComplete)
     {
         _plan = plan;
         _inputs = inputs;
         _links = links;
         _recorder = recorder;
         _losses = losses;
-        _leaves = plan.Models.Keys.ToDictionary(stage => stage, stage => new LeafOrder(plan.Schedule.MicroBatchCount, microBatch => reduction?.AddLeaf(stage, microBatch)));
+        _leaves = plan.Models.Keys.ToDictionary(stage => stage, stage => new LeafOrder(plan.Schedule.MicroBatchCount, (microBatch, units) => unitsFinished(stage, microBatch, units)));
+        _unitsFinished = unitsFinished;
         _gradientsComplete = gradientsComplete;
     }
 
@@ -132,7 +134,7 @@ internal sealed class MicroBatchActions : IDisposable
         var addsAtOnce = isWhole && order.IsTurnOf(action.MicroBatch);
         MicroBatchLeaf? leaf = null;
         torch.Tensor? inputGradient;
-        if (addsAtOnce) inputGradient = model.Backward(held.Pass!, gradient);
+        if (addsAtOnce) inputGradient = model.Backward(held.Pass!, gradient, units => _unitsFinished(action.Stage, action.MicroBatch, units));
         else (inputGradient, leaf) = model.BackwardInput(held.Pass!, gradient);
         if (leaf is not null && !isWhole) order.Defer(action.MicroBatch, leaf);
         // Before the weight gradients of a whole backward that has to wait for its turn: the neighbour waits for this.

@@ -32,6 +32,9 @@ internal sealed class StepEnd(
         Outcome = null;
     }
 
+    /// <summary>A micro-batch's leaf has been added to some units of a stage.</summary>
+    internal void UnitsFinished(int stage, int microBatch, Range units) => reduction?.UnitsFinished(stage, microBatch, units, _step);
+
     /// <summary>After a stage's last leaf.</summary>
     internal void GradientsComplete(int stage)
     {

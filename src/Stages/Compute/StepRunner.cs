@@ -35,7 +35,7 @@ internal sealed class StepRunner : IDisposable
         _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
         _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
-        _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _reduction, _end.GradientsComplete);
+        _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
 
     /// <summary>The action under way, for errors.</summary>

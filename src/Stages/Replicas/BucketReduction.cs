@@ -2,7 +2,6 @@ using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Reduction;
-using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Summation;
 using Pipeline.Reduction.Topologies;
 using static TorchSharp.torch;
@@ -11,7 +10,8 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// One replica's part in the reduction of one bucket: it sends its sums as soon as the gradients are final, completes the shards that it
-/// owns, and takes the others' from their owners. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
+/// owns, and takes the others' from their owners. What has come is worked on whenever the compute thread looks; only
+/// <see cref="Reduce"/> and <see cref="Finish"/> wait. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
 /// </summary>
 internal sealed class BucketReduction : IDisposable
 {
@@ -20,9 +20,16 @@ internal sealed class BucketReduction : IDisposable
     private readonly GradientBucket _bucket;
     private readonly ReplicaLinks _links;
     private readonly Dictionary<int, ShardReduction> _parts;
-    private readonly Dictionary<Transfer, SpanStream> _contributions;
-    private readonly Dictionary<int, SpanStream> _answers;
+    private readonly SpanStreams _streams;
     private readonly TreeAccumulator? _leaves;
+    private readonly IReadOnlyList<TreeNode> _own;
+    private readonly Dictionary<int, Transfer> _direct;
+    private readonly Transfer[] _contributions;
+    private readonly Transfer[] _answers;
+    private readonly List<Transfer> _awaitedContributions = [];
+    private readonly List<Transfer> _awaitedAnswers = [];
+    private bool _hasContributed;
+    private long _ready;
 
     /// <param name="plan">Who sends what to whom.</param>
     /// <param name="place">Which replica this is.</param>
@@ -39,11 +46,13 @@ internal sealed class BucketReduction : IDisposable
         _bucket = bucket;
         _links = links;
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
-        _contributions = plan.Contributions.Where(transfer => transfer.From == _self || transfer.To == _self).ToDictionary(
-            transfer => transfer,
-            transfer => Stream(
-                settings.Contributions, transfer.Shard, transfer.Nodes.Count, FormattableString.Invariant($"from-{transfer.From.Replica}"), seed, transfer.From == _self ? residuals : null));
-        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == _self ? residuals : null));
+        _streams = new SpanStreams(plan, _self, bucket, settings, residuals, seed);
+        _own = plan.Own(_self);
+        _direct = _parts.Values.Where(part => part.Outgoing is not null && plan.ContributionsTo(_self, part.Shard).Count == 0)
+            .ToDictionary(part => part.Shard.Index, part => part.Outgoing!);
+        // What is merely passed on comes first: an owner may wait for it.
+        _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
+        _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
         if (place.Summation == Summation.Invariant) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -53,137 +62,169 @@ internal sealed class BucketReduction : IDisposable
     {
         if (_leaves is null) return;
         _bucket.Gather();
-        _bucket.Clear();
         _leaves.Add(leaf, _bucket.Values);
+        _bucket.Clear();
     }
 
-    /// <summary>The gradients are final: sends what others await of this replica.</summary>
+    /// <summary>The gradients are final: sends what others await of this replica, once a step.</summary>
     internal void Contribute(StepKey step)
     {
+        if (_hasContributed) return;
+        _hasContributed = true;
+        _ready = 0;
+        _awaitedContributions.AddRange(_contributions);
+        _awaitedAnswers.AddRange(_answers);
         if (_leaves is null)
         {
             _bucket.Gather();
-            foreach (var node in _plan.Own(_self)) AddOwn(node, _bucket.Values);
-        }
-        else
-        {
-            foreach (var part in _leaves.TakeParts())
-            {
-                using (part) AddOwn(part.Node, part.Sum.Span);
-            }
+            Contribute(_own, _ => _bucket.Values, step);
+            return;
         }
 
-        foreach (var part in _parts.Values) PassOn(part, step);
+        var sums = _leaves.TakeParts();
+        Contribute([.. sums.Select(sum => sum.Node)], index => sums[index].Sum.Span, step);
+        foreach (var sum in sums) sum.Dispose();
+    }
+
+    /// <summary>Works on what has come, without waiting.</summary>
+    internal void Proceed(StepKey step)
+    {
+        if (!_hasContributed) return;
+        TakeContributions(step, waits: false);
+        TakeAnswers(step, waits: false);
     }
 
     /// <summary>Takes what others contribute, passes on what is complete, and answers for the shards that it owns.</summary>
     /// <returns>When the last input had arrived; 0 without any.</returns>
     internal long Reduce(StepKey step)
     {
-        var ready = 0L;
-        // What it merely passes on first: an owner may wait for it.
-        foreach (var part in _parts.Values.OrderBy(part => part.Shard.Owner == _self))
-        {
-            var awaited = _plan.ContributionsTo(_self, part.Shard);
-            foreach (var transfer in awaited) ready = Math.Max(ready, Take(transfer, step, part.Add));
-            if (awaited.Count > 0) PassOn(part, step);
-            if (part.Shard.Owner == _self) Answer(part, step);
-        }
-
-        return ready;
+        TakeContributions(step, waits: true);
+        return _ready;
     }
 
     /// <summary>Takes the sums of the others' shards, and leaves the sum of all replicas in the units' gradients.</summary>
     /// <returns>When the last input had arrived; 0 without any.</returns>
     internal long Finish(StepKey step)
     {
-        var ready = 0L;
-        foreach (var answer in _plan.Answers.Where(answer => answer.To == _self))
-        {
-            var (tensor, arrival) = _links.Take(KeyOf(answer, step));
-            using var owned = tensor;
-            _answers[answer.Shard.Index].Decode(tensor, Range(answer.Shard), step.Step);
-            PassOn(tensor, answer.Shard, step);
-            ready = Math.Max(ready, arrival);
-        }
-
+        TakeAnswers(step, waits: true);
         _bucket.Scatter();
-        return ready;
+        _hasContributed = false;
+        return _ready;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         foreach (var part in _parts.Values) part.Dispose();
-        foreach (var stream in _contributions.Values.Concat(_answers.Values)) stream.Dispose();
+        _streams.Dispose();
         _leaves?.Dispose();
         _bucket.Dispose();
     }
 
-    private void AddOwn(TreeNode node, ReadOnlySpan<float> values)
+    /// <summary>Sends or adds the replica's own sums. What nobody adds to here goes from where it lies.</summary>
+    private void Contribute(IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
-        foreach (var part in _parts.Values) part.Add(node, values.Slice(part.Shard.Start, part.Shard.Length));
-    }
-
-    private void PassOn(ShardReduction part, StepKey step)
-    {
-        if (part.Outgoing is not { } transfer || !part.IsReady) return;
-        var sums = part.TakeOutgoing();
-        // The bucket's span is free by now: the sums lie one behind the other in a tensor of their own.
-        using var joined = new FloatBuffer(checked((int)transfer.ElementCount));
-        for (var index = 0; index < sums.Count; index++)
+        foreach (var part in _parts.Values)
         {
-            using var sum = sums[index];
-            sum.Sum.Span.CopyTo(joined.Span[(index * transfer.Shard.Length)..]);
-        }
+            var shard = part.Shard;
+            if (_direct.GetValueOrDefault(shard.Index) is { } transfer)
+            {
+                Send(transfer, step, joined =>
+                {
+                    for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
+                });
+                continue;
+            }
 
-        _links.Send(transfer.To.Replica, KeyOf(transfer, step), _contributions[transfer].Encode(joined.Span, step.Step));
+            for (var index = 0; index < nodes.Count; index++) part.Add(nodes[index], sums(index).Slice(shard.Start, shard.Length));
+            Advance(part, step);
+        }
     }
+
+    private void TakeContributions(StepKey step, bool waits) => Take(_awaitedContributions, step, waits, (transfer, tensor) =>
+    {
+        var part = _parts[transfer.Shard.Index];
+        _streams.Of(transfer).Read(tensor, step.Step, sums =>
+        {
+            for (var index = 0; index < transfer.Nodes.Count; index++)
+                part.Add(transfer.Nodes[index], sums.Slice(index * transfer.Shard.Length, transfer.Shard.Length));
+        });
+        Advance(part, step);
+    });
+
+    private void TakeAnswers(StepKey step, bool waits) => Take(_awaitedAnswers, step, waits, (answer, tensor) =>
+    {
+        var sum = Range(answer.Shard);
+        _streams.Answer(answer.Shard).Decode(tensor, sum, step.Step);
+        PassOn(tensor, answer.Shard, step);
+    });
+
+    private void Take(List<Transfer> awaited, StepKey step, bool waits, Action<Transfer, Tensor> take)
+    {
+        for (var index = 0; index < awaited.Count;)
+        {
+            var transfer = awaited[index];
+            if (_links.Take(KeyOf(transfer, step), waits) is not var (tensor, ready))
+            {
+                index++;
+                continue;
+            }
+
+            awaited.RemoveAt(index);
+            using (tensor) take(transfer, tensor);
+            _ready = Math.Max(_ready, ready);
+        }
+    }
+
+    /// <summary>Passes a shard's sums on, or answers for it, once all that is awaited has come.</summary>
+    private void Advance(ShardReduction part, StepKey step)
+    {
+        if (!part.IsReady) return;
+        if (part.Shard.Owner == _self) Answer(part, step);
+        else if (part.Outgoing is { } transfer) Contribute(part, transfer, step);
+    }
+
+    private void Contribute(ShardReduction part, Transfer transfer, StepKey step)
+    {
+        var sums = part.TakeOutgoing();
+        Send(transfer, step, joined =>
+        {
+            for (var index = 0; index < sums.Count; index++)
+            {
+                using var sum = sums[index];
+                sum.Sum.Span.CopyTo(joined[(index * transfer.Shard.Length)..]);
+            }
+        });
+    }
+
+    /// <summary>The sums lie one behind the other in a tensor of their own.</summary>
+    private void Send(Transfer transfer, StepKey step, SpanStream.Filler fill) =>
+        _links.Send(transfer.To.Replica, KeyOf(transfer, step), _streams.Of(transfer).Encode(step.Step, fill));
 
     private void Answer(ShardReduction part, StepKey step)
     {
-        var sum = Range(part.Shard);
-        var stream = _answers[part.Shard.Index];
-        part.TakeSum(sum);
-        using var answer = stream.Encode(sum, step.Step);
+        part.TakeSum(Range(part.Shard));
+        var stream = _streams.Answer(part.Shard);
+        if (_plan.ReplicaCount == 1) return;
+        using var answer = stream.Encode(step.Step, values => Range(part.Shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
-        stream.Decode(answer, sum, step.Step);
+        if (stream.LosesAt(step.Step)) stream.Decode(answer, Range(part.Shard), step.Step);
         PassOn(answer, part.Shard, step);
     }
 
     private void PassOn(Tensor answer, Shard shard, StepKey step)
     {
-        using var guard = no_grad();
+        // Nobody writes a tensor that was sent, so all may share its memory.
         foreach (var transfer in _plan.Answers.Where(transfer => transfer.From == _self && transfer.Shard == shard))
-            _links.Send(transfer.To.Replica, KeyOf(transfer, step), answer.clone().DetachFromDisposeScope());
+            _links.Send(transfer.To.Replica, KeyOf(transfer, step), KeptMessages.Alias(answer));
     }
 
     private Span<float> Range(Shard shard) => _bucket.Values.Slice(shard.Start, shard.Length);
 
-    private long Take(Transfer transfer, StepKey step, NodeReader read)
-    {
-        var (tensor, ready) = _links.Take(KeyOf(transfer, step));
-        using var owned = tensor;
-        using var values = new FloatBuffer(checked((int)transfer.ElementCount));
-        _contributions[transfer].Decode(tensor, values.Span, step.Step);
-        for (var index = 0; index < transfer.Nodes.Count; index++)
-            read(transfer.Nodes[index], values.Span.Slice(index * transfer.Shard.Length, transfer.Shard.Length));
-        return ready;
-    }
-
     /// <summary>The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice.</summary>
     private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.Replica, transfer.Shard.Index, KindOf(transfer));
 
+    private delegate ReadOnlySpan<float> Sums(int index);
+
     private FrameKind KindOf(Transfer transfer) => _plan.Answers.Contains(transfer) ? FrameKind.ReducedGradient : FrameKind.GradientContribution;
-
-    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, ResidualStore? residuals)
-    {
-        var matrices = _bucket.MatricesIn(shard.Start, shard.Length);
-        IReadOnlyList<MatrixRange> all =
-            [.. Enumerable.Range(0, nodeCount).SelectMany(node => matrices.Select(matrix => matrix with { Start = matrix.Start + node * shard.Length }))];
-        var transfer = FormattableString.Invariant($"unit-{_bucket.Name}.shard-{shard.Index}.{name}");
-        return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, seed, residuals);
-    }
-
-    private delegate void NodeReader(TreeNode node, ReadOnlySpan<float> values);
 }

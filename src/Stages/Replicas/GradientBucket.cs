@@ -7,13 +7,13 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The gradients of some units as one span: unit after unit, in the bucket's order. The units' memory stays theirs; owns the span that
-/// the gradients are gathered in. On the compute thread only; fp32 gradients on a CPU.
+/// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already; those of several
+/// are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only; fp32 gradients on a CPU.
 /// </summary>
 internal sealed class GradientBucket : IDisposable
 {
     private readonly IReadOnlyList<UnitState> _units;
-    private readonly FloatBuffer _gathered;
+    private readonly FloatBuffer? _gathered;
 
     internal GradientBucket(IReadOnlyList<UnitState> units)
     {
@@ -24,14 +24,14 @@ internal sealed class GradientBucket : IDisposable
         }
 
         _units = units;
-        _gathered = new FloatBuffer(checked((int)units.Sum(unit => unit.Gradient.numel())));
+        if (units.Count > 1) _gathered = new FloatBuffer(checked((int)units.Sum(unit => unit.Gradient.numel())));
     }
 
     /// <summary>Place in the model of the unit that backward finishes first: names the bucket.</summary>
     internal int Name => _units[0].Index;
 
-    /// <summary>The span that is gathered and scattered.</summary>
-    internal Span<float> Values => _gathered.Span;
+    /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
+    internal Span<float> Values => _gathered is null ? Floats(_units[0].Gradient) : _gathered.Span;
 
     /// <summary>The whole rows of matrices inside a range of the span, as matrices of that range, in rising order.</summary>
     /// <param name="start">First element of the range.</param>
@@ -59,6 +59,7 @@ internal sealed class GradientBucket : IDisposable
     /// <summary>Copies the units' gradients into the span.</summary>
     internal void Gather()
     {
+        if (_gathered is null) return;
         var place = Values;
         foreach (var unit in _units)
         {
@@ -71,6 +72,7 @@ internal sealed class GradientBucket : IDisposable
     /// <summary>Copies the span back.</summary>
     internal void Scatter()
     {
+        if (_gathered is null) return;
         var place = Values;
         foreach (var unit in _units)
         {
@@ -87,7 +89,7 @@ internal sealed class GradientBucket : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _gathered.Dispose();
+    public void Dispose() => _gathered?.Dispose();
 
     private static Span<float> Floats(torch.Tensor tensor) => MemoryMarshal.Cast<byte, float>(tensor.bytes);
 }

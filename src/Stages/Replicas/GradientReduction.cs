@@ -21,12 +21,20 @@ internal sealed class GradientReduction : IDisposable
             entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, replica => plan.RankOf(entry.Key, replica)), plan.Residuals));
     }
 
-    /// <summary>One micro-batch's gradients have been added to the flat buffers.</summary>
+    /// <summary>One micro-batch's gradients have been added to the flat buffers of some units: what is final is sent, what has come is added up.</summary>
     /// <param name="stage">Stage.</param>
     /// <param name="microBatch">Place among the replica's own micro-batches.</param>
-    internal void AddLeaf(int stage, int microBatch) => _stages[stage].AddLeaf(_plan.Place.FirstMicroBatch + microBatch);
+    /// <param name="units">Places in the stage.</param>
+    /// <param name="step">Step.</param>
+    internal void UnitsFinished(int stage, int microBatch, Range units, StepKey step)
+    {
+        var isLast = microBatch == _plan.Schedule.MicroBatchCount - 1;
+        _stages[stage].UnitsFinished(_plan.Place.FirstMicroBatch + microBatch, units, isLast, step);
+        if (!isLast) return;
+        foreach (var reduction in _stages.Values) reduction.Proceed(step);
+    }
 
-    /// <summary>A stage's gradients are final: sends what other replicas await.</summary>
+    /// <summary>A stage's gradients are final: sends what other replicas await and was not sent yet.</summary>
     internal void Contribute(int stage, StepKey step) => _stages[stage].Contribute(step);
 
     /// <summary>Completes the sums that this replica owns, and answers.</summary>

@@ -12,10 +12,12 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, Func<int
     /// <summary>Sends a tensor to a replica; takes ownership.</summary>
     internal void Send(int replica, FrameKey key, torch.Tensor tensor) => links.Send(rankOf(replica), key, tensor, AlreadyDone.Instance);
 
-    /// <summary>Waits for a tensor, which the caller then owns, and says when it had arrived.</summary>
-    internal (torch.Tensor Tensor, long Ready) Take(FrameKey key)
+    /// <summary>A tensor, which the caller then owns, and when it had arrived.</summary>
+    /// <param name="key">Which.</param>
+    /// <param name="waits">Whether to wait for it; otherwise null says that it has not come.</param>
+    internal (torch.Tensor Tensor, long Ready)? Take(FrameKey key, bool waits)
     {
-        var arrived = inbox.TakeTensor(key);
+        if ((waits ? inbox.TakeTensor(key) : inbox.TryTakeTensor(key)) is not { } arrived) return null;
         return (arrived.Value.Take(torch.CPU), arrived.Timestamp);
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Pipeline.Model.Numerics;
 using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Summation;
 using Pipeline.Reduction.Wire;
 using static TorchSharp.torch;
 
@@ -38,23 +39,58 @@ internal sealed class SpanStream : IDisposable
         if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) Remember(power, residuals);
     }
 
-    /// <summary>The values as a tensor to send, which the caller owns.</summary>
-    internal Tensor Encode(ReadOnlySpan<float> values, long step)
+    /// <summary>Writes the values of a span.</summary>
+    internal delegate void Filler(Span<float> values);
+
+    /// <summary>Reads the values of a span.</summary>
+    internal delegate void Reader(ReadOnlySpan<float> values);
+
+    /// <summary>Whether what the other end gets in a step is not what was put in.</summary>
+    internal bool LosesAt(long step) => _settings.KindAt(step) != CompressionKind.None;
+
+    /// <summary>A tensor to send, which the caller owns.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="fill">Writes the values, all of them.</param>
+    internal Tensor Encode(long step, Filler fill)
     {
         using var guard = no_grad();
-        if (_settings.KindAt(step) == CompressionKind.None) return ToTensor(MemoryMarshal.AsBytes(values), ScalarType.Float32);
-        return ToTensor(Compressed(values, new RoundingKey(_stream, step)).Span, ScalarType.Byte);
+        if (!LosesAt(step))
+        {
+            var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+            fill(MemoryMarshal.Cast<byte, float>(tensor.bytes));
+            return tensor;
+        }
+
+        using var values = new FloatBuffer(_length);
+        fill(values.Span);
+        var compressed = Compressed(values.Span, new RoundingKey(_stream, step)).Span;
+        var bytes = empty(compressed.Length, ScalarType.Byte, CPU).DetachFromDisposeScope();
+        compressed.CopyTo(bytes.bytes);
+        return bytes;
     }
 
-    /// <summary>The values that a tensor of the other end stands for.</summary>
+    /// <summary>Shows the values that a tensor of the other end stands for.</summary>
+    /// <exception cref="CompressionException">The tensor is not one that the other end could have sent.</exception>
+    internal void Read(Tensor tensor, long step, Reader read)
+    {
+        if (!LosesAt(step))
+        {
+            read(Plain(tensor));
+            return;
+        }
+
+        using var values = new FloatBuffer(_length);
+        Decode(tensor, values.Span, step);
+        read(values.Span);
+    }
+
+    /// <summary>Writes the values that a tensor of the other end stands for.</summary>
     /// <exception cref="CompressionException">The tensor is not one that the other end could have sent.</exception>
     internal void Decode(Tensor tensor, Span<float> values, long step)
     {
-        if (_settings.KindAt(step) == CompressionKind.None)
+        if (!LosesAt(step))
         {
-            if (tensor.dtype != ScalarType.Float32 || tensor.numel() != values.Length)
-                throw new CompressionException($"Expected {values.Length} elements of fp32, found {tensor.numel()} of {tensor.dtype}.");
-            MemoryMarshal.Cast<byte, float>(tensor.bytes).CopyTo(values);
+            Plain(tensor).CopyTo(values);
             return;
         }
 
@@ -89,10 +125,7 @@ internal sealed class SpanStream : IDisposable
 
     private static string FactorsOf(string name) => name + ".factors";
 
-    private static Tensor ToTensor(ReadOnlySpan<byte> bytes, ScalarType type)
-    {
-        var tensor = empty(bytes.Length / (type == ScalarType.Float32 ? sizeof(float) : 1), type, CPU).DetachFromDisposeScope();
-        bytes.CopyTo(tensor.bytes);
-        return tensor;
-    }
+    private ReadOnlySpan<float> Plain(Tensor tensor) => tensor.dtype == ScalarType.Float32 && tensor.numel() == _length
+        ? MemoryMarshal.Cast<byte, float>(tensor.bytes)
+        : throw new CompressionException($"Expected {_length} elements of fp32, found {tensor.numel()} of {tensor.dtype}.");
 }

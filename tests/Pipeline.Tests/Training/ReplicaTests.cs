@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -8,6 +9,7 @@ using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
+using Pipeline.Tests.Runs;
 using Pipeline.Training;
 using TorchSharp;
 using Xunit;
@@ -24,6 +26,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     private const double UnitRoundoff = 1.0 / (1 << 24);
 
     private static readonly ConcurrentDictionary<int, IReadOnlyList<ReferenceStep>> s_invariant = new();
+    private static readonly ConcurrentDictionary<int, IReadOnlyList<ReferenceStep>> s_fast = new();
 
     public static TheoryData<int, int> Shapes
     {
@@ -80,7 +83,33 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var reference = TinyRun.Reference(MicroBatchCount, tied: true, Precision.Fp32)[0].Result;
         Assert.Equal(BitConverter.DoubleToInt64Bits(reference.Loss), BitConverter.DoubleToInt64Bits(sharded[0].Loss));
         Assert.InRange(sharded[0].GradientNorm - reference.GradientNorm, -Bound(replicaCount) / reference.TokenCount, Bound(replicaCount) / reference.TokenCount);
-        if (replicaCount == 1) TinyRun.AssertEqual(TinyRun.Reference(MicroBatchCount, tied: true, Precision.Fp32), sharded);
+        // In the same order of addition the unsplit model has the same bits.
+        TinyRun.AssertEqual(s_fast.GetOrAdd(replicaCount, count => TinyRun.Train(TinyRun.Plan(1, MicroBatchCount) with { ReplicaCount = count })), sharded);
+    }
+
+    [Theory]
+    [InlineData("1f1b", false)]
+    [InlineData("zb-v", true)]
+    [InlineData("interleaved-1f1b", true)]
+    public async Task Schedules_that_split_or_interleave_reduce_to_the_same_bits_with_and_without_overlap(string schedule, bool overlaps)
+    {
+        var plan = Plan(2, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Schedule = schedule };
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps } }));
+    }
+
+    [Theory]
+    [InlineData(4, 1)]
+    [InlineData(1, 3)]
+    public async Task A_run_goes_on_with_another_number_of_replicas_as_if_nothing_had_been(int before, int after)
+    {
+        using var folder = new TemporaryFolder();
+        var store = new FolderCheckpointStore(folder.In("checkpoints"));
+        var saving = new CheckpointPlan(store, RunTests.Describe);
+        var first = Plan(before, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Steps = 2, Checkpoints = saving };
+        var begun = await StepsOf(first);
+        var second = Plan(after, 1, ReductionTopology.Sharded) with { Summation = Summation.Invariant, ResumeFromStep = 2, Checkpoints = saving };
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), [.. begun, .. await StepsOf(second)]);
+        TinyRun.AssertHolds(store, second, InvariantReference(MicroBatchCount)[^1]);
     }
 
     [Theory]

@@ -160,7 +160,12 @@ public sealed class StageReductionTests
                     place += gradient.Length;
                 }
 
-                _reductions[replica].AddLeaf(_shares[replica].First + index);
+                // As a backward does: the last units first, in pieces that need not be the buckets'.
+                for (var unit = model.Units.Count; unit > 0; unit -= 2)
+                {
+                    _reductions[replica].UnitsFinished(_shares[replica].First + index, Math.Max(0, unit - 2)..unit, index == _shares[replica].Count - 1, key);
+                    _reductions[replica].Proceed(key);
+                }
             }
 
             _reductions[replica].Contribute(key);
