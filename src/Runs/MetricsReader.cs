@@ -52,7 +52,9 @@ public static class MetricsReader
         stage.GetProperty("rank").GetInt32(),
         Number(stage.GetProperty("busy")),
         Number(stage.GetProperty("wait")),
-        Number(stage.GetProperty("bubble")));
+        Number(stage.GetProperty("bubble")),
+        stage.TryGetProperty("exposed", out var exposed) ? Number(exposed) : null,
+        stage.TryGetProperty("sent", out var sent) ? sent.GetInt64() : null);
 
     private static double Number(JsonElement element) => element.ValueKind == JsonValueKind.Null ? double.NaN : element.GetDouble();
 }

@@ -37,19 +37,22 @@ public enum ActionKind : byte
 
     /// <summary>Letter O: clip by the global norm and update the stage's weights.</summary>
     Optimizer,
+
+    /// <summary>Letter A: the weights that other replicas have updated are taken, where each updates a share.</summary>
+    WeightGather,
 }
 
 /// <summary>
 /// The letters of the kinds, and what a kind implies. F, B, I and W are the letters that the field's schedule files use;
-/// R, S, G, T, N and O are ours and clash with none of them, nor with the words SEND, RECV, UNSHARD, RESHARD and OVERLAP_F_B,
+/// R, S, G, T, N, O and A are ours and clash with none of them, nor with the words SEND, RECV, UNSHARD, RESHARD and OVERLAP_F_B,
 /// since a kind is exactly one letter.
 /// </summary>
 public static class ActionKinds
 {
-    private const string Letters = "FBIWRSGTNO";
+    private const string Letters = "FBIWRSGTNOA";
 
     /// <summary>The number of kinds; arrays indexed by kind have this length.</summary>
-    public const int Count = 10;
+    public const int Count = 11;
 
     /// <summary>The letter that stands for the kind in the text form of an action.</summary>
     public static char Letter(this ActionKind kind) => Letters[(int)kind];
@@ -62,7 +65,7 @@ public static class ActionKinds
         return index >= 0;
     }
 
-    /// <summary>True for S, G, T, N and O: once a step and stage, without a micro-batch.</summary>
+    /// <summary>True for S, G, T, N, O and A: once a step and stage, without a micro-batch.</summary>
     public static bool IsStepLevel(this ActionKind kind) => kind >= ActionKind.ReduceScatter;
 
     /// <summary>True for B and W, which finish a leaf: one micro-batch's gradient of the stage's parameters.</summary>
@@ -84,6 +87,7 @@ public static class ActionKinds
         ActionKind.TiedSum => "tied sum",
         ActionKind.Norm => "norm",
         ActionKind.Optimizer => "optimizer",
+        ActionKind.WeightGather => "weight gather",
         _ => throw new UnreachableException($"kind {(int)kind}"),
     };
 }

@@ -36,6 +36,9 @@ public sealed record StageWorkload
     /// <summary>In which order gradients of micro-batches are added.</summary>
     public Summation Summation { get; init; }
 
+    /// <summary>Whether each replica holds the optimizer state of a share of the parameters and updates these for all.</summary>
+    public bool SharesOptimizer { get; init; }
+
     /// <summary>How replicas add their gradients up.</summary>
     public ReductionSettings Reduction { get; init; } = new();
 

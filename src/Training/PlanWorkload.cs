@@ -17,6 +17,7 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Batches = plan.Batches,
         Checkpoints = plan.Checkpoints?.Store,
         Summation = plan.Summation,
+        SharesOptimizer = plan.SharesOptimizer && plan.ReplicaCount > 1,
         Reduction = plan.Reduction,
         Recompute = plan.Recompute,
         Barrier = plan.Barrier,

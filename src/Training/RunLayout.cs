@@ -25,7 +25,7 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
             throw new ScheduleException($"The partition has {partition.Length} stages, the schedule {schedule.StageCount}. Make them agree.");
         IReadOnlyList<int> unitCounts = [.. partition.Select(range => range.Count)];
         if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, StageTies.TiedStages(plan.Units, unitCounts));
-        if (!schedule.Reduces && (plan.ReplicaCount > 1 || plan.Summation == Summation.Invariant)) schedule = ReductionPass.Apply(schedule);
+        if (!schedule.Reduces && (plan.ReplicaCount > 1 || plan.Summation == Summation.Invariant)) schedule = ReductionPass.Apply(schedule, plan.SharesOptimizer && plan.ReplicaCount > 1);
         ScheduleValidator.ThrowIfInvalid(schedule);
         return new RunLayout(unitCounts, schedule, plan.ReplicaCount);
     }

@@ -18,6 +18,15 @@ internal static class ReductionConflicts
         if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
             yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
 
+        if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)
+            yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 or the {step.ReplicaCount} of {SettingsSchema.DataAxis}: each replica holds one shard. Found {step.OptimizerShardCount}.");
+
+        if (step.OptimizerShardCount > 1 && reduction.Topology != ReductionTopology.Sharded)
+            yield return Fault(ReductionKeys.Topology, $"Expected sharded beside {SettingsSchema.OptimizerAxis} above 1: whoever updates a weight adds its gradient up. Set that, or {SettingsSchema.OptimizerAxis} to 1.");
+
+        if (step.OptimizerShardCount > 1 && isChanged(ReductionKeys.Answer))
+            yield return Fault(ReductionKeys.Answer, $"It would be ignored: with {SettingsSchema.OptimizerAxis} above 1 weights go back, as they are computed with. Leave it out, or set {SettingsSchema.OptimizerAxis} to 1.");
+
         if (reduction.IsLossy && settings.Summation == Summation.Invariant)
             yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");
 

@@ -110,6 +110,9 @@ public sealed record StepSettings
     /// <summary>Replicas of the pipeline.</summary>
     public required int ReplicaCount { get; init; }
 
+    /// <summary>Shards of the optimizer state: 1, or one a replica.</summary>
+    public required int OptimizerShardCount { get; init; }
+
     /// <summary>Micro-batches of a step that each replica computes.</summary>
     public int MicroBatchesPerReplica => MicroBatchCount / ReplicaCount;
 

@@ -157,6 +157,7 @@ public static class RunSettingsBinder
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),
+        OptimizerShardCount = from.Count(SettingsSchema.OptimizerAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
     };

@@ -50,7 +50,7 @@ public static partial class SettingsSchema
     public static readonly WholeNumberSetting Stages = new("parallelism.pipeline", 1, 1024, "stages") { ChangesOnResume = true };
 
     /// <summary>Shards of the optimizer's state.</summary>
-    public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1, "shards") { RefusalAbove = UnbuiltAxis };
+    public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1024, "shards") { ChangesOnResume = true };
 
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =

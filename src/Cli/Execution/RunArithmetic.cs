@@ -53,8 +53,12 @@ internal static class RunArithmetic
     private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout, long parameterCount)
     {
         var bytesPerElement = plan.Precision == Precision.Bf16 ? 2 : 4;
-        // Master, gradient, two moments; the rounded copy of a bf16 run; the copy of a step that may be taken back.
-        var stateBytes = parameterCount * (16.0 + (plan.Precision == Precision.Bf16 ? 2 : 0) + (new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead ? 4 : 0));
+        // What is computed with and the gradient; two moments and in a bf16 run the master weights, of a share where it is shared out; the copy
+        // of a step that may be taken back, which replicas do not have.
+        var isBf16 = plan.Precision == Precision.Bf16;
+        var shardCount = plan.SharesOptimizer ? layout.ReplicaCount : 1;
+        var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
+        var stateBytes = parameterCount * ((isBf16 ? 6.0 : 8.0) + (isBf16 ? 12.0 : 8.0) / shardCount + (runsAhead ? 4 : 0));
         var tokens = (double)materials.Settings.Step.MicroBatchSize * materials.Settings.Model.Context;
         var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
         double activations = 0;

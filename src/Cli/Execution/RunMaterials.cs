@@ -87,6 +87,7 @@ internal sealed class RunMaterials : IDisposable
             Steps = run.StepCount,
             StageCount = step.StageCount,
             ReplicaCount = step.ReplicaCount,
+            SharesOptimizer = step.OptimizerShardCount > 1,
             Summation = Settings.Summation,
             Reduction = Settings.Reduction,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),

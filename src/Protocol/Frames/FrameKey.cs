@@ -29,6 +29,9 @@ public enum FrameKind
 
     /// <summary>A completed sum of gradients on its way back. Edge, micro-batch and slice as for a contribution.</summary>
     ReducedGradient = 7,
+
+    /// <summary>Weights that one replica has updated for all. The edge is the unit, the micro-batch the replica that sends.</summary>
+    UpdatedWeights = 8,
 }
 
 /// <summary>

@@ -39,6 +39,25 @@ public static class ReductionPlans
         };
     }
 
+    /// <summary>The plan of a reduce-scatter alone: each shard is completed at its owner, and nothing goes back.</summary>
+    /// <param name="length">Elements of the bucket.</param>
+    /// <param name="tree">Order of addition.</param>
+    /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
+    /// <param name="shards">Ranges of the bucket, in order, without gaps.</param>
+    /// <exception cref="ArgumentException">Shares do not hold everything once, or the shards are not the bucket.</exception>
+    public static ReductionPlan Scatter(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards)
+    {
+        RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
+        var end = 0;
+        foreach (var shard in shards) end = shard.Start == end ? end + shard.Length : throw new ArgumentException($"A shard begins at {shard.Start}, expected {end}.", nameof(shards));
+        if (end != length) throw new ArgumentException($"The shards end at {end}, expected {length}.", nameof(shards));
+        var bare = new ReductionPlan(tree, shares, length, shards, [], []);
+        return bare with
+        {
+            Contributions = [.. shards.SelectMany(shard => shares.SelectMany((_, replica) => Contributions(bare, shard, [replica]))).Where(HasNodes)],
+        };
+    }
+
     private static ReductionPlan Coordinator(int length, SummationTree tree, IReadOnlyList<LeafShare> shares)
     {
         var bare = new ReductionPlan(tree, shares, length, Shard.Cut(length, [Participant.Reducer]), [], []);

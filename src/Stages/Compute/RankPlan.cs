@@ -22,6 +22,7 @@ internal sealed class RankPlan : IDisposable
         var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
         Place = new ReplicaPlace(
             assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
+        if (workload.SharesOptimizer && replicaCount > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, replicaCount);
         _recomputed = [.. schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
@@ -33,6 +34,12 @@ internal sealed class RankPlan : IDisposable
 
     /// <summary>Which replica of the pipeline the rank belongs to.</summary>
     internal ReplicaPlace Place { get; }
+
+    /// <summary>Who holds the optimizer state of which parameter; null where every replica holds all of it.</summary>
+    internal OptimizerOwners? Owners { get; }
+
+    /// <summary>Whether the rank's replica speaks for all: they hold the same, or it holds a share.</summary>
+    internal bool Speaks => Place.Index == 0 || Owners is not null;
 
     /// <summary>What compression has lost so far.</summary>
     internal ResidualStore Residuals { get; } = new();
@@ -101,11 +108,13 @@ internal sealed class RankPlan : IDisposable
     {
         var counts = Assignment.Layout.UnitCounts;
         var ties = new TieTable(Workload.Units, counts);
+        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index } : Workload.Options;
         foreach (var stage in Schedule.StagesOf(Rank))
         {
-            var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], Workload.Options);
+            var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], options);
             _models.Add(stage, model);
-            _ties.Add(stage, ties.RemoteTiesOf(model, stage));
+            // A replica that does not hold the sum of a tied parameter has nothing to add to it.
+            _ties.Add(stage, [.. ties.RemoteTiesOf(model, stage).Where(tie => tie.Tie.Parameter.IsOwned)]);
             _recomputations.Add(stage, Recomputations(counts.Take(stage).Sum(), counts[stage]));
         }
     }
@@ -124,6 +133,7 @@ internal sealed class RankPlan : IDisposable
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.
         using var checkpoint = store.Open(step, verify: false);
         foreach (var model in _models.Values) StateLoader.Load(model, checkpoint);
+        if (Place.Count > 1 && Workload.Reduction.IsLossy) Residuals.Load(checkpoint);
     }
 
     // A schedule that recomputes where the run's units name nothing to drop means all of it.

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Pipeline.Checkpoints;
 using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using TorchSharp;
 using static Pipeline.Protocol.StageProtocol;
@@ -89,7 +90,7 @@ internal sealed class StageExecutor
             var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies);
-            var parameterCount = plan.Place.Index > 0 ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
+            var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
@@ -109,7 +110,7 @@ internal sealed class StageExecutor
     {
         using var steps = new StepRunner(plan, _inbox, _links, _recorder, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
-        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
+        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.Place.Index * plan.StageCount, plan.StageCount * (plan.Owners is null ? 1 : plan.Place.Count)) : null;
         try
         {
             if (_assignment.Start.Evaluates) Evaluate(plan, evaluation);
@@ -191,7 +192,7 @@ internal sealed class StageExecutor
     private StepCompleted Completed(RankPlan plan, SettledStep settled)
     {
         var since = Stopwatch.GetTimestamp();
-        IReadOnlyList<ParameterDigest> digests = plan.Place.Index == 0 && _assignment.Recording.WantsDigest(settled.Step)
+        IReadOnlyList<ParameterDigest> digests = plan.Speaks && _assignment.Recording.WantsDigest(settled.Step)
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
         var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
@@ -210,14 +211,15 @@ internal sealed class StageExecutor
         {
             _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, $"Rank {rank} is at step {_step} already."));
         }
-        else if (plan.Place.Index > 0)
+        else if (!plan.Speaks && plan.Residuals.IsEmpty)
         {
             // The first replica writes what all of them hold.
             _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, []));
         }
         else
         {
-            part.Save(new SaveAttempt(save.Step, save.Attempt), plan.Models,
+            var own = plan.Speaks ? plan.Models : new Dictionary<int, StageModel>();
+            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.Residuals, rank, plan.Schedule.RankCount * plan.Place.Count),
                 files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
                 fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
         }

@@ -13,7 +13,7 @@ namespace Pipeline.Stages;
 /// <see cref="StepSettlement"/> makes that good.
 /// </summary>
 internal sealed class StepEnd(
-    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction)
+    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction, WeightExchange? weights)
 {
     private readonly HashSet<int> _sent = [];
     private StepKey _step;
@@ -43,7 +43,14 @@ internal sealed class StepEnd(
     }
 
     /// <summary>Completes what this replica adds up, and answers.</summary>
-    internal void Reduce(StageAction action) => Reduction().Reduce(action, _step);
+    internal void Reduce(StageAction action)
+    {
+        Reduction().Reduce(action, _step);
+        // Where nothing goes back, what this replica owns is complete.
+        if (weights is null) return;
+        Reduction().Finish(action.Stage, _step);
+        SumKnown(action.Stage);
+    }
 
     /// <summary>Takes what the other replicas add up: from here on all replicas hold the same gradients.</summary>
     internal void Gather(StageAction action)
@@ -90,11 +97,11 @@ internal sealed class StepEnd(
         if (!_sent.Add(stage)) return;
         var started = Stopwatch.GetTimestamp();
         var (replica, isLast) = (plan.Place.Index, stage == plan.StageCount - 1);
-        // All replicas hold the same sums: the first speaks for them.
-        IReadOnlyList<double> squares = replica == 0 ? plan.Models[stage].SquaredNorms() : [];
+        // All replicas hold the same sums, and the first speaks for them; or each holds some.
+        IReadOnlyList<double> squares = plan.Speaks ? plan.Models[stage].SquaredNorms() : [];
         var contributor = replica * plan.StageCount + stage;
         if (isLast) totals.Send(new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch()));
-        else if (replica == 0) totals.Send(new SquaredNorms(_step, contributor, squares, [], 0, -1));
+        else if (plan.Speaks) totals.Send(new SquaredNorms(_step, contributor, squares, [], 0, -1));
         recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
     }
 
@@ -115,6 +122,13 @@ internal sealed class StepEnd(
         else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, Outcome.TokenCount));
         else model.ClearGradients();
         recorder.Record(action, asked, ready, started);
+        if (Outcome is null or { Verdict: StepVerdict.Apply }) weights?.Send(action.Stage, _step);
+    }
+
+    /// <summary>Takes the weights that the other replicas have updated; a step that is not applied has none.</summary>
+    internal void GatherWeights(StageAction action)
+    {
+        if (Outcome is { Verdict: StepVerdict.Apply }) weights?.Gather(action, _step);
     }
 
     private int NonFiniteMicroBatch() => losses.NonFiniteMicroBatch is >= 0 and var own ? plan.Place.FirstMicroBatch + own : -1;

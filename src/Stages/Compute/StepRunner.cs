@@ -33,7 +33,9 @@ internal sealed class StepRunner : IDisposable
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
         var totals = new TotalsExchange(plan, inbox, links);
         _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction);
+        plan.Residuals.Settle();
+        var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
         _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
@@ -132,6 +134,9 @@ internal sealed class StepRunner : IDisposable
                 break;
             case ActionKind.Optimizer:
                 _end.Apply(action, _actions.TokenCount);
+                break;
+            case ActionKind.WeightGather:
+                _end.GatherWeights(action);
                 break;
             default:
                 _actions.Run(action);

@@ -8,16 +8,22 @@ namespace Pipeline.Stages;
 internal static class StepTotalsBuilder
 {
     /// <summary>The step's outcome from the contributions of all stages.</summary>
-    internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions)
+    /// <param name="contributions">In any order; contributor r · stages + s is stage s of replica r.</param>
+    /// <param name="stageCount">Stages of the model.</param>
+    internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions, int stageCount)
     {
         var ordered = contributions.OrderBy(contribution => contribution.Stage).ToArray();
         var tokenCount = ordered.Sum(contribution => contribution.TokenCount);
         double lossSum = 0;
         foreach (var loss in ordered.SelectMany(contribution => contribution.Losses)) lossSum += loss;
-        var norm = GlobalNorm.Of(ordered.SelectMany(contribution => contribution.Squares), tokenCount);
+        var norm = GlobalNorm.Of(ordered.GroupBy(contribution => contribution.Stage % stageCount).OrderBy(stage => stage.Key).SelectMany(SquaresOf), tokenCount);
         var nonFinite = ordered.Select(contribution => contribution.NonFiniteMicroBatch).FirstOrDefault(microBatch => microBatch >= 0, -1);
         var verdict = nonFinite >= 0 ? StepVerdict.NonFiniteLoss
             : double.IsFinite(norm) ? StepVerdict.Apply : StepVerdict.NonFiniteNorm;
         return new StepOutcome(lossSum, tokenCount, norm, verdict, nonFinite);
     }
+
+    /// <summary>A stage's squares: each is of one replica and 0 in what the others say, so that their sum is exact.</summary>
+    private static IEnumerable<double> SquaresOf(IEnumerable<SquaredNorms> replicas) => replicas.Select(replica => replica.Squares)
+        .Where(squares => squares.Count > 0).Aggregate((left, right) => [.. left.Zip(right, (one, other) => one + other)]);
 }

@@ -28,11 +28,11 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
 
     private (StepOutcome Outcome, long Ready) Make(StepKey step)
     {
-        var otherLastStages = Enumerable.Range(1, plan.Place.Count - 1).Select(replica => (replica + 1) * plan.StageCount - 1);
-        var contributions = Enumerable.Range(0, plan.StageCount).Concat(otherLastStages).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
+        var all = Enumerable.Range(0, plan.StageCount * plan.Place.Count);
+        var contributions = all.Where(contributor => plan.Owners is not null || contributor < plan.StageCount || contributor % plan.StageCount == plan.StageCount - 1).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
-            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)]) with { IsLast = inbox.IsEndWanted };
+            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)], plan.StageCount) with { IsLast = inbox.IsEndWanted };
         for (var rank = 0; rank < plan.Schedule.RankCount * plan.Place.Count; rank++)
         {
             if (rank != plan.TotalsRank) links.Send(rank, new StepTotals(step, outcome));

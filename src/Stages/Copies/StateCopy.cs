@@ -51,10 +51,12 @@ internal sealed unsafe class StateCopy : IDisposable
     {
         using var guard = no_grad();
         // What the rank would load: of a tied parameter that another rank owns, too, since the rank must come back from its own copy alone.
-        var state = stages.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
+        StageModel[] models = [.. stages];
+        var state = models.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
         var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
         var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
+        foreach (var model in models) model.StateLoaded();
         return copy;
     }
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Pipeline.Model.Units;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Summation;
+using Pipeline.Reduction.Topologies;
 using TorchSharp;
 
 namespace Pipeline.Stages;
@@ -32,6 +33,29 @@ internal sealed class GradientBucket : IDisposable
 
     /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
     internal Span<float> Values => _gathered is null ? Floats(_units[0].Gradient) : _gathered.Span;
+
+    /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
+    internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
+    {
+        List<Shard> shards = [];
+        var unitStart = 0L;
+        foreach (var unit in _units)
+        {
+            var parameters = unit.Parameters.OrderBy(parameter => parameter.Gradient.storage_offset()).ToArray();
+            for (var index = 0; index < parameters.Length; index++)
+            {
+                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Gradient.storage_offset() : unit.Gradient.numel());
+                var owner = new Participant(owners[parameters[index].FullName]);
+                var start = shards.Count == 0 ? 0 : shards[^1].Start + shards[^1].Length;
+                if (shards.Count > 0 && shards[^1].Owner == owner) shards[^1] = shards[^1] with { Length = (int)end - shards[^1].Start };
+                else shards.Add(new Shard(shards.Count, start, (int)end - start, owner));
+            }
+
+            unitStart += unit.Gradient.numel();
+        }
+
+        return shards;
+    }
 
     /// <summary>The whole rows of matrices inside a range of the span, as matrices of that range, in rising order.</summary>
     /// <param name="start">First element of the range.</param>

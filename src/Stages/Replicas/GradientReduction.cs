@@ -18,7 +18,7 @@ internal sealed class GradientReduction : IDisposable
         _plan = plan;
         _recorder = recorder;
         _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(
-            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, replica => plan.RankOf(entry.Key, replica)), plan.Residuals));
+            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(entry.Key, replica)), plan.Owners, plan.Residuals));
     }
 
     /// <summary>One micro-batch's gradients have been added to the flat buffers of some units: what is final is sent, what has come is added up.</summary>
@@ -42,6 +42,9 @@ internal sealed class GradientReduction : IDisposable
 
     /// <summary>Takes the sums that the others own.</summary>
     internal void Gather(StageAction action, StepKey step) => Timed(action, stage => stage.Finish(step));
+
+    /// <summary>Leaves the sums that this replica owns in the flat buffers, where nothing is taken from others.</summary>
+    internal void Finish(int stage, StepKey step) => _stages[stage].Finish(step);
 
     /// <inheritdoc/>
     public void Dispose()

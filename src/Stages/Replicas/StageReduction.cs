@@ -18,14 +18,15 @@ internal sealed class StageReduction : IDisposable
     /// <param name="place">Which replica it belongs to.</param>
     /// <param name="settings">Topology, buckets, compression.</param>
     /// <param name="links">The ways to the same stage of other replicas.</param>
+    /// <param name="owners">Who completes the sum of which parameter; null where all replicas are to have all sums.</param>
     /// <param name="residuals">Where what compression loses is kept.</param>
-    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals)
+    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
     {
         _overlaps = settings.Overlaps;
         _buckets =
         [
             .. BucketList.Of([.. model.Units.Select(unit => unit.Gradient.numel())], settings.BucketLength)
-                .Select(bucket => (bucket.Units.Min(), Reduction(bucket, model, place, settings, links, residuals))),
+                .Select(bucket => (bucket.Units.Min(), Reduction(bucket, model, place, settings, links, owners, residuals))),
         ];
         model.TellFinishedAt(_buckets.Select(bucket => bucket.FirstUnit));
     }
@@ -70,10 +71,13 @@ internal sealed class StageReduction : IDisposable
     }
 
     private static BucketReduction Reduction(
-        Bucket bucket, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals)
+        Bucket bucket, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
     {
-        var plan = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count));
         var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])]);
+        var length = checked((int)bucket.Length);
+        var plan = owners is null
+            ? ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count))
+            : ReductionPlans.Scatter(length, place.Tree, place.Leaves, gradients.ShardsOf(owners));
         return new BucketReduction(plan, place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }

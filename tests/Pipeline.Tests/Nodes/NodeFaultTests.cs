@@ -64,6 +64,7 @@ public sealed class NodeFaultTests : IDisposable
         {
             ReplicaCount = replicaCount,
             Summation = replicaCount > 1 && chance.Next(2) == 0 ? Summation.Invariant : Summation.Fast,
+            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0,
             Reduction = new ReductionSettings { BucketLength = 4000 },
             EvaluateEvery = 2,
             EvaluationMicroBatchCount = 2,
