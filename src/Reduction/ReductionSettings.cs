@@ -27,6 +27,9 @@ public sealed record ReductionSettings
     /// <summary>Compression of the sums that go back.</summary>
     public CompressionSettings Answers { get; init; } = CompressionSettings.None;
 
+    /// <summary>Compression of activations and their gradients between stages: none, or one without residuals.</summary>
+    public CompressionSettings Activations { get; init; } = CompressionSettings.None;
+
     /// <summary>Whether what is exchanged is not what was computed.</summary>
     public bool IsLossy => Contributions.Kind != CompressionKind.None || Answers.Kind != CompressionKind.None;
 

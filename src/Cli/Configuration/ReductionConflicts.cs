@@ -12,11 +12,14 @@ internal static class ReductionConflicts
         if (step.MicroBatchCount % step.ReplicaCount != 0)
             yield return Fault(SettingsSchema.MicroBatches, $"Expected a multiple of {SettingsSchema.DataAxis}, {step.ReplicaCount} replicas, which share them evenly; found {step.MicroBatchCount}. Change either.");
 
-        foreach (var setting in ReductionKeys.All.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
+        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
         if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
             yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
+
+        if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
+            yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");
 
         if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)
             yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 or the {step.ReplicaCount} of {SettingsSchema.DataAxis}: each replica holds one shard. Found {step.OptimizerShardCount}.");

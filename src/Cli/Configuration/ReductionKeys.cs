@@ -39,9 +39,10 @@ public static class ReductionKeys
     public static readonly ChoiceSetting<CompressionKind> Answer = new("compression.answer", s_kinds);
 
     /// <summary>Compression of what travels between stages.</summary>
-    public static readonly ChoiceSetting<CompressionKind> Activations = new("compression.activations", ("none", CompressionKind.None))
+    public static readonly ChoiceSetting<CompressionKind> Activations = new("compression.activations", [.. s_kinds.Take(4)])
     {
-        Refusals = s_kinds.Skip(1).ToDictionary(kind => kind.Name, _ => "Expected none: this build sends activations and their gradients as they are."),
+        Refusals = s_kinds.Skip(4).ToDictionary(
+            kind => kind.Name, _ => "Expected one of none, bf16, int8, int4: what top-k and power-sgd leave out has to go with a next step, and activations have none."),
     };
 
     /// <summary>Rounding of the quantised kinds.</summary>
@@ -60,6 +61,9 @@ public static class ReductionKeys
     /// <summary>Uncompressed steps at the start.</summary>
     public static readonly WholeNumberSetting Warmup = new("compression.warmup", 0, 1_000_000_000, "steps");
 
+    /// <summary>Those that mean something between replicas only.</summary>
+    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, GroupSize, Bucket, Overlap, Kind, Answer, ErrorFeedback, Share, Rank, Warmup];
+
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
         [Topology, GroupSize, Bucket, Overlap, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
@@ -73,6 +77,7 @@ public static class ReductionKeys
         Overlaps = from.Get(Overlap),
         Contributions = Compression(from, from.Get(Kind)),
         Answers = Compression(from, from.Get(Answer)),
+        Activations = Compression(from, from.Get(Activations)) with { ErrorFeedback = false, WarmupSteps = 0 },
     };
 
     private static CompressionSettings Compression(ResolvedConfiguration from, CompressionKind kind) => new()

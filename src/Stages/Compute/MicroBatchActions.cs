@@ -3,6 +3,7 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
+using Pipeline.Reduction.Compression;
 using Pipeline.Schedules;
 using TorchSharp;
 
@@ -21,6 +22,7 @@ internal sealed class MicroBatchActions : IDisposable
     private readonly StepLosses _losses;
     private readonly ActivationStore _store = new();
     private readonly Dictionary<int, LeafOrder> _leaves;
+    private readonly BoundaryCompression? _boundary;
     private readonly Action<int, int, Range> _unitsFinished;
     private readonly Action<int> _gradientsComplete;
     private StepKey _step;
@@ -42,6 +44,7 @@ internal sealed class MicroBatchActions : IDisposable
         _losses = losses;
         _leaves = plan.Models.Keys.ToDictionary(stage => stage, stage => new LeafOrder(plan.Schedule.MicroBatchCount, (microBatch, units) => unitsFinished(stage, microBatch, units)));
         _unitsFinished = unitsFinished;
+        if (plan.Workload.Reduction.Activations is { Kind: not CompressionKind.None } settings) _boundary = new BoundaryCompression(settings, plan.Workload.Options.Seed);
         _gradientsComplete = gradientsComplete;
     }
 
@@ -126,7 +129,7 @@ internal sealed class MicroBatchActions : IDisposable
         var asked = Stopwatch.GetTimestamp();
         using var held = _store.Take(action.Stage, action.MicroBatch);
         var key = new FrameKey(_step, action.Stage, action.MicroBatch, 0, FrameKind.Gradient);
-        var (gradient, ready) = model.IsLast ? (null, 0L) : _inputs.Take(key, model.Options.Device);
+        var (gradient, ready) = model.IsLast ? (null, 0L) : Receive(key, model);
         using var owned = gradient;
         var started = Stopwatch.GetTimestamp();
         var order = _leaves[action.Stage];
@@ -153,7 +156,7 @@ internal sealed class MicroBatchActions : IDisposable
     {
         try
         {
-            return _inputs.Take(new FrameKey(_step, action.Stage - 1, action.MicroBatch, 0, FrameKind.Activation), model.Options.Device);
+            return Receive(new FrameKey(_step, action.Stage - 1, action.MicroBatch, 0, FrameKind.Activation), model);
         }
         catch
         {
@@ -169,5 +172,13 @@ internal sealed class MicroBatchActions : IDisposable
         _recorder.Record(action, started, 0, started);
     }
 
-    private void Send(int stage, FrameKey key, torch.Tensor tensor) => _links.Send(_plan.RankOf(stage), key, tensor, AlreadyDone.Instance);
+    private void Send(int stage, FrameKey key, torch.Tensor tensor) =>
+        _links.Send(_plan.RankOf(stage), key, _boundary is null ? tensor : _boundary.Encode(tensor, key), AlreadyDone.Instance);
+
+    /// <summary>A tensor of a neighbouring stage, which the caller owns, and when it came.</summary>
+    private (torch.Tensor? Tensor, long Ready) Receive(FrameKey key, StageModel model)
+    {
+        var (tensor, ready) = _inputs.Take(key, model.Options.Device);
+        return (_boundary is null || tensor is null ? tensor : _boundary.Decode(tensor, model.ActivationType, model.Options.Device), ready);
+    }
 }
