@@ -1,8 +1,18 @@
+using System.Globalization;
 using Pipeline.Bench;
 using Pipeline.Bench.Measures;
+using Pipeline.Bench.Measures.Replicas;
 using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
+
+if (args is [ReplicaPair.ChildWord, RawExchange.Word, var path, var bytes, var rounds])
+    return RawExchange.RunChild(path, int.Parse(bytes, CultureInfo.InvariantCulture), int.Parse(rounds, CultureInfo.InvariantCulture));
+if (args is [ReplicaPair.ChildWord, var specification])
+{
+    TorchRuntime.Initialize();
+    return ReplicaPair.RunChild(specification);
+}
 
 BenchOptions options;
 try
@@ -23,6 +33,8 @@ if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
 if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
+if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
+if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
