@@ -32,8 +32,13 @@ internal sealed class ResidualStore : IDisposable
         {
             using var guard = no_grad();
             // What was lost under other buckets has no place here: it is as if compression began now.
-            tensor = _loaded.Remove(key, out var loaded) && loaded.numel() == length ? loaded : zeros(length, ScalarType.Float32, CPU).DetachFromDisposeScope();
-            if (loaded is not null && loaded != tensor) loaded.Dispose();
+            if (_loaded.Remove(key, out tensor) && tensor.numel() != length)
+            {
+                tensor.Dispose();
+                tensor = null;
+            }
+
+            tensor ??= zeros(length, ScalarType.Float32, CPU).DetachFromDisposeScope();
             _tensors.Add(key, tensor);
         }
 

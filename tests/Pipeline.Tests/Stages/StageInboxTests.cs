@@ -88,9 +88,9 @@ public sealed class StageInboxTests
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Null(await input);
         var order = Task.Run(() => inbox.TakeOrder(4, isEnded: false, made));
-        inbox.Post(new SquaredNorms(next, 1, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(next, 1, [1], [], 0, -1));
         Assert.False(inbox.HasTotals(made));
-        inbox.Post(new SquaredNorms(next, 0, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(next, 0, [1], [], 0, -1));
         Assert.Equal(StageOrderKind.Settle, (await order).Kind);
         inbox.Grant(5);
         Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(4, isEnded: false, made).Kind);

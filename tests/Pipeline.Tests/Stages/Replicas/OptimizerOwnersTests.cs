@@ -54,6 +54,6 @@ public sealed class OptimizerOwnersTests
     private static long BytesOf(UnitState unit)
     {
         Tensor[] buffers = [unit.Master, unit.Working, unit.Compute, unit.Gradient, unit.FirstMoment, unit.SecondMoment];
-        return buffers.Distinct(ReferenceEqualityComparer.Instance).Sum(buffer => buffer.numel() * buffer.element_size());
+        return buffers.Distinct<Tensor>(ReferenceEqualityComparer.Instance).Sum(buffer => buffer.numel() * buffer.element_size());
     }
 }
