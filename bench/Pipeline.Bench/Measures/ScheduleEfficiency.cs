@@ -91,7 +91,7 @@ internal static class ScheduleEfficiency
         ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1));
 
     private static Task<double> UnsplitAsync(ModelSettings settings, RandomTokens batches, Precision precision) =>
-        UnsplitPair.TokensPerSecondAsync(DecoderTransformer.Units(settings), batches, BenchModels.Optimizer, precision, batches.TokensPerStep);
+        UnsplitPair.TokensPerSecondAsync(DecoderTransformer.Units(settings), batches, BenchModels.Optimizer, precision, batches.TokensPerStep, 1);
 
     private static string[] Row(
         ModelSettings settings, Precision precision, int microBatchCount, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, List<Result> results)

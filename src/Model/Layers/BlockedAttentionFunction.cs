@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Units;
 using static TorchSharp.torch;
 
@@ -34,6 +35,7 @@ internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<B
         var slots = (DroppedSlots)vars[4];
         var keeps = ReferenceEquals(slots, DroppedSlots.None);
         var result = Forward((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2], saved, keeps);
+        ctx.set_materialize_grads(false);
         ctx.save_for_backward(saved);
         ctx.save_data("faults", vars[3]);
         ctx.save_data("dropped", keeps ? slots : slots.Add(saved.Take(2), Probabilities));
@@ -99,10 +101,10 @@ internal sealed class BlockedAttentionFunction : autograd.SingleTensorFunction<B
         using var scope = NewDisposeScope();
         var rows = gradient.narrow(1, start, count);
         var scores = rows.bmm(saved[2].narrow(1, 0, start + count).transpose(1, 2));
-        sums.Value.narrow(1, 0, start + count).add_(probabilities.transpose(1, 2).bmm(rows));
+        sums.Value.narrow(1, 0, start + count).AddInPlace(probabilities.transpose(1, 2).bmm(rows));
         CausalSoftmax.Backward(probabilities, scores, (int)start, (float)(1 / Math.Sqrt(gradient.shape[2])));
         sums.Query.narrow(1, start, count).copy_(scores.bmm(saved[1].narrow(1, 0, start + count)));
-        sums.Key.narrow(1, 0, start + count).add_(scores.transpose(1, 2).bmm(saved[0].narrow(1, start, count)));
+        sums.Key.narrow(1, 0, start + count).AddInPlace(scores.transpose(1, 2).bmm(saved[0].narrow(1, start, count)));
     }
 
     private static IEnumerable<(long Start, long Count)> Blocks(long length)

@@ -24,7 +24,7 @@ internal static class CausalAttention
         if (query.device_type != DeviceType.CPU || query.dtype == ScalarType.Float32)
             return nn.functional.scaled_dot_product_attention(query, key, value, is_casual: true);
         var length = query.shape[2];
-        var mask = full([length, length], double.NegativeInfinity, query.dtype, query.device).triu_(1);
+        var mask = NumberArguments.Filled([length, length], double.NegativeInfinity, query.dtype, query.device).triu_(1);
         return Scored(query, key, value, mask);
     }
 
@@ -34,7 +34,7 @@ internal static class CausalAttention
         if (Products.Widens(query)) return ToHistory(Wide(query), Wide(key), Wide(value)).to_type(ScalarType.BFloat16);
         var (newest, all) = (query.shape[2], key.shape[2]);
         if (newest == 1) return Scored(query, key, value, null);
-        var mask = full([newest, all], double.NegativeInfinity, query.dtype, query.device).triu_(1 + all - newest);
+        var mask = NumberArguments.Filled([newest, all], double.NegativeInfinity, query.dtype, query.device).triu_(1 + all - newest);
         return Scored(query, key, value, mask);
     }
 
@@ -42,8 +42,8 @@ internal static class CausalAttention
 
     private static Tensor Scored(Tensor query, Tensor key, Tensor value, Tensor? mask)
     {
-        var scores = query.mul(1 / Math.Sqrt(query.shape[3])).matmul(key.transpose(2, 3));
-        if (mask is not null) scores = scores.add_(mask);
+        var scores = query.Times(1 / Math.Sqrt(query.shape[3])).matmul(key.transpose(2, 3));
+        if (mask is not null) scores = scores.AddInPlace(mask);
         return nn.functional.softmax(scores, -1).matmul(value);
     }
 }

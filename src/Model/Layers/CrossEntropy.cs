@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Layers;
@@ -68,7 +69,7 @@ internal static class CrossEntropy
         if (wantsGradient)
         {
             logits.copy_(logProbabilities.exp_());
-            logits.scatter_add_(1, column, full_like(column, -1, dtype: logits.dtype));
+            logits.scatter_add_(1, column, NumberArguments.Filled(column.shape, -1, logits.dtype, column.device));
         }
 
         return loss.MoveToOuterDisposeScope();

@@ -27,6 +27,7 @@ internal sealed class EmbeddingFunction : autograd.SingleTensorFunction<Embeddin
     {
         var tokens = (Tensor)vars[1];
         var table = (ParameterState)vars[2];
+        ctx.set_materialize_grads(false);
         ctx.save_for_backward([tokens]);
         ctx.save_data("table", table);
         ctx.save_data("leaves", vars[3]);

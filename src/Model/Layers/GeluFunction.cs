@@ -27,6 +27,7 @@ internal sealed class GeluFunction : autograd.SingleTensorFunction<GeluFunction>
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var input = (Tensor)vars[0];
+        ctx.set_materialize_grads(false);
         ctx.save_for_backward([input]);
         ctx.save_data("faults", vars[1]);
         return Forward(input);

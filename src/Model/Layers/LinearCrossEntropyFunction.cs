@@ -27,6 +27,7 @@ internal sealed class LinearCrossEntropyFunction : autograd.SingleTensorFunction
         var weight = (ParameterState)vars[1];
         var logits = Logits(hidden, weight);
         var loss = CrossEntropy.Of(logits, (Tensor)vars[2], wantsGradient: true);
+        ctx.set_materialize_grads(false);
         ctx.save_for_backward([hidden, logits]);
         ctx.save_data("weight", weight);
         ctx.save_data("leaves", vars[3]);

@@ -25,6 +25,7 @@ internal sealed class LinearFunction : autograd.SingleTensorFunction<LinearFunct
     {
         var input = (Tensor)vars[0];
         var weight = (ParameterState)vars[1];
+        ctx.set_materialize_grads(false);
         ctx.save_for_backward([input]);
         ctx.save_data("weight", weight);
         ctx.save_data("leaves", vars[2]);

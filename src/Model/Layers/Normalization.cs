@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Units;
 using static TorchSharp.torch;
 
@@ -28,7 +29,7 @@ internal sealed record Normalization(NormKind Kind, int Width, bool Bias, double
         if (Kind == NormKind.Layer)
             return nn.functional.layer_norm(input, [Width], gain, HasShift ? pass.Parameter(Shift) : null, Epsilon);
         var wide = input.to_type(gain.dtype);
-        var scale = wide.square().mean([-1], keepdim: true).add(Epsilon).rsqrt();
+        var scale = wide.square().mean([-1], keepdim: true).Plus(Epsilon).rsqrt();
         return wide.mul(scale).mul(gain).to_type(input.dtype);
     }
 }

@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Layers;
@@ -14,15 +15,15 @@ internal static class RotaryEmbedding
         var (cosine, sine) = Tables((int)heads.shape[1], (int)heads.shape[3] / 2, start, frequencyBase, heads.dtype, heads.device);
         var halves = heads.chunk(2, -1);
         var first = halves[0].mul(cosine).sub(halves[1].mul(sine));
-        var second = halves[1].mul(cosine).add(halves[0].mul(sine));
+        var second = halves[1].mul(cosine).Plus(halves[0].mul(sine));
         return cat([first, second], -1);
     }
 
     private static (Tensor Cosine, Tensor Sine) Tables(int length, int pairs, int start, double frequencyBase, ScalarType type, Device device)
     {
         using var guard = no_grad();
-        var exponents = arange(pairs, ScalarType.Float64, device).mul(-Math.Log(frequencyBase) / pairs);
-        var positions = arange(start, start + length, 1, ScalarType.Float64, device);
+        var exponents = NumberArguments.Range(0, pairs, device).Times(-Math.Log(frequencyBase) / pairs);
+        var positions = NumberArguments.Range(start, start + length, device);
         var angles = positions.unsqueeze(1).mul(exponents.exp().unsqueeze(0)).unsqueeze(1); // [T, 1, d/2]
         return (angles.cos().to_type(type), angles.sin().to_type(type));
     }

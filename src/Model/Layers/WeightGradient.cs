@@ -26,7 +26,7 @@ internal static class WeightGradient
         using var rows = gradient.reshape(-1, gradient.shape[^1]);
         using var wide = rows.to_type(parameter.Gradient.dtype);
         var leaf = zeros_like(parameter.Gradient);
-        leaf.index_add_(0, flat, wide, 1);
+        leaf.AddRowsInPlace(flat, wide);
         return leaf;
     }
 }

@@ -14,7 +14,7 @@ internal static class NormalFill
     {
         if (initialization.Deviation == 0)
         {
-            target.fill_(initialization.Mean);
+            target.FillInPlace(initialization.Mean);
             return;
         }
 

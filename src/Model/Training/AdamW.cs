@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Units;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -91,22 +92,22 @@ internal static class AdamW
     private static void OnDevice(Tensor weight, Tensor gradient, Tensor first, Tensor second, Rates rates, double decay)
     {
         using var scope = NewDisposeScope();
-        gradient.mul_(rates.Factor);
-        first.mul_(rates.Beta1).add_(gradient, alpha: 1 - rates.Beta1);
-        second.mul_(rates.Beta2).addcmul_(gradient, gradient, value: 1 - rates.Beta2);
-        var denominator = second.sqrt().mul_(rates.InverseRoot).add_(rates.Epsilon);
-        weight.mul_(decay).addcdiv_(first, denominator, value: -rates.StepSize);
-        gradient.fill_(0);
+        gradient.ScaleInPlace(rates.Factor);
+        first.ScaleInPlace(rates.Beta1).AddInPlace(gradient, 1 - rates.Beta1);
+        second.ScaleInPlace(rates.Beta2).AddProductInPlace(gradient, gradient, 1 - rates.Beta2);
+        var denominator = second.sqrt().ScaleInPlace(rates.InverseRoot).AddInPlace(rates.Epsilon);
+        weight.ScaleInPlace(decay).AddQuotientInPlace(first, denominator, -rates.StepSize);
+        gradient.FillInPlace(0);
     }
 
     // The operations of OnDevice in their order, on copies: the same bits.
     private static void AheadOnDevice(Tensor weight, Tensor gradient, Tensor first, Tensor second, Tensor working, Rates rates, double decay)
     {
         using var scope = NewDisposeScope();
-        var scaled = gradient.mul(rates.Factor);
-        var firsts = first.mul(rates.Beta1).add_(scaled, alpha: 1 - rates.Beta1);
-        var denominator = second.mul(rates.Beta2).addcmul_(scaled, scaled, value: 1 - rates.Beta2).sqrt_().mul_(rates.InverseRoot).add_(rates.Epsilon);
-        working.copy_(weight).mul_(decay).addcdiv_(firsts, denominator, value: -rates.StepSize);
+        var scaled = gradient.Times(rates.Factor);
+        var firsts = first.Times(rates.Beta1).AddInPlace(scaled, 1 - rates.Beta1);
+        var denominator = second.Times(rates.Beta2).AddProductInPlace(scaled, scaled, 1 - rates.Beta2).sqrt_().ScaleInPlace(rates.InverseRoot).AddInPlace(rates.Epsilon);
+        working.copy_(weight).ScaleInPlace(decay).AddQuotientInPlace(firsts, denominator, -rates.StepSize);
     }
 
     /// <summary>The rule itself, on eight elements.</summary>

@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Units;
 using static TorchSharp.torch;
 
@@ -15,7 +16,7 @@ internal sealed class SetAsideGradients : IDisposable
         using var guard = no_grad();
         _units = units;
         _sums = [.. units.Select(unit => unit.Gradient.clone().DetachFromDisposeScope())];
-        foreach (var unit in units) unit.Gradient.fill_(0);
+        foreach (var unit in units) unit.Gradient.FillInPlace(0);
     }
 
     /// <summary>Adds the copies, as the left operands, to what the buffers hold now.</summary>
@@ -23,7 +24,7 @@ internal sealed class SetAsideGradients : IDisposable
     {
         using var guard = no_grad();
         // fp32 addition commutes, so adding the left operand in place gives the bits of left + right.
-        for (var index = 0; index < _sums.Length; index++) _units[index].Gradient.add_(_sums[index]);
+        for (var index = 0; index < _sums.Length; index++) _units[index].Gradient.AddInPlace(_sums[index]);
     }
 
     /// <inheritdoc/>

@@ -126,7 +126,7 @@ public sealed class StageModel : IDisposable
         {
             // Where another replica adds the uses up there is nothing final to add.
             if (tie.IsOwner || !tie.Parameter.IsOwned || Ties.FirstOrDefault(other => other.IsOwner && other.Group == tie.Group) is not { } owner) continue;
-            owner.Parameter.Gradient.add_(tie.Parameter.Gradient);
+            owner.Parameter.Gradient.AddInPlace(tie.Parameter.Gradient);
             tie.Parameter.Gradient.copy_(owner.Parameter.Gradient);
         }
     }
@@ -150,7 +150,7 @@ public sealed class StageModel : IDisposable
         {
             AdamW.Step(unit, step, settings, gradientFactor);
             // What others own was cleared by nobody.
-            if (!unit.IsWhole) unit.Gradient.fill_(0);
+            if (!unit.IsWhole) unit.Gradient.FillInPlace(0);
             unit.RefreshCompute();
         }
     }
@@ -190,7 +190,7 @@ public sealed class StageModel : IDisposable
     public void ClearGradients()
     {
         using var guard = no_grad();
-        foreach (var unit in _units) unit.Gradient.fill_(0);
+        foreach (var unit in _units) unit.Gradient.FillInPlace(0);
     }
 
     /// <summary>

@@ -1,4 +1,5 @@
 using Pipeline.Model.Layers;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -32,7 +33,7 @@ public sealed class AttentionUnit(ModelSettings settings, int layer) : Unit($"la
         var normed_BTD = _norm.Forward(input, pass);
         var mixed_BTD = Attend(pass.Linear(normed_BTD, QueryKeyValue, settings.Bias ? QueryKeyValueBias : null), pass);
         var projected_BTD = pass.Linear(mixed_BTD, Output, settings.Bias ? OutputBias : null);
-        return input.add(pass.Dropout(projected_BTD, settings.Dropout, place: 0));
+        return input.Plus(pass.Dropout(projected_BTD, settings.Dropout, place: 0));
     }
 
     private Tensor Attend(Tensor qkv, UnitPass pass)

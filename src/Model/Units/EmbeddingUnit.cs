@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -29,7 +30,7 @@ public sealed class EmbeddingUnit(ModelSettings settings) : Unit(UnitName)
         if (settings.Positions == PositionKind.Learned)
         {
             var start = pass.Session?.Position ?? 0;
-            hidden_BTD = hidden_BTD.add(pass.Parameter(Positions).narrow(0, start, hidden_BTD.shape[1]));
+            hidden_BTD = hidden_BTD.Plus(pass.Parameter(Positions).narrow(0, start, hidden_BTD.shape[1]));
         }
 
         return pass.Dropout(hidden_BTD, settings.Dropout, place: 0);

@@ -1,4 +1,5 @@
 using Pipeline.Model.Layers;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -32,7 +33,7 @@ public sealed class FeedForwardUnit(ModelSettings settings, int layer) : Unit($"
             ? pass.Gelu(wide_BTF)
             : Gated(wide_BTF);
         var projected_BTD = pass.Linear(active_BTF, Down, settings.Bias ? DownBias : null);
-        return input.add(pass.Dropout(projected_BTD, settings.Dropout, place: 0));
+        return input.Plus(pass.Dropout(projected_BTD, settings.Dropout, place: 0));
     }
 
     // Gate and value come from one product: the first half of its columns gates the second.

@@ -1,4 +1,5 @@
 using Pipeline.Model.Layers;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -44,7 +45,7 @@ internal sealed class LeafPart : IDisposable
     internal void Add()
     {
         Compute();
-        _parameter.Gradient.add_(_value!);
+        _parameter.Gradient.AddInPlace(_value!);
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using Pipeline.Model.Layers;
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -26,7 +27,7 @@ internal sealed class LeafSink : IDisposable
         }
 
         using var value = kernel(parameter, gradient, operand);
-        parameter.Gradient.add_(value);
+        parameter.Gradient.AddInPlace(value);
     }
 
     /// <summary>Takes what autograd left in a parameter's leaf, if anything, and empties the leaf.</summary>

@@ -58,7 +58,7 @@ public sealed class UnitPass
         var product = _context.Tracks
             ? LinearFunction.Apply(input, _state[weight], _context.Leaves, _context.Faults)
             : Products.Linear(input, _state[weight].Weight);
-        return bias is null ? product : product.add(Parameter(bias).to_type(product.dtype));
+        return bias is null ? product : product.Plus(Parameter(bias).to_type(product.dtype));
     }
 
     /// <summary>Rows of a table [V, D] for tokens [B, T]: [B, T, D].</summary>

@@ -53,6 +53,9 @@ internal sealed class StageExecutor
     /// <summary>Whether the thread waits for an input or for something to do. Any thread.</summary>
     internal bool IsWaiting => _inbox.Awaited is not null;
 
+    /// <summary>Where the thread stands, for people. Any thread.</summary>
+    internal string Standing => FormattableString.Invariant($"rank {_assignment.Rank} after step {CompletedStep} waits for {_inbox.Awaited ?? "nothing"}");
+
     /// <summary>Starts the thread.</summary>
     internal void Start()
     {

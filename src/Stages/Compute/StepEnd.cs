@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Pipeline.Model.Numerics;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
 using TorchSharp;
@@ -86,7 +87,7 @@ internal sealed class StepEnd(
             var started = Stopwatch.GetTimestamp();
             using var other = arrived.Value.Take(plan.Workload.Options.Device);
             using var guard = torch.no_grad();
-            tie.Tie.Parameter.Gradient.add_(other);
+            tie.Tie.Parameter.Gradient.AddInPlace(other);
             recorder.Record(action, asked, arrived.Timestamp, started);
         }
     }

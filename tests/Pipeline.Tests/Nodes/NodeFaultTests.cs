@@ -40,7 +40,7 @@ public sealed class NodeFaultTests : IDisposable
 
     [Fact]
     public async Task Replicas_lost_at_any_moment_leave_the_bits_as_they_are() =>
-        await ForSeedsAsync(8, seed => LoseNodesAsync(seed, losesCoordinator: false, default, replicaCount: 2));
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: false, default, replicaCount: 2));
 
     [Fact]
     public async Task Replicas_live_with_lost_messages_and_a_lost_coordinator() =>

@@ -133,7 +133,7 @@ internal sealed class SimulatedCluster : IDisposable
         var (idle, seen) = (0, -1L);
         while (!isSo())
         {
-            if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
+            if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; {ComputeThreads.Awaited()}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
             await Task.Delay(1);
             var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;
