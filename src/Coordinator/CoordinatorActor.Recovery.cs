@@ -136,7 +136,7 @@ public sealed partial class CoordinatorActor
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
         var plan = RecoveryPlan.For(new LossReport(
-            lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved));
+            lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved, ReachedStep(lost)));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;
         if (!TryPlace(lostRanks)) return;
@@ -149,6 +149,17 @@ public sealed partial class CoordinatorActor
         }));
         _toAssign.UnionWith(lost);
         Decide(() => Execute(plan, former));
+    }
+
+    /// <summary>
+    /// What every rank that is left has completed: as they said, or since one rank completes a step only with what all others make of it, which
+    /// they begin after the step before.
+    /// </summary>
+    private long ReachedStep(IReadOnlyList<int> lost)
+    {
+        var completed = Enumerable.Range(0, _run.RankCount).Select(_progress.CompletedBy).ToArray();
+        if (lost.Count == completed.Length) return long.MaxValue;
+        return Math.Max(completed.Where((_, rank) => !lost.Contains(rank)).Min(), Math.Max(completed.Max(), _copies.NewestStep) - 1);
     }
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);

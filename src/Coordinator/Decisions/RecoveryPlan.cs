@@ -10,6 +10,7 @@ namespace Pipeline.Coordinator;
 /// <param name="Base">The state that the ranks' present units began from.</param>
 /// <param name="IsBaseWhole">Whether that state is still to be had: seed and checkpoints are, copies while their holders live.</param>
 /// <param name="CheckpointStep">Step of the newest checkpoint; the start's for a run without any.</param>
+/// <param name="ReachedStep">A step that every rank which is left has certainly completed: none of them needs anything of it any more.</param>
 internal sealed record LossReport(
     IReadOnlyList<int> LostRanks,
     int RankCount,
@@ -17,7 +18,8 @@ internal sealed record LossReport(
     long ProtectedStep,
     StartingPoint Base,
     bool IsBaseWhole,
-    long CheckpointStep);
+    long CheckpointStep,
+    long ReachedStep = long.MaxValue);
 
 /// <summary>How a run goes on after a loss. Pure: <see cref="For"/> decides, the coordinator carries it out.</summary>
 internal abstract record RecoveryPlan
@@ -42,20 +44,23 @@ internal abstract record RecoveryPlan
     internal static RecoveryPlan For(LossReport loss)
     {
         if (loss.LostRanks.Count == 0) return new Repeat();
-        Dictionary<int, ReplayStart> starts = [];
-        foreach (var rank in loss.LostRanks)
-        {
-            if (Start(loss, rank) is not { } start) return new Restart(loss.CheckpointStep);
-            starts.Add(rank, start);
-        }
-
-        return new Replay(starts);
+        if (CommonCopy(loss) is { } step) return new Replay(loss.LostRanks.ToDictionary(rank => rank, rank => new ReplayStart(step, IsBase: false, loss.Copies.HolderOf(rank, step)!.Value)));
+        // The state from which the ranks began, while their neighbours' kept messages still reach back to it.
+        return loss.IsBaseWhole && loss.ProtectedStep == loss.Base.Step
+            ? new Replay(loss.LostRanks.ToDictionary(rank => rank, _ => new ReplayStart(loss.Base.Step, IsBase: true, default)))
+            : new Restart(loss.CheckpointStep);
     }
 
-    /// <summary>The newest copy, or the state from which the ranks began while their neighbours' kept messages still reach back to it.</summary>
-    private static ReplayStart? Start(LossReport loss, int rank)
+    /// <summary>
+    /// The newest step of which there is a copy of every lost rank, and which the others have completed. One step for all, since what a lost
+    /// rank had sent before its start nobody can send again: neither to another lost rank that starts earlier, nor to one that is left and
+    /// still lacks it, such as totals, tied gradients, sums and weights of another replica.
+    /// </summary>
+    private static long? CommonCopy(LossReport loss)
     {
-        if (loss.Copies.Newest(rank) is var (step, holder) && step > loss.Base.Step && step >= loss.ProtectedStep) return new ReplayStart(step, IsBase: false, holder);
-        return loss.IsBaseWhole && loss.ProtectedStep == loss.Base.Step ? new ReplayStart(loss.Base.Step, IsBase: true, default) : null;
+        var reached = Math.Max(loss.ReachedStep, loss.ProtectedStep);
+        return loss.LostRanks.Select(loss.Copies.StepsOf).Aggregate((one, other) => [.. one.Intersect(other)])
+            .Where(step => step > loss.Base.Step && step >= loss.ProtectedStep && step <= reached)
+            .Select(step => (long?)step).Max();
     }
 }

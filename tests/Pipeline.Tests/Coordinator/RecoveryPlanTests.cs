@@ -46,17 +46,30 @@ public sealed class RecoveryPlanTests
                     Assert.All(replay.Starts, start =>
                     {
                         Assert.True(start.Value.Step >= announced);
+                        Assert.Equal(replay.Starts.Values.First().Step, start.Value.Step);
                         if (!start.Value.IsBase) Assert.Contains((start.Key, start.Value.Step, start.Value.Holder), history.Stored);
                         Assert.NotEqual(Holders[history.LostHolder], start.Value.Holder);
                     });
                     break;
                 case RecoveryPlan.Restart restart:
-                    // Only because some lost rank's copies died with their holder.
+                    // Only because no step is left of which all lost ranks have a copy.
                     Assert.Equal(0, restart.Step);
-                    Assert.Contains(history.LostRanks, rank => (rank + 1) % Holders.Length == history.LostHolder);
+                    Assert.DoesNotContain(Enumerable.Range(1, 6), step => step >= announced && history.LostRanks.All(rank => copies.HolderOf(rank, step) is not null));
                     break;
             }
         });
+    }
+
+    [Fact]
+    public void A_lost_rank_starts_no_later_than_the_step_that_all_others_have_completed()
+    {
+        var copies = new CopyLedger(2, 0);
+        foreach (var (rank, step) in new[] { (0, 2L), (1, 2L), (0, 4L) }) copies.Enter(rank, step, Holders[rank]);
+        var loss = new LossReport([0], 2, copies, 2, StartingPoint.Initial, true, 0, ReachedStep: 3);
+        Assert.Equal(2, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[0].Step);
+        Assert.Equal(4, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss with { ReachedStep = 4 })).Starts[0].Step);
+        // What is protected was completed by all, whatever they have said.
+        Assert.Equal(2, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss with { ReachedStep = 0 })).Starts[0].Step);
     }
 
     [Fact]
