@@ -33,14 +33,6 @@ internal sealed class CopyLedger(int rankCount, long startStep)
     /// <summary>A holder does not have a rank's copies after all.</summary>
     internal void Lose(int rank, NodeId holder) => _steps.Remove((rank, holder));
 
-    /// <summary>The newest copy of a rank that it can start from, and who has it; null where there is none.</summary>
-    internal (long Step, NodeId Holder)? Newest(int rank) => _steps
-        .Where(entry => entry.Key.Rank == rank)
-        .SelectMany(entry => entry.Value.Select(step => ((long Step, NodeId Holder)?)(step, entry.Key.Holder)))
-        .Where(copy => copy!.Value.Step >= ProtectedStep)
-        .OrderByDescending(copy => copy!.Value.Step).ThenBy(copy => copy!.Value.Holder)
-        .FirstOrDefault();
-
     /// <summary>Who has the copy of a rank after a step; null where nobody has.</summary>
     internal NodeId? HolderOf(int rank, long step) => _steps
         .Where(entry => entry.Key.Rank == rank && entry.Value.Contains(step))
