@@ -35,6 +35,8 @@ if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(opti
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+// Hours: only where it is asked for.
+if (options.Benchmark == "curves") writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
