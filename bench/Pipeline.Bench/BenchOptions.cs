@@ -7,7 +7,7 @@ namespace Pipeline.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-steps|curves|soak|simulator|wire|wire-control|all] [options]
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-steps|replica-scale|curves|soak|simulator|wire|wire-control|all] [options]
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
@@ -20,7 +20,7 @@ internal sealed record BenchOptions
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-steps", "curves", "soak", "simulator", "wire", "wire-control"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-steps", "replica-scale", "curves", "soak", "simulator", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

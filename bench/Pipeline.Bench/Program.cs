@@ -35,6 +35,7 @@ if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(opti
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
 // Hours: only where it is asked for.
 if (options.Benchmark == "curves") writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
