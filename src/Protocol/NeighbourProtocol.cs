@@ -21,8 +21,8 @@ public static class NeighbourProtocol
 
     /// <summary>What one stage contributes to the step's totals.</summary>
     /// <param name="Step">Step.</param>
-    /// <param name="Stage">Who contributes: stage s of replica r is r · stages + s. Of the replicas beside the first only last stages do.</param>
-    /// <param name="Squares">Sum of squares of each owned parameter's gradient, in model order; only the first replica says them.</param>
+    /// <param name="Stage">Who contributes: stage s of replica r is r · stages + s.</param>
+    /// <param name="Squares">Sum of squares of each owned parameter's gradient, in model order: 0 where another replica owns it, none where the first replica says all.</param>
     /// <param name="Losses">Summed loss of each of the replica's micro-batches, in their order; none except on the last stage.</param>
     /// <param name="TokenCount">Predicted tokens; 0 except on the last stage.</param>
     /// <param name="NonFiniteMicroBatch">First micro-batch of the step whose loss is not finite; -1 if none.</param>

@@ -52,6 +52,7 @@ public sealed record RunSettings
 
     /// <summary>How replicas add their gradients up.</summary>
     public required ReductionSettings Reduction { get; init; }
+
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
 

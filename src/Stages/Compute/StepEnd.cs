@@ -97,12 +97,14 @@ internal sealed class StepEnd(
     {
         if (!_sent.Add(stage)) return;
         var started = Stopwatch.GetTimestamp();
-        var (replica, isLast) = (plan.Place.Index, stage == plan.StageCount - 1);
-        // All replicas hold the same sums, and the first speaks for them; or each holds some.
+        var isLast = stage == plan.StageCount - 1;
+        // All replicas hold the same sums, and the first speaks for them; or each holds some. All say something, so that a step is known to be
+        // done by nobody before all have begun it, and who was told its totals can say so.
         IReadOnlyList<double> squares = plan.Speaks ? plan.Models[stage].SquaredNorms() : [];
-        var contributor = replica * plan.StageCount + stage;
-        if (isLast) totals.Send(new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch()));
-        else if (plan.Speaks) totals.Send(new SquaredNorms(_step, contributor, squares, [], 0, -1));
+        var contributor = plan.Place.Index * plan.StageCount + stage;
+        totals.Send(isLast
+            ? new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch())
+            : new SquaredNorms(_step, contributor, squares, [], 0, -1));
         recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
     }
 

@@ -25,5 +25,5 @@ internal static class StepTotalsBuilder
 
     /// <summary>A stage's squares: each is of one replica and 0 in what the others say, so that their sum is exact.</summary>
     private static IEnumerable<double> SquaresOf(IEnumerable<SquaredNorms> replicas) => replicas.Select(replica => replica.Squares)
-        .Where(squares => squares.Count > 0).Aggregate((left, right) => [.. left.Zip(right, (one, other) => one + other)]);
+        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left : [.. left.Zip(right, (one, other) => one + other)]);
 }

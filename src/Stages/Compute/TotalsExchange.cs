@@ -10,7 +10,7 @@ namespace Pipeline.Stages;
 internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links)
 {
     /// <summary>What has to come before the totals of a step are known.</summary>
-    internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount : null);
+    internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount * plan.Place.Count : null);
 
     /// <summary>Whether the totals of a step can be had without waiting.</summary>
     internal bool AreKnown(StepKey step) => inbox.HasTotals(Of(step));
@@ -28,8 +28,7 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
 
     private (StepOutcome Outcome, long Ready) Make(StepKey step)
     {
-        var all = Enumerable.Range(0, plan.StageCount * plan.Place.Count);
-        var contributions = all.Where(contributor => plan.Owners is not null || contributor < plan.StageCount || contributor % plan.StageCount == plan.StageCount - 1).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
+        var contributions = Enumerable.Range(0, plan.StageCount * plan.Place.Count).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
             ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)], plan.StageCount) with { IsLast = inbox.IsEndWanted };
