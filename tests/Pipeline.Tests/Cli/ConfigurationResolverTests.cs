@@ -163,6 +163,17 @@ public sealed class ConfigurationResolverTests
     }
 
     [Fact]
+    public void A_resumed_run_may_have_other_replicas_where_these_change_no_bit()
+    {
+        var invariant = File("pipeline { numerics.summation = invariant, schedule.micro-batches = 4 }", "config.conf");
+        var sources = ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments(["parallelism.data=2"]) };
+        Assert.Equal(2, RunSettingsBinder.Resume(invariant, sources).Settings.Step.ReplicaCount);
+        var fast = File("pipeline { numerics.summation = fast, schedule.micro-batches = 4 }", "config.conf");
+        var fault = Assert.Single(Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resume(fast, sources)).Faults);
+        Assert.Contains("keeps its 1 replicas unless pipeline.numerics.summation = invariant", fault.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_resumed_run_accepts_a_fixed_key_with_the_value_that_it_has()
     {
         var stored = File(ConfigurationPrinter.Hocon(ConfigurationResolver.Resolve(ConfigurationSources.None)), "config.conf");

@@ -176,6 +176,18 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     [Fact]
+    public async Task A_run_with_quantised_activations_learns_and_is_the_same_wherever_its_stages_lie()
+    {
+        var plan = TinyRun.Plan(3, 4) with { Steps = 12, Reduction = new ReductionSettings { Activations = new CompressionSettings { Kind = CompressionKind.Int8, ErrorFeedback = false } } };
+        var exact = await StepsOf(plan with { Reduction = new ReductionSettings() });
+        var quantised = await StepsOf(plan);
+        var (_, serialized) = await PipelineFixture.RunAsync(fixture.Serializing, plan with { Links = TensorLinkKind.Frames });
+        Assert.Equal(quantised.Select(step => (step.Loss, step.GradientNorm)), serialized.Steps.Select(step => (step.Loss, step.GradientNorm)));
+        Assert.NotEqual(exact[^1].Loss, quantised[^1].Loss);
+        Assert.InRange(quantised[^1].Loss - exact[^1].Loss, -0.1 * (exact[0].Loss - exact[^1].Loss), 0.1 * (exact[0].Loss - exact[^1].Loss));
+    }
+
+    [Fact]
     public void Micro_batches_that_replicas_cannot_share_evenly_are_refused()
     {
         var fault = Assert.Throws<ScheduleException>(() => RunLayout.For(TinyRun.Plan(1, 8) with { ReplicaCount = 3 }));
