@@ -151,16 +151,9 @@ public sealed partial class CoordinatorActor
         Decide(() => Execute(plan, former));
     }
 
-    /// <summary>
-    /// What every rank that is left has completed: as they said, or since one rank completes a step only with what all others make of it, which
-    /// they begin after the step before.
-    /// </summary>
-    private long ReachedStep(IReadOnlyList<int> lost)
-    {
-        var completed = Enumerable.Range(0, _run.RankCount).Select(_progress.CompletedBy).ToArray();
-        if (lost.Count == completed.Length) return long.MaxValue;
-        return Math.Max(completed.Where((_, rank) => !lost.Contains(rank)).Min(), Math.Max(completed.Max(), _copies.NewestStep) - 1);
-    }
+    /// <summary>What every rank that is left has completed, as far as was heard: one that replays counts from where it began.</summary>
+    private long ReachedStep(IReadOnlyList<int> lost) =>
+        Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 

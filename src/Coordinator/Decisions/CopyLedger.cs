@@ -41,9 +41,6 @@ internal sealed class CopyLedger(int rankCount, long startStep)
     /// <summary>What a former coordinator had announced: kept messages reach back no further.</summary>
     internal void Announced(long protectedStep) => ProtectedStep = Math.Max(ProtectedStep, protectedStep);
 
-    /// <summary>The newest step of which any rank has a copy; the start where none has.</summary>
-    internal long NewestStep => _steps.Values.Select(steps => steps.Max).DefaultIfEmpty(startStep).Max();
-
     /// <summary>The steps of which there is a copy of a rank.</summary>
     internal HashSet<long> StepsOf(int rank) => [.. _steps.Where(entry => entry.Key.Rank == rank).SelectMany(entry => entry.Value)];
 }

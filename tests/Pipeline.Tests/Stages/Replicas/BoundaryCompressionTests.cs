@@ -24,7 +24,7 @@ public sealed class BoundaryCompressionTests
         TorchRuntime.Initialize();
         using var scope = NewDisposeScope();
         var boundary = new BoundaryCompression(new CompressionSettings { Kind = kind, ErrorFeedback = false }, 5);
-        var original = rand(4, 16, 32).to_type(type);
+        var original = rand([4, 16, 32]).to_type(type);
         var encoded = boundary.Encode(original.clone(), Key);
         Assert.True(original.numel() * 4.0 / encoded.numel() > ratio);
         using (var again = boundary.Encode(original.clone(), Key)) Assert.True(encoded.bytes.SequenceEqual(again.bytes));
