@@ -68,12 +68,21 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
         using var gradients = enable_grad();
         using var scope = NewDisposeScope();
         var gradient = outputGradient;
+        PassSegment? behind = null;
         foreach (var segment in pass.Segments.Reverse())
         {
             if (segment.IsDropped) throw new InvalidOperationException("The backward came before the recomputation of what the forward dropped.");
             if (gradient is null) segment.Output!.backward();
             else segment.Output!.backward([gradient]);
             faults.ThrowIfAny();
+            // What the segment behind handed on is used up; with many segments it would pile up.
+            if (behind is { Input: { } boundary })
+            {
+                boundary.grad = null;
+                gradient!.Dispose();
+            }
+
+            behind = segment;
             gradient = segment.Input?.grad;
             using (no_grad()) Collect(segment.Units, pass.Context.Leaves);
             finished?.Invoke(segment.Units);
