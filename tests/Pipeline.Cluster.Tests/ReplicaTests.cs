@@ -25,7 +25,7 @@ public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining
         var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(
             run, TinyTraining.Steps, [.. settings, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"parallelism.optimizer={shards}", "--set", "reduction.bucket=4000"]));
         Assert.True(code == 0, output);
-        Assert.Equal(await ReferenceAsync(summation, settings), RunBits.Of(tiny.In(run)).Lines);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
     }
 
     [Theory]
@@ -43,18 +43,6 @@ public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining
         var code = await train.EndAsync();
         Assert.True(code == 0, train.Output);
         Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
-        Assert.Equal(await ReferenceAsync(summation, settings, TinyTraining.Steps * 4), RunBits.Of(tiny.In(run)).Lines);
-    }
-
-    private async Task<IReadOnlyList<string>> ReferenceAsync(string summation, string[] settings, int steps = TinyTraining.Steps)
-    {
-        var run = $"unsplit-{summation}-{steps}";
-        if (!Directory.Exists(tiny.In(run)))
-        {
-            var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, steps, [.. settings, "--reference"]));
-            Assert.True(code == 0, output);
-        }
-
-        return RunBits.Of(tiny.In(run)).Lines;
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
     }
 }
