@@ -13,6 +13,7 @@ internal sealed class ChaosCluster : IDisposable
     private readonly string _run;
     private readonly ProgramRun _train;
     private readonly List<ProgramRun> _added = [];
+    private readonly HashSet<string> _seeds = new(StringComparer.Ordinal);
     private readonly string _cluster;
 
     private ChaosCluster(TinyTraining tiny, string run, ProgramRun train) =>
@@ -32,12 +33,19 @@ internal sealed class ChaosCluster : IDisposable
         new(tiny, run, ProgramRun.Start(tiny.Arguments(run, 1_000_000, ["--processes", $"{processes}", .. arguments])));
 
     /// <summary>Waits for a status.</summary>
-    internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 90) => _tiny.StatusAsync(_run, until, seconds);
+    internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 90) => _tiny.StatusAsync(
+        _run,
+        status =>
+        {
+            _seeds.UnionWith(status.Nodes.Select(node => node.Address[(node.Address.IndexOf('@', StringComparison.Ordinal) + 1)..]));
+            return until(status);
+        },
+        seconds);
 
-    /// <summary>Starts a node that joins through those that live.</summary>
-    internal void AddNode(ControlStatus status)
+    /// <summary>Starts a node that joins through those that live. It names those that are gone, too: how many seed nodes there are says what follows a split, on all nodes alike.</summary>
+    internal void AddNode()
     {
-        var seeds = string.Join(",", status.Nodes.Select(node => node.Address[(node.Address.IndexOf('@', StringComparison.Ordinal) + 1)..]));
+        var seeds = string.Join(",", _seeds);
         _added.Add(ProgramRun.Start(
             "node", "--name", $"added-{_added.Count + 1}", "--until-stdin-closes", "--set", $"cluster.name={_cluster}", "--set", "cluster.port=0", "--set", "cluster.control-port=0",
             "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={_tiny.In(_run)}.token"));

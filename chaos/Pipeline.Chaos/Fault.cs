@@ -18,6 +18,9 @@ internal enum Fault
     /// <summary>SIGSTOP for ten seconds: the node is replaced, and ends when it wakes.</summary>
     FreezeLong,
 
+    /// <summary>SIGSTOP for a minute: the same, and by then nobody remembers it.</summary>
+    FreezeMinute,
+
     /// <summary>SIGTERM: the node hands over and leaves.</summary>
     Drain,
 }
@@ -26,7 +29,7 @@ internal enum Fault
 internal sealed class FaultDice(int seed)
 {
     private static readonly (Fault Fault, int Weight)[] Weights =
-        [(Fault.KillStage, 45), (Fault.KillCoordinator, 20), (Fault.KillBoth, 10), (Fault.FreezeShortly, 8), (Fault.FreezeLong, 5), (Fault.Drain, 12)];
+        [(Fault.KillStage, 45), (Fault.KillCoordinator, 20), (Fault.KillBoth, 10), (Fault.FreezeShortly, 8), (Fault.FreezeLong, 4), (Fault.FreezeMinute, 1), (Fault.Drain, 12)];
 
     private readonly Random _random = new(seed);
 

@@ -77,23 +77,31 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
         var stage = _dice.One([.. status.Nodes.Where(node => status.Stages.Any(place => place.Node == node.Name) && !node.Coordinates)]);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  step {status.Step,5}: {fault} ({leader.Name} leads, {stage.Name})"));
         var victims = fault switch { Fault.KillCoordinator => [leader], Fault.KillBoth => [leader, stage], _ => new[] { stage } };
-        var signal = fault switch { Fault.FreezeShortly or Fault.FreezeLong => Signal.Stop, Fault.Drain => Signal.Terminate, _ => Signal.Kill };
+        var signal = fault switch { Fault.FreezeShortly or Fault.FreezeLong or Fault.FreezeMinute => Signal.Stop, Fault.Drain => Signal.Terminate, _ => Signal.Kill };
         foreach (var victim in victims) Signals.Send(victim.Pid, signal);
         if (signal == Signal.Stop)
         {
-            await Task.Delay(TimeSpan.FromSeconds(fault == Fault.FreezeShortly ? 1 : 10));
+            await Task.Delay(TimeSpan.FromSeconds(fault switch { Fault.FreezeShortly => 1, Fault.FreezeLong => 10, _ => 60 }));
             Signals.Send(stage.Pid, Signal.Continue);
         }
 
-        if (fault != Fault.FreezeShortly) await ReplaceAsync(cluster, victims);
+        if (fault == Fault.FreezeShortly) await RequireUntouchedAsync(cluster, status);
+        else await ReplaceAsync(cluster, victims);
+    }
+
+    /// <summary>What is silent for a second is left where it is.</summary>
+    private static async Task RequireUntouchedAsync(ChaosCluster cluster, ControlStatus before)
+    {
+        var after = await cluster.StatusAsync(now => now.Phase == "running" && now.Step > before.Step);
+        if (after.Generation != before.Generation) throw new InvalidOperationException($"A second's freeze raised the generation from {before.Generation} to {after.Generation}.");
     }
 
     /// <summary>Waits until the victims have ended and been forgotten, then starts others.</summary>
     private static async Task ReplaceAsync(ChaosCluster cluster, NodeStatus[] victims)
     {
         var pids = victims.Select(victim => victim.Pid).ToHashSet();
-        var status = await cluster.StatusAsync(now => !pids.Any(Signals.IsAlive) && now.Nodes.All(node => !pids.Contains(node.Pid)));
-        foreach (var _ in victims) cluster.AddNode(status);
+        await cluster.StatusAsync(now => !pids.Any(Signals.IsAlive) && now.Nodes.All(node => !pids.Contains(node.Pid)));
+        foreach (var _ in victims) cluster.AddNode();
     }
 
     private void Compare(string run, IReadOnlyList<string> lines, IReadOnlyList<string> reference)

@@ -48,7 +48,8 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         Signals.Send(victim.Pid, Signal.Kill);
         await NextGenerationAsync(cluster, status.Generation);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        cluster.AddNode(await cluster.StatusAsync(now => now.Generation > status.Generation && now.Nodes.All(node => node.Pid != victim.Pid)));
+        await cluster.StatusAsync(now => now.Generation > status.Generation && now.Nodes.All(node => node.Pid != victim.Pid));
+        cluster.AddNode();
         return seconds;
     }
 

@@ -72,7 +72,10 @@ public sealed partial class CoordinatorActor
         }
 
         foreach (var node in assignments.GroupBy(assignment => _ranks.Places[assignment.Rank].Node))
-            Resolve(_nodes[node.Key]!.ActorPath).Tell(new HostStages(_run.Run, _ranks.Generation, [.. node]));
+        {
+            IReadOnlyList<int> ranks = [.. node.Select(assignment => assignment.Rank)];
+            foreach (var assignment in node) Resolve(_nodes[node.Key]!.ActorPath).Tell(new HostStage(_run.Run, _ranks.Generation, ranks, assignment));
+        }
     }
 
     private void OnAssigned(StageAssigned assigned)

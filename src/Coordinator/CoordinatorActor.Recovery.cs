@@ -135,8 +135,7 @@ public sealed partial class CoordinatorActor
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
-        var plan = RecoveryPlan.For(new LossReport(
-            lost, _run.RankCount, _copies, _announcedProtection, _ranks.Base, _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null), _saving.LastSaved, ReachedStep(lost)));
+        var plan = RecoveryPlan.For(ReportOf(lost));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;
         if (!TryPlace(lostRanks)) return;
@@ -151,9 +150,23 @@ public sealed partial class CoordinatorActor
         Decide(() => Execute(plan, former));
     }
 
-    /// <summary>What every rank that is left has completed, as far as was heard: one that replays counts from where it began.</summary>
-    private long ReachedStep(IReadOnlyList<int> lost) =>
-        Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
+    /// <summary>A rank that was itself replaced has kept, and reports, only what came after the state that it started from.</summary>
+    private LossReport ReportOf(int[] lost)
+    {
+        var starts = Enumerable.Range(0, _run.RankCount).Except(lost).Select(rank => _ranks.Starts.TryGetValue(rank, out var start) ? start.Step : 0).ToArray();
+        var isBaseWhole = _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
+        return new LossReport(
+            lost, _run.RankCount, _copies, starts.Append(_announcedProtection).Max(), _ranks.Base, isBaseWhole, _saving.LastSaved,
+            starts.Any(step => step <= _progress.Committed) ? long.MaxValue : _progress.ReportedThrough, ReachedStep(lost));
+    }
+
+    /// <summary>
+    /// With several replicas, what every rank that is left has completed, as far as was heard: before that it may still lack sums, totals and
+    /// weights that only the lost rank can send. One that replays counts from where it began.
+    /// </summary>
+    private long ReachedStep(int[] lost) => _ranks.RanksPerReplica == _run.RankCount
+        ? long.MaxValue
+        : Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 
@@ -205,15 +218,12 @@ public sealed partial class CoordinatorActor
         WatchProgress();
     }
 
-    /// <summary>What a rank reported before the state that it starts from may have been lost with it.</summary>
+    /// <summary>What a rank reported before the state that it starts from may have been lost with it; evaluations are reported where the last stage is.</summary>
     private void Vouch(int rank, long step)
     {
-        if (rank == LastStageRank) _progress.GiveUpEvaluations(step);
+        if (rank == _ranks.RankOfStage[^1]) _progress.GiveUpEvaluations(step);
         Commit(_progress.Vouch(rank, step));
     }
-
-    /// <summary>The rank that reports evaluations.</summary>
-    private int LastStageRank => _ranks.RankOfLastStage;
 
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()

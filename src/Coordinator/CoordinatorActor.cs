@@ -159,6 +159,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Moved();
         ReportRecovered();
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
+        else AnnounceProtection();
         Advance();
     }
 
@@ -187,13 +188,16 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (stored.Holder != default && _nodes[stored.Holder] is null) return;
         Moved();
         _copies.Enter(stored.Rank, stored.Step, stored.Holder);
-        if (_copies.ProtectedStep > _announcedProtection)
-        {
-            _announcedProtection = _copies.ProtectedStep;
-            SendGrants();
-        }
-
+        AnnounceProtection();
         TryMove();
+    }
+
+    /// <summary>Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again.</summary>
+    private void AnnounceProtection()
+    {
+        if (_copies.ProtectedStep <= _announcedProtection || _copies.ProtectedStep > _progress.Committed) return;
+        _announcedProtection = _copies.ProtectedStep;
+        SendGrants();
     }
 
     private void OnStopWanted()
@@ -259,8 +263,6 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
-        [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, UnitsOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
+        [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
         _nodes.Alive, phase);
-
-    private int UnitsOf(int rank) => _ranks.StagesOf(rank).Sum(stage => _ranks.UnitCounts[stage]);
 }

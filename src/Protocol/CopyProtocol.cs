@@ -1,11 +1,14 @@
 using MessagePack;
+using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 
 namespace Pipeline.Protocol;
 
 /// <summary>
-/// How a copy of a rank's state travels, from the rank to its holder and from the holder to a replacement: offered, sent in chunks of
-/// which a few are under way at a time, acknowledged by the count of bytes that have come without a gap. What is lost is sent again from there.
+/// How a copy of a rank's state travels, from the rank to its holder and from the holder to a replacement: offered by a message, then, between
+/// nodes with links, sent in frames over a link of its own (<see cref="FrameKind.StateCopy"/>), so that bulk never shares a connection with heartbeats; inside a process,
+/// and where there are no links, in chunks of which a few are under way at a time. Acknowledged by the count of bytes that have come without
+/// a gap. What is lost is sent again from there.
 /// </summary>
 public static class CopyProtocol
 {
@@ -16,7 +19,7 @@ public static class CopyProtocol
         CopyId Copy { get; }
     }
 
-    /// <summary>Here comes a copy: what lies in it, in order. Chunks follow; answered by <see cref="CopyReceived"/>.</summary>
+    /// <summary>Here comes a copy: what lies in it, in order. The bytes follow; answered by <see cref="CopyReceived"/>.</summary>
     /// <param name="Copy">Which.</param>
     /// <param name="Tensors">What lies in the bytes, one after the other without padding.</param>
     /// <param name="ByteCount">Bytes of all tensors.</param>
@@ -40,10 +43,16 @@ public static class CopyProtocol
     }
 
     /// <summary>So many bytes have come without a gap; all of them: the copy is whole and its checksum right.</summary>
+    /// <param name="Copy">Which.</param>
+    /// <param name="ByteCount">Bytes.</param>
+    /// <param name="LinkAddress">Where the receiver's links listen; empty where it takes chunks only.</param>
+    /// <param name="Inlet">What frames of the copy name as their slice.</param>
     [MessagePackObject]
     public sealed record CopyReceived(
         [property: Key(0)] CopyId Copy,
-        [property: Key(1)] long ByteCount) : ITransfer;
+        [property: Key(1)] long ByteCount,
+        [property: Key(2)] string LinkAddress = "",
+        [property: Key(3)] int Inlet = 0) : ITransfer;
 
     /// <summary>Send me this copy, from the beginning; answered by <see cref="OfferCopy"/> or <see cref="CopyMissing"/>.</summary>
     [MessagePackObject]

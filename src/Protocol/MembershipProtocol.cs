@@ -20,13 +20,30 @@ public static class MembershipProtocol
     /// <param name="ControlAddress">Where it takes commands, host and port.</param>
     /// <param name="Info">How it is reached and what it can do.</param>
     /// <param name="Run">The run that the cluster is at, as far as the node knows; null for none.</param>
+    /// <param name="Platform">What it speaks and computes with.</param>
+    /// <param name="Shared">Settings that all nodes of a cluster must have alike.</param>
     [MessagePackObject]
     public sealed record NodeDescribed(
         [property: Key(0)] string Name,
         [property: Key(1)] int ProcessId,
         [property: Key(2)] string ControlAddress,
         [property: Key(3)] NodeInfo Info,
-        [property: Key(4)] SubmitRun? Run) : IWireMessage;
+        [property: Key(4)] SubmitRun? Run,
+        [property: Key(5)] PlatformFingerprint Platform,
+        [property: Key(6)] IReadOnlyList<SharedSetting> Shared) : IWireMessage;
+
+    /// <summary>Say how the links are by which you send; answered by <see cref="LinksDescribed"/>.</summary>
+    [MessagePackObject]
+    public sealed record DescribeLinks : IWireMessage;
+
+    /// <summary>The links by which a node sends, as they are now.</summary>
+    [MessagePackObject]
+    public sealed record LinksDescribed([property: Key(0)] IReadOnlyList<LinkLine> Links) : IWireMessage;
+
+    /// <summary>The node is not let take part; it ends.</summary>
+    /// <param name="Reason">Sentences for people: expected, found, remedy.</param>
+    [MessagePackObject]
+    public sealed record NotAdmitted([property: Key(0)] string Reason) : IWireMessage;
 
     /// <summary>The cluster is at this run now.</summary>
     [MessagePackObject]
@@ -37,3 +54,9 @@ public static class MembershipProtocol
     [MessagePackObject]
     public sealed record ForgetRun([property: Key(0)] string Start) : IWireMessage;
 }
+
+/// <summary>A setting that all nodes of a cluster must have alike.</summary>
+/// <param name="Key">Its path, as in a configuration.</param>
+/// <param name="Value">Its value, or what follows from it, as text.</param>
+[MessagePackObject]
+public sealed record SharedSetting([property: Key(0)] string Key, [property: Key(1)] string Value);

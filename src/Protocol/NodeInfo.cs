@@ -12,7 +12,6 @@ namespace Pipeline.Protocol;
 /// <param name="Speed">Measured speed of a matrix product in GFLOP/s; 0 where it was not measured.</param>
 /// <param name="HostName">Machine, for topology: nodes of one machine may die together.</param>
 /// <param name="LinkAddress">Where its tensor links listen; empty where tensors travel as messages.</param>
-/// <param name="Fingerprint">Hash of what the bits of a result depend on: processor features, library versions, threads a stage.</param>
 [MessagePackObject]
 public sealed record NodeInfo(
     [property: Key(0)] NodeId Id,
@@ -23,8 +22,7 @@ public sealed record NodeInfo(
     [property: Key(5)] long MemoryByteCount,
     [property: Key(6)] double Speed,
     [property: Key(7)] string HostName,
-    [property: Key(8)] string LinkAddress,
-    [property: Key(9)] string Fingerprint)
+    [property: Key(8)] string LinkAddress)
 {
     /// <summary>Role of nodes that may lead a run.</summary>
     public const string CoordinatorRole = "coordinator";

@@ -26,12 +26,17 @@ public static class NodeProtocol
         NodeId Node { get; }
     }
 
-    /// <summary>Make the actors of these ranks, all of them before the first is assigned, then pass each its assignment.</summary>
+    /// <summary>Make the actors of these ranks, all of them before one is assigned, then pass one its assignment: each has its own message, so that none grows with the ranks of a node.</summary>
+    /// <param name="Run">Run.</param>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="Ranks">The ranks that the node is given now.</param>
+    /// <param name="Assignment">That of one of them.</param>
     [MessagePackObject]
-    public sealed record HostStages(
+    public sealed record HostStage(
         [property: Key(0)] RunId Run,
         [property: Key(1)] Generation Generation,
-        [property: Key(2)] IReadOnlyList<AssignStage> Assignments) : INodeCommand;
+        [property: Key(2)] IReadOnlyList<int> Ranks,
+        [property: Key(3)] AssignStage Assignment) : INodeCommand;
 
     /// <summary>Say what you host, and beat to me from now on; answered by <see cref="HostedReport"/>.</summary>
     [MessagePackObject]

@@ -68,6 +68,7 @@ public static class OperatorProtocol
     /// <param name="Phase">One word: idle, opening, waiting, running, recovering, stopping, ended.</param>
     /// <param name="Directory">The run directory; empty without a run.</param>
     /// <param name="ProtectedStep">The step to whose end any rank can be put back without the others.</param>
+    /// <param name="Links">Links between nodes, each as its sender sees it.</param>
     [MessagePackObject]
     public sealed record ClusterStatus(
         [property: Key(0)] IReadOnlyList<NodeLine> Nodes,
@@ -76,7 +77,8 @@ public static class OperatorProtocol
         [property: Key(3)] long Step,
         [property: Key(4)] string Phase,
         [property: Key(5)] string Directory,
-        [property: Key(6)] long ProtectedStep) : IWireMessage;
+        [property: Key(6)] long ProtectedStep,
+        [property: Key(7)] IReadOnlyList<LinkLine> Links) : IWireMessage;
 }
 
 /// <summary>A node as operators see it.</summary>
@@ -108,3 +110,31 @@ public sealed record StageLine(
     [property: Key(2)] string Holder,
     [property: Key(3)] int UnitCount,
     [property: Key(4)] long Step);
+
+/// <summary>A link as operators see it.</summary>
+/// <param name="From">Name of the node that sends.</param>
+/// <param name="To">Name of the node that receives.</param>
+/// <param name="Kind">What carries the bytes: unix, tcp, tls, akka.</param>
+/// <param name="Purpose">What for: frames of tensors, a copy of a state.</param>
+/// <param name="FromRank">Sending rank.</param>
+/// <param name="ToRank">Receiving rank.</param>
+/// <param name="IsConnected">Whether a connection works.</param>
+/// <param name="BytesSent">Bytes written since it was opened.</param>
+/// <param name="CreditBytes">What the receiver would still take now.</param>
+/// <param name="QueuedBytes">What waits to be sent or acknowledged.</param>
+/// <param name="ResentCount">Frames sent more than once.</param>
+/// <param name="ReconnectCount">Connections after the first.</param>
+[MessagePackObject]
+public sealed record LinkLine(
+    [property: Key(0)] string From,
+    [property: Key(1)] string To,
+    [property: Key(2)] string Kind,
+    [property: Key(3)] string Purpose,
+    [property: Key(4)] int FromRank,
+    [property: Key(5)] int ToRank,
+    [property: Key(6)] bool IsConnected,
+    [property: Key(7)] long BytesSent,
+    [property: Key(8)] long CreditBytes,
+    [property: Key(9)] long QueuedBytes,
+    [property: Key(10)] long ResentCount,
+    [property: Key(11)] long ReconnectCount);

@@ -3,8 +3,9 @@ using MessagePack;
 namespace Pipeline.Protocol;
 
 /// <summary>
-/// What the bits of a result may depend on beside the run's own settings, and what nodes must have in common to understand each other. Two
-/// nodes that differ must not share a run: <see cref="DifferencesFrom"/> says in what.
+/// What the bits of a result may depend on beside the run's own settings, and what nodes must have in common to understand each other. Nodes
+/// that do not speak alike (<see cref="SpeechDifferences"/>) cannot share a cluster; nodes that do not compute alike
+/// (<see cref="BitDifferences"/>) must not hold stages of one run, though one that holds none may be different.
 /// </summary>
 /// <param name="Build">Version of this program.</param>
 /// <param name="Wire">Version of the messages between processes.</param>
@@ -24,25 +25,32 @@ public sealed record PlatformFingerprint(
     /// <summary>The version of the messages that this build speaks: raised with every change that an older build would misread.</summary>
     public const int CurrentWire = 2;
 
-    /// <summary>A sentence for each difference, naming both sides; empty where they may share a run.</summary>
-    /// <param name="leader">Fingerprint of the node that leads the run.</param>
+    /// <summary>What keeps two nodes from understanding each other: a sentence for each difference, naming both sides.</summary>
+    /// <param name="other">What this one is held against.</param>
     /// <param name="name">Name of this node, for the sentences.</param>
-    public IReadOnlyList<string> DifferencesFrom(PlatformFingerprint leader, string name)
-    {
-        List<string> sentences = [];
-        Compare("the program", Build, leader.Build, "Install the same version on both.");
-        Compare("the wire format", $"version {Wire}", $"version {leader.Wire}", "Install the same version on both.");
-        Compare("the processor", Processor, leader.Processor, "Use machines of one kind: the bits of a result would depend on where a stage runs.");
-        Compare("vector instructions", List(Features), List(leader.Features), "Use machines of one kind: the bits of a result would depend on where a stage runs.");
-        Compare("the runtime", $".NET {Runtime}", $".NET {leader.Runtime}", "Install the same version on both.");
-        Compare("the tensor library", TensorLibrary, leader.TensorLibrary, "Install the same version on both.");
-        return sentences;
+    /// <param name="otherName">Who the other is, such as <c>the leader</c>.</param>
+    public IReadOnlyList<string> SpeechDifferences(PlatformFingerprint other, string name, string otherName) =>
+    [
+        .. Compare("the program", Build, other.Build, name, otherName, Install),
+        .. Compare("the wire format", $"version {Wire}", $"version {other.Wire}", name, otherName, Install),
+    ];
 
-        void Compare(string what, string own, string others, string remedy)
-        {
-            if (own != others) sentences.Add($"Node {name} differs from the leader in {what}: {own} there, {others} at the leader. {remedy}");
-        }
-    }
+    /// <summary>What the bits of a stage would depend on, if it lay on one or on the other: a sentence for each difference, naming both sides.</summary>
+    /// <inheritdoc cref="SpeechDifferences"/>
+    public IReadOnlyList<string> BitDifferences(PlatformFingerprint other, string name, string otherName) =>
+    [
+        .. Compare("the processor", Processor, other.Processor, name, otherName, Kind),
+        .. Compare("vector instructions", List(Features), List(other.Features), name, otherName, Kind),
+        .. Compare("the runtime", $".NET {Runtime}", $".NET {other.Runtime}", name, otherName, Install),
+        .. Compare("the tensor library", TensorLibrary, other.TensorLibrary, name, otherName, Install),
+    ];
+
+    private const string Install = "Install the same version on both.";
+
+    private const string Kind = "Use machines of one kind, or take the role of a stage from this one: the bits of a result would depend on where a stage runs.";
+
+    private static IEnumerable<string> Compare(string what, string own, string others, string name, string otherName, string remedy) =>
+        own == others ? [] : [$"Node {name} differs from {otherName} in {what}: {own} there, {others} at {otherName}. {remedy}"];
 
     private static string List(IReadOnlyList<string> features) => features.Count == 0 ? "none" : string.Join(" ", features);
 }

@@ -16,6 +16,7 @@ public sealed class StageActor : ReceiveActor
 {
     private readonly IStageWorkloadFactory _factory;
     private readonly LinkHub? _hub;
+    private readonly CopyLinks? _copyLinks;
     private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private StageInbox _inbox = new();
@@ -31,17 +32,17 @@ public sealed class StageActor : ReceiveActor
     private bool _isStopWanted;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageActor(IStageWorkloadFactory factory, LinkHub? hub)
+    public StageActor(IStageWorkloadFactory factory, LinkHub? hub, CopyLinks? copies)
     {
-        _factory = factory;
-        _hub = hub;
+        (_factory, _hub, _copyLinks) = (factory, hub, copies);
         Unassigned();
     }
 
     /// <summary>How to make one.</summary>
     /// <param name="factory">Makes the workload of an assignment.</param>
     /// <param name="hub">The process's end of its links to others; null where tensors leave it as messages.</param>
-    public static Props Props(IStageWorkloadFactory factory, LinkHub? hub = null) => Akka.Actor.Props.Create(() => new StageActor(factory, hub));
+    /// <param name="copies">How copies of its state travel to other processes; null where they go as messages.</param>
+    public static Props Props(IStageWorkloadFactory factory, LinkHub? hub = null, CopyLinks? copies = null) => Akka.Actor.Props.Create(() => new StageActor(factory, hub, copies));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -123,13 +124,13 @@ public sealed class StageActor : ReceiveActor
         var inbox = _inbox = new StageInbox();
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator));
-        _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace);
+        _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace, _copyLinks);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
         _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));
         var isFetched = assignment.Start.Copies.All(source => source.Holder is null);
         if (isFetched) Start([]);
-        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. assignment.Start.Copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))]));
+        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. assignment.Start.Copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))], _copyLinks));
     }
 
     private void Start(IReadOnlyList<StateCopy> copies)

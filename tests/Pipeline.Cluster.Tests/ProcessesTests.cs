@@ -10,23 +10,25 @@ namespace Pipeline.Cluster.Tests;
 public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     [Theory]
-    [InlineData(2, 2)]
-    [InlineData(3, 3)]
-    [InlineData(4, 3)]
-    public async Task Processes_give_the_bits_of_the_unsplit_trainer(int processes, int stages)
+    [InlineData(2, 2, "unix")]
+    [InlineData(3, 3, "tcp")]
+    [InlineData(4, 3, "akka")]
+    public async Task Processes_give_the_bits_of_the_unsplit_trainer_over_each_kind_of_link(int processes, int stages, string kind)
     {
         var run = $"equal-{processes}";
-        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}"));
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"link.kind={kind}"));
         Assert.True(code == 0, output);
+        Assert.DoesNotContain("recovering", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
         Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In(run)).Lines);
         Assert.False(File.Exists(new RunFiles(tiny.In(run)).Endpoint));
         Assert.True(File.Exists(new RunFiles(tiny.In(run)).LossPlot));
     }
 
     [Fact]
-    public async Task Children_are_nodes_and_the_endpoint_is_for_its_owner_only()
+    public async Task Children_are_nodes_the_endpoint_is_for_its_owner_only_and_units_move_by_command()
     {
-        using var train = ProgramRun.Start(tiny.Arguments("long", 100_000, "--stages", "2", "--processes", "3"));
+        // One unit against five: a rebalance has something to do.
+        using var train = ProgramRun.Start(tiny.Arguments("long", 100_000, "--stages", "2", "--processes", "3", "--set", "schedule.partition=\"1,5\"", "--set", "link.kind=tcp"));
         var status = await tiny.StatusAsync("long", status => status.Step > 0);
         Assert.Equal(3, status.Nodes.Count);
         Assert.Equal([0, 1], status.Stages.Select(stage => stage.Rank));
@@ -37,9 +39,21 @@ public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraini
         Assert.DoesNotContain(status.Nodes.Single(node => node.Coordinates).Name, status.Stages.Select(stage => stage.Node));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(new RunFiles(tiny.In("long")).Endpoint));
 
-        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In("long"));
+        status = await tiny.StatusAsync("long", status => status.Links.Any(link => link.Bytes > 0));
+        Assert.Equal(["tcp"], status.Links.Select(link => link.Kind).Distinct());
+        Assert.Equal([1, 5], status.Stages.Select(stage => stage.Units));
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "rebalance", "--run", tiny.In("long"));
+        Assert.True(code == 0, output);
+        Assert.Contains("The units are divided ", output, StringComparison.Ordinal);
+        var moved = await tiny.StatusAsync("long", now => now.Generation > status.Generation && now.Step > status.Step + 3);
+        Assert.Equal(6, moved.Stages.Sum(stage => stage.Units));
+        Assert.NotEqual(1, moved.Stages[0].Units);
+
+        (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In("long"));
         Assert.True(code == 0, output);
         Assert.Equal(0, await train.EndAsync());
+        (code, output) = await ProgramRun.ToEndAsync("verify", tiny.In("long"), "--from", "0", "--steps", "100000");
+        Assert.True(code == 0, output);
         Assert.All(status.Nodes, node => Assert.False(Signals.IsAlive(node.Pid)));
         Assert.True(Directory.Exists(Path.Combine(new RunFiles(tiny.In("long")).Checkpoints)));
     }

@@ -5,29 +5,78 @@ using Xunit;
 
 namespace Pipeline.Cluster.Tests;
 
-/// <summary>Row A1 of the fault matrix with real processes: nodes under mutual TLS train the same bits, and a stranger neither joins nor commands.</summary>
+/// <summary>Rows A1, A8, F14 and P1 of the fault matrix with real processes: nodes under mutual TLS train the same bits; who is a stranger, or differs, stays outside and is told why.</summary>
 [SupportedOSPlatform("linux")]
-public sealed class SecuredClusterTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<SecuredCluster>
 {
     [Fact]
-    public async Task Nodes_with_certificates_train_the_same_bits_and_strangers_stay_outside()
+    public async Task Nodes_with_certificates_train_the_same_bits_over_tls()
     {
-        await IssueAsync("certs", "node", "--role", "coordinator", "--role", "stage", "--host", "127.0.0.1");
-        await IssueAsync("foreign", "node", "--role", "coordinator", "--role", "stage", "--host", "127.0.0.1");
-        int[] ports = [.. LoopbackPorts.Free(5)];
-        var configuration = Configuration("certs", ports[..2], ports[2]);
-        using var first = Node(configuration, ports[0], ports[2]);
-        using var second = Node(configuration, ports[1], ports[3]);
-        await SaidAsync(first, "is up");
-        await SaidAsync(second, "is up");
-        Assert.Contains("Mutual TLS as node (coordinator and stage", first.Output, StringComparison.Ordinal);
+        Assert.Contains("Mutual TLS as node (coordinator and stage", cluster.Output, StringComparison.Ordinal);
+        var (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("secured", TinyTraining.Steps, "--stages", "2", "--cluster", "-c", cluster.Configuration));
+        Assert.True(code == 0, output + cluster.Output);
+        Assert.Equal((await cluster.Tiny.ReferenceAsync()).Lines, RunBits.Of(cluster.Tiny.In("secured")).Lines);
+        cluster.AssertDiscreet([output, .. Directory.GetFiles(cluster.Tiny.In("secured"), "*.*").Where(file => Path.GetExtension(file) is ".conf" or ".jsonl").Select(File.ReadAllText)]);
+    }
 
-        using var stranger = Node(Configuration("foreign", ports[..2], ports[2], "cluster.join-timeout = 5"), ports[4], 0);
-        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("secured", TinyTraining.Steps, "--stages", "2", "--cluster", "-c", configuration));
-        Assert.True(code == 0, output + first.Output + second.Output);
-        Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In("secured")).Lines);
+    [Fact]
+    public async Task A_stranger_with_a_foreign_certificate_ends_with_2_and_is_told_what_to_do()
+    {
+        await cluster.IssueAsync("foreign", "--role", "coordinator", "--role", "stage");
+        var start = TimeProvider.System.GetTimestamp();
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("foreign"), 0);
+        Assert.True(code == 2, output);
+        Assert.Contains("not signed by the run's authority", output, StringComparison.Ordinal);
+        Assert.Contains("Give all nodes certificates of one authority", output, StringComparison.Ordinal);
+        // What cannot become right by waiting is not waited for.
+        Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(18), output);
+        cluster.AssertDiscreet(output);
+    }
 
-        Assert.NotEqual(0, await stranger.EndAsync());
+    [Fact]
+    public async Task A_token_without_a_certificate_commands_nothing()
+    {
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "status", "--connect", cluster.ControlAddress, "--token-file", cluster.TokenPath);
+        Assert.True(code == 2, output);
+        Assert.Contains("security.tls", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync("ctl", "status", "--connect", cluster.ControlAddress, "--token-file", cluster.TokenPath, "-c", cluster.Configuration);
+        Assert.True(code == 0, output);
+        cluster.AssertDiscreet(output);
+    }
+
+    [Fact]
+    public async Task A_node_with_other_settings_or_of_another_cluster_is_refused_with_the_difference()
+    {
+        var other = SecuredCluster.NodeAsync(cluster.Configuration, 0, "link.window=8");
+        var elsewhere = SecuredCluster.NodeAsync(cluster.Configuration, 0, "cluster.name=pipelime", "cluster.join-timeout=4");
+        var (code, output) = await other;
+        Assert.True(code == 2, output);
+        Assert.Contains("differs from the leader in link.window: 8 there, 64 at the leader. Give every node the same value.", output, StringComparison.Ordinal);
+        (code, output) = await elsewhere;
+        Assert.True(code == 2, output);
+        Assert.Contains("give every node the same list and the same cluster.name", output, StringComparison.Ordinal);
+        cluster.AssertDiscreet(output);
+    }
+
+    [Fact]
+    public async Task A_run_goes_on_without_its_submitter_its_links_are_seen_and_it_is_stopped_by_command()
+    {
+        using (var train = ProgramRun.Start(cluster.Tiny.Arguments("detached", 100_000, "--stages", "2", "--cluster", "-c", cluster.Configuration)))
+        {
+            await ProgressAsync(0);
+            train.Signal(Signal.Interrupt);
+            Assert.Equal(130, await train.EndAsync());
+            Assert.Contains("the run goes on", train.Output, StringComparison.Ordinal);
+        }
+
+        var status = await ProgressAsync((await ProgressAsync(0)).Step);
+        Assert.Equal(["tls"], status.Links.Select(link => link.Kind).Distinct());
+        Assert.Contains(status.Links, link => link is { Purpose: "frames", FromRank: 0, ToRank: 1, Connected: true, Bytes: > 0 });
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
+        Assert.True(code == 0, output);
+        // The nodes are free again once the run has ended.
+        await StatusAsync(status => status.Phase == "idle");
+        cluster.AssertDiscreet(output);
     }
 
     [Fact]
@@ -41,46 +90,33 @@ public sealed class SecuredClusterTests(TinyTraining tiny) : IClassFixture<TinyT
     [Fact]
     public async Task A_role_that_the_certificate_does_not_grant_is_refused_before_anything_starts()
     {
-        await IssueAsync("stage-only", "node", "--role", "stage", "--host", "127.0.0.1");
-        var (code, output) = await ProgramRun.ToEndAsync("node", "-c", Configuration("stage-only", [LoopbackPorts.Free(1)[0]], 0));
+        await cluster.IssueAsync("stage-only", "--role", "stage");
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Write("stage-only"), 0);
         Assert.Equal(2, code);
         Assert.Contains("does not grant coordinator", output, StringComparison.Ordinal);
     }
 
-    private static ProgramRun Node(string configuration, int port, int controlPort) =>
-        ProgramRun.Start("node", "-c", configuration, "--name", $"node-{port}", "--set", $"cluster.port={port}", "--set", $"cluster.control-port={controlPort}");
-
-    private async Task IssueAsync(string folder, string name, params string[] more)
+    [Fact]
+    public async Task A_node_that_is_started_twice_is_told_that_its_port_is_taken()
     {
-        var (code, output) = await ProgramRun.ToEndAsync("certs", "init", "--dir", tiny.In(folder));
-        Assert.True(code == 0, output);
-        (code, output) = await ProgramRun.ToEndAsync(["certs", "issue", "--dir", tiny.In(folder), "--name", name, .. more]);
-        Assert.True(code == 0, output);
+        var (code, output) = await SecuredCluster.NodeAsync(cluster.Configuration, cluster.FirstPort);
+        Assert.True(code == 2, output);
+        Assert.Contains($"cannot listen on 127.0.0.1:{cluster.FirstPort}", output, StringComparison.Ordinal);
+        cluster.AssertDiscreet(output);
     }
 
-    private string Configuration(string certificates, int[] seedPorts, int controlPort, string more = "")
-    {
-        var path = tiny.In(certificates + ".conf");
-        File.WriteAllText(path, $$"""
-            pipeline {
-              cluster {
-                seed-nodes = [{{string.Join(", ", seedPorts.Select(port => $"\"127.0.0.1:{port}\""))}}]
-                control-port = {{controlPort}}
-                token-file = "{{tiny.In("token")}}"
-              }
-              security { tls = true, ca = "{{tiny.In(certificates)}}/ca.crt", certificate = "{{tiny.In(certificates)}}/node.crt", key = "{{tiny.In(certificates)}}/node.key" }
-              {{more}}
-            }
-            """);
-        return path;
-    }
+    private Task<ControlStatus> ProgressAsync(long after) => StatusAsync(status => status.Step > after && status.Phase == "running");
 
-    private static async Task SaidAsync(ProgramRun run, string words)
+    private async Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until)
     {
+        using var credentials = cluster.Credentials();
+        var token = File.ReadAllText(cluster.TokenPath).Trim();
         var start = TimeProvider.System.GetTimestamp();
-        while (!run.Output.Contains(words, StringComparison.Ordinal))
+        while (true)
         {
-            Assert.True(!run.HasEnded && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(60), run.Output);
+            var reply = await ControlClient.AskAsync(cluster.ControlAddress, new ControlRequest(token, ControlCommand.Status), TimeSpan.FromSeconds(10), credentials);
+            if (reply?.Status is { } status && until(status)) return status;
+            Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(60), $"{reply} {cluster.Output}");
             await Task.Delay(50);
         }
     }

@@ -33,7 +33,12 @@ internal static class NodeCommand
         {
             TorchRuntime.Initialize();
             var settings = RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings;
-            var node = settings.Cluster.Node with { EndpointPath = parsed.GetValue(endpoint), Speed = PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops };
+            var node = settings.Cluster.Node with
+            {
+                EndpointPath = parsed.GetValue(endpoint),
+                Speed = PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops,
+                TensorLibrary = TorchChecks.Version,
+            };
             return await RunAsync(context, node, parsed.GetValue(bound)).ConfigureAwait(false);
         });
         return command;
@@ -47,7 +52,7 @@ internal static class NodeCommand
         var orphaned = isBound ? Task.Run(static () => Console.OpenStandardInput().CopyTo(Stream.Null)) : new TaskCompletionSource().Task;
         var end = await NodeProcess.RunAsync(settings, new ConfiguredRuns(context), context.Time, context.Output, orphaned, drain.Token).ConfigureAwait(false);
         await (end.IsOrderly ? context.Output : context.Error).WriteLineAsync(end.Sentence).ConfigureAwait(false);
-        return end.IsOrderly ? ExitCode.Done : end == NodeEnd.Unjoined ? ExitCode.Refused : ExitCode.Failed;
+        return end.IsOrderly ? ExitCode.Done : end.IsRefusal ? ExitCode.Refused : ExitCode.Failed;
     }
 
     private static void Ask(PosixSignalContext signal, CancellationTokenSource? drain)

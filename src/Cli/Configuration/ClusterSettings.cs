@@ -39,6 +39,8 @@ public sealed record ClusterSettings
                 Roles = from.Get(ClusterKeys.Roles),
                 TokenPath = from.Get(ClusterKeys.TokenFile) ?? Path.Combine(DataSettings.DefaultCacheFolder(), "cluster-" + from.Get(ClusterKeys.Name) + ".token"),
                 Links = LinkKeys.From(from),
+                Shared = [.. LinkKeys.Shared(from)],
+                LinkChoice = LinkKeys.Choice(from),
                 HasTunnels = from.Get(SettingsSchema.Link) == LinkKind.Akka,
                 JoinPatience = TimeSpan.FromSeconds(from.Get(ClusterKeys.JoinTimeout)),
             },

@@ -1,3 +1,4 @@
+using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 
@@ -42,6 +43,19 @@ public static class LinkKeys
 
     /// <summary>The keys with their values, as a node takes them on its command line.</summary>
     internal static IReadOnlyList<string> Words(ResolvedConfiguration from) => [.. All.Prepend(SettingsSchema.Link).Select(setting => $"{setting.Path}={from.TextOf(setting)}")];
+
+    /// <summary>What both ends of a link must agree on.</summary>
+    internal static IEnumerable<SharedSetting> Shared(ResolvedConfiguration from) =>
+        All.Except([MaxConnections, MaxPending]).Prepend(SettingsSchema.Link).Select(setting => new SharedSetting(setting.Path, from.TextOf(setting)));
+
+    /// <summary>The kind of link for what no run says one for.</summary>
+    internal static LinkKindChoice Choice(ResolvedConfiguration from) => from.Get(SettingsSchema.Link) switch
+    {
+        LinkKind.Unix => LinkKindChoice.Unix,
+        LinkKind.Tcp => LinkKindChoice.Tcp,
+        LinkKind.Akka => LinkKindChoice.Akka,
+        _ => LinkKindChoice.Automatic,
+    };
 
     internal static LinkSettings From(ResolvedConfiguration from) => new()
     {

@@ -67,5 +67,6 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
         Volatile.Read(ref _step),
         _stop.IsCancellationRequested ? "stopping" : "running",
         _files.Folder,
-        0);
+        0,
+        []);
 }

@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using static TorchSharp.torch;
 
 namespace Pipeline.Cli.Machine;
@@ -91,7 +92,7 @@ public static class BitProbe
     /// <summary>Values without a pattern, the same at every call: sines of a quadratic.</summary>
     private static Tensor Values(int count, ScalarType type)
     {
-        var index = arange(count, dtype: ScalarType.Float32);
-        return index.mul(0.61803f).add(index.mul(index).mul(0.0007f)).sin().to_type(type);
+        var index = NumberArguments.Range(0, count, CPU).to_type(ScalarType.Float32);
+        return index.Times(0.61803).Plus(index.mul(index).Times(0.0007)).sin().to_type(type);
     }
 }

@@ -16,12 +16,15 @@ internal static class TorchChecks
         yield return Bits(BitProbe.Run());
     }
 
+    /// <summary>The tensor library by its versions; loads it.</summary>
+    internal static string Version => $"libtorch {torch.__version__}, TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)}";
+
     private static Finding Library()
     {
         try
         {
             using var one = torch.ones(1);
-            return Finding.Fine("torch", $"libtorch {torch.__version__}, TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)}");
+            return Finding.Fine("torch", Version);
         }
         catch (Exception failed) when (failed is DllNotFoundException or TypeInitializationException or NotSupportedException or BadImageFormatException or EntryPointNotFoundException)
         {

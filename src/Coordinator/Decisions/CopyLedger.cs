@@ -41,6 +41,6 @@ internal sealed class CopyLedger(int rankCount, long startStep)
     /// <summary>What a former coordinator had announced: kept messages reach back no further.</summary>
     internal void Announced(long protectedStep) => ProtectedStep = Math.Max(ProtectedStep, protectedStep);
 
-    /// <summary>The steps of which there is a copy of a rank.</summary>
+    /// <summary>The steps after which there are copies of a rank.</summary>
     internal HashSet<long> StepsOf(int rank) => [.. _steps.Where(entry => entry.Key.Rank == rank).SelectMany(entry => entry.Value)];
 }

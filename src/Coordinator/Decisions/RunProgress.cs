@@ -34,6 +34,9 @@ internal sealed class RunProgress
     /// <summary>Last committed step.</summary>
     internal long Committed => _ledger.Committed;
 
+    /// <inheritdoc cref="StepLedger.ReportedThrough"/>
+    internal long ReportedThrough => _ledger.ReportedThrough;
+
     /// <summary>Last step handed out.</summary>
     internal long Granted { get; private set; }
 

@@ -19,6 +19,17 @@ internal sealed class StepLedger(int rankCount, long startStep)
     /// <summary>Last committed step.</summary>
     internal long Committed { get; private set; } = startStep;
 
+    /// <summary>The last step of which, and of all since the last committed one, some rank has reported.</summary>
+    internal long ReportedThrough
+    {
+        get
+        {
+            var step = Committed;
+            while (_open.ContainsKey(step + 1)) step++;
+            return step;
+        }
+    }
+
     /// <summary>The ranks that have not reported the next step.</summary>
     internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, rankCount)
         .Where(rank => _vouched[rank] <= Committed && (!_open.TryGetValue(Committed + 1, out var reports) || reports[rank] is null))];

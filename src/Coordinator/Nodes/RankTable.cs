@@ -29,8 +29,8 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Ranks of one replica: those of the schedule. Ranks of a run count replica by replica.</summary>
     internal int RanksPerReplica => _parsed.RankCount;
 
-    /// <summary>The rank of the first replica that holds the last stage.</summary>
-    internal int RankOfLastStage => _parsed.RankOfStage[^1];
+    /// <summary>For each stage the rank of the first replica that holds it. Schedules differ in that: some lead back up, so that rank 0 has the last stage.</summary>
+    internal IReadOnlyList<int> RankOfStage => _parsed.RankOfStage;
 
     /// <summary>The state that the ranks began from with these units.</summary>
     internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
@@ -80,8 +80,8 @@ internal sealed class RankTable(CoordinatedRun run)
         _parsed = ScheduleText.Parse(schedule);
     }
 
-    /// <summary>The stages that a rank holds.</summary>
-    internal IReadOnlyList<int> StagesOf(int rank) => _parsed.StagesOf(rank % _parsed.RankCount);
+    /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>
+    internal int UnitCountOf(int rank) => _parsed.StagesOf(rank % _parsed.RankCount).Sum(stage => UnitCounts[stage]);
 
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)

@@ -52,10 +52,27 @@ public sealed record ControlStatus(
     long Step,
     string Phase,
     string Run,
-    long ProtectedStep);
+    long ProtectedStep,
+    IReadOnlyList<LinkStanding> Links);
 
 /// <summary>A node of the cluster.</summary>
 public sealed record NodeStatus(string Name, int Pid, IReadOnlyList<string> Roles, string Address, string Host, bool Coordinates);
+
+/// <summary>A link between nodes, as its sender sees it.</summary>
+/// <param name="From">Name of the node that sends.</param>
+/// <param name="To">Name of the node that receives.</param>
+/// <param name="Kind">What carries the bytes: unix, tcp, tls, akka.</param>
+/// <param name="Purpose">frames or copy.</param>
+/// <param name="FromRank">Sending rank.</param>
+/// <param name="ToRank">Receiving rank.</param>
+/// <param name="Connected">Whether a connection works.</param>
+/// <param name="Bytes">Bytes sent since it was opened.</param>
+/// <param name="Credits">Bytes that the receiver would still take now.</param>
+/// <param name="Queued">Bytes that wait to be sent or acknowledged.</param>
+/// <param name="Resent">Frames sent more than once.</param>
+/// <param name="Reconnects">Connections after the first.</param>
+public sealed record LinkStanding(
+    string From, string To, string Kind, string Purpose, int FromRank, int ToRank, bool Connected, long Bytes, long Credits, long Queued, long Resent, long Reconnects);
 
 /// <summary>Where a rank is.</summary>
 /// <param name="Rank">Rank.</param>

@@ -48,5 +48,7 @@ internal sealed class HostRequests(IActorRef host)
         status.Step,
         status.Phase,
         status.Directory,
-        status.ProtectedStep));
+        status.ProtectedStep,
+        [.. status.Links.Select(link => new LinkStanding(
+            link.From, link.To, link.Kind, link.Purpose, link.FromRank, link.ToRank, link.IsConnected, link.BytesSent, link.CreditBytes, link.QueuedBytes, link.ResentCount, link.ReconnectCount))]));
 }

@@ -18,9 +18,11 @@ public sealed class RunHostActor : ReceiveActor
     private readonly IRunSource _source;
     private readonly Action<string> _announce;
     private readonly Action _replaced;
+    private readonly Lazy<NodeAdmission> _admission;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly HashSet<Address> _up = [];
+    private readonly HashSet<Address> _silent = [];
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
     private SubmitRun? _submission;
     private ILedRun? _run;
@@ -28,9 +30,10 @@ public sealed class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Action<string> announce, Action replaced)
+    public RunHostActor(IRunSource source, Func<NodeDescribed> self, Action<string> announce, Action replaced)
     {
         (_source, _announce, _replaced) = (source, announce, replaced);
+        _admission = new(() => new NodeAdmission(self()));
         ReceiveMembership();
         ReceiveRequests();
         Receive<Opened>(OnOpened);
@@ -40,13 +43,15 @@ public sealed class RunHostActor : ReceiveActor
 
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
+    /// <param name="self">What the node says of itself: others are held against it.</param>
     /// <param name="announce">Told the run directory once it is led from here.</param>
     /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
-    public static Props Props(IRunSource source, Action<string> announce, Action replaced) => Akka.Actor.Props.Create(() => new RunHostActor(source, announce, replaced));
+    public static Props Props(IRunSource source, Func<NodeDescribed> self, Action<string> announce, Action replaced) =>
+        Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, replaced));
 
     /// <inheritdoc/>
     protected override void PreStart() => _cluster.Subscribe(
-        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.UnreachableMember));
+        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -62,6 +67,7 @@ public sealed class RunHostActor : ReceiveActor
     {
         Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member.Address));
         Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
+        Receive<ClusterEvent.ReachableMember>(back => _silent.Remove(back.Member.Address));
         Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
         Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member.Address, node => new NodeLeft(node), forget: true));
         Receive<ClusterEvent.IMemberEvent>(_ => { });
@@ -76,7 +82,7 @@ public sealed class RunHostActor : ReceiveActor
         Receive<Vacate>(OnVacate);
         Receive<ReportDead>(OnReportedDead);
         Receive<AskStatus>(_ => OnAskStatus());
-        Receive<Answered>(answered => Sender.Tell(Status(answered.Status)));
+        Receive<Answered>(answered => Sender.Tell(Status(answered.Status, answered.Links)));
     }
 
     private void OnUp(Address member)
@@ -90,6 +96,13 @@ public sealed class RunHostActor : ReceiveActor
         var address = Address.Parse(node.Info.Id.Address);
         // An answer may arrive after its sender was removed.
         if (!_up.Contains(address)) return;
+        if (_admission.Value.RefusalOf(node, _nodes.Where(known => !_silent.Contains(known.Key)).Select(known => known.Value)) is { } refusal)
+        {
+            _log.Warning("{0} It is not let take part.", refusal);
+            Sender.Tell(new NotAdmitted(refusal));
+            return;
+        }
+
         _nodes[address] = node;
         _coordinator.Tell(new NodeJoined(node.Info));
         if (_submission is { } submission) MemberAt(address).Tell(new AnnounceRun(submission));
@@ -99,6 +112,8 @@ public sealed class RunHostActor : ReceiveActor
     private void Lose(Address member, Func<NodeId, object> notice, bool forget)
     {
         if (forget) _up.Remove(member);
+        if (forget) _silent.Remove(member);
+        else _silent.Add(member);
         if (!_nodes.TryGetValue(member, out var node)) return;
         if (forget) _nodes.Remove(member);
         _coordinator.Tell(notice(node.Info.Id));
@@ -231,11 +246,14 @@ public sealed class RunHostActor : ReceiveActor
     private void OnAskStatus()
     {
         var asker = Sender;
-        if (_coordinator.IsNobody()) asker.Tell(Status(null));
-        else _ = _coordinator.Ask<RunStatus>(QueryStatus.Instance, TimeSpan.FromSeconds(10)).PipeTo(Self, asker, status => new Answered(status));
+        var links = LinkSurvey.AskAsync([.. _nodes.Keys.Select(MemberAt)]);
+        var run = _coordinator.IsNobody() ? Task.FromResult<RunStatus?>(null) : _coordinator.Ask<RunStatus?>(QueryStatus.Instance, TimeSpan.FromSeconds(10));
+        _ = AnswerAsync().PipeTo(Self, asker);
+
+        async Task<Answered> AnswerAsync() => new(await run.ConfigureAwait(false), await links.ConfigureAwait(false));
     }
 
-    private ClusterStatus Status(RunStatus? run) => new(
+    private ClusterStatus Status(RunStatus? run, IReadOnlyList<LinkLine> links) => new(
         [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node => new NodeLine(
             node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString()))],
         [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
@@ -243,7 +261,8 @@ public sealed class RunHostActor : ReceiveActor
         run?.Step ?? 0,
         run?.Phase ?? _phase,
         _submission?.Directory ?? "",
-        run?.ProtectedStep ?? 0);
+        run?.ProtectedStep ?? 0,
+        links);
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 
@@ -255,5 +274,5 @@ public sealed class RunHostActor : ReceiveActor
 
     private sealed record Ended(RunOutcome Outcome) : INoSerializationVerificationNeeded;
 
-    private sealed record Answered(RunStatus Status) : INoSerializationVerificationNeeded;
+    private sealed record Answered(RunStatus? Status, IReadOnlyList<LinkLine> Links) : INoSerializationVerificationNeeded;
 }

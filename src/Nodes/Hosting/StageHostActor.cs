@@ -21,6 +21,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private readonly Action<string> _fenced;
     private readonly TimeSpan _beatEvery;
     private readonly LinkHub? _hub;
+    private readonly CopyLinks? _copyLinks;
     private readonly Dictionary<int, IActorRef> _stages = [];
     private readonly Dictionary<int, (AssignStage Assignment, IActorRef Coordinator)> _waiting = [];
     private readonly HashSet<IActorRef> _ending = [];
@@ -31,10 +32,11 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub)
+    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub, LinkKindChoice choice)
     {
+        _copyLinks = hub is null ? null : new CopyLinks(hub, choice);
         (_self, _workloads, _fenced, _beatEvery, _hub) = (self, workloads, fenced, beatEvery, hub);
-        Receive<HostStages>(IsObeyed, OnHostStages);
+        Receive<HostStage>(IsObeyed, OnHostStage);
         Receive<ReportHosted>(IsObeyed, OnReportHosted);
         Receive<ReleaseStages>(IsObeyed, OnRelease);
         Receive<Fenced>(fence => fence.Node == _self.Id, OnFenced);
@@ -54,8 +56,9 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <param name="fenced">Told, with a sentence for people, when the node was given up and must end.</param>
     /// <param name="beatEvery">Time between its signs of life.</param>
     /// <param name="hub">The node's links to others; null where tensors travel as messages.</param>
-    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub = null) =>
-        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery, hub));
+    /// <param name="choice">What carries copies of states to other nodes.</param>
+    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub = null, LinkKindChoice choice = LinkKindChoice.Automatic) =>
+        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery, hub, choice));
 
     /// <summary>A stage that failed has lost its state: it stops, and the coordinator hears of it.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
@@ -63,9 +66,12 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     protected override void PreStart()
     {
-        _copies = Context.ActorOf(CopyHolder.Props(), NodeInfo.CopyHolderName);
+        _copies = Context.ActorOf(CopyHolder.Props(_copyLinks), NodeInfo.CopyHolderName);
         Timers.StartPeriodicTimer("beat", new BeatTick(), _beatEvery);
     }
+
+    /// <inheritdoc/>
+    protected override void PostStop() => _copyLinks?.Dispose();
 
     /// <summary>A node that hosts nothing may change the run; else only what is not older than what it knows is obeyed.</summary>
     private bool IsObeyed(INodeCommand command)
@@ -77,22 +83,19 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         return true;
     }
 
-    private void OnHostStages(HostStages host)
+    private void OnHostStage(HostStage host)
     {
         // All actors before the first assignment: neighbours of one node must find each other.
-        foreach (var assignment in host.Assignments) Ensure(assignment.Rank);
-        foreach (var assignment in host.Assignments)
-        {
-            if (_stages.TryGetValue(assignment.Rank, out var stage)) stage.Forward(assignment);
-            else _waiting[assignment.Rank] = (assignment, Sender);
-        }
+        foreach (var rank in host.Ranks) Ensure(rank);
+        if (_stages.TryGetValue(host.Assignment.Rank, out var stage)) stage.Forward(host.Assignment);
+        else _waiting[host.Assignment.Rank] = (host.Assignment, Sender);
     }
 
     /// <summary>A name is free only once its former bearer has ended.</summary>
     private void Ensure(int rank)
     {
         if (_stages.ContainsKey(rank) || !Context.Child(NodeInfo.StageName(rank)).IsNobody()) return;
-        var stage = Context.ActorOf(StageActor.Props(_workloads, _hub), NodeInfo.StageName(rank));
+        var stage = Context.ActorOf(StageActor.Props(_workloads, _hub, _copyLinks), NodeInfo.StageName(rank));
         Context.WatchWith(stage, new StageEnded(rank, stage));
         _stages.Add(rank, stage);
     }

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.MembershipProtocol;
 using static Pipeline.Protocol.OperatorProtocol;
 
@@ -16,16 +17,22 @@ public sealed class MemberActor : ReceiveActor
     private NodeDescribed _self;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public MemberActor(NodeDescribed self)
+    public MemberActor(NodeDescribed self, Action<string> refused, Func<IReadOnlyList<LinkLine>> links)
     {
         _self = self;
+        Receive<DescribeLinks>(_ => Sender.Tell(new LinksDescribed(links())));
+        Receive<NotAdmitted>(answer => refused(answer.Reason));
         Receive<DescribeNode>(_ => Sender.Tell(_self));
         Receive<AnnounceRun>(announced => Remember(announced.Run));
         Receive<ForgetRun>(forget => { if (_self.Run?.Start == forget.Start) Remember(null); });
     }
 
     /// <summary>How to make one.</summary>
-    public static Props Props(NodeDescribed self) => Akka.Actor.Props.Create(() => new MemberActor(self));
+    /// <param name="self">What it says of the node.</param>
+    /// <param name="refused">Told why, when the node may not take part.</param>
+    /// <param name="links">The links by which the node sends, at the moment of the call.</param>
+    public static Props Props(NodeDescribed self, Action<string> refused, Func<IReadOnlyList<LinkLine>> links) =>
+        Akka.Actor.Props.Create(() => new MemberActor(self, refused, links));
 
     private void Remember(SubmitRun? run) => _self = _self with { Run = run };
 }

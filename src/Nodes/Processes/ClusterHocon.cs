@@ -1,5 +1,6 @@
 using System.Globalization;
 using Akka.Configuration;
+using Pipeline.Protocol;
 
 namespace Pipeline.Nodes;
 
@@ -17,7 +18,8 @@ public static class ClusterHocon
             retry-gate-closed-for = 1s
             log-remote-lifecycle-events = off
             dot-netty.tcp {
-              maximum-frame-size = 32000000b
+              # Control messages only: tensors and copies travel over links.
+              maximum-frame-size = 128000b
               batching.enabled = off
               connection-timeout = 5s
             }
@@ -51,6 +53,10 @@ public static class ClusterHocon
         }
         """;
 
+    /// <summary>What the nodes of a cluster must decide alike when it is cut in two.</summary>
+    public static SharedSetting SplitRule(NodeSettings settings) => new("cluster.seed-nodes", IsPair(settings)
+        ? "two nodes, so that the leader's side of a split goes on" : "one node, or three or more, so that the larger side of a split goes on");
+
     /// <summary>
     /// The settings of one node. Of two nodes the leader's side goes on, and the oldest leads; of more the larger side does, since with it a
     /// run can be led on.
@@ -63,11 +69,13 @@ public static class ClusterHocon
         var roles = settings.Roles.Select(role => $"\"{role}\"");
         return ConfigurationFactory.ParseString(string.Create(CultureInfo.InvariantCulture, $$"""
             akka.cluster {
-              split-brain-resolver.active-strategy = {{(settings.SeedNodes.Count == 2 ? "keep-oldest" : "keep-majority")}}
+              split-brain-resolver.active-strategy = {{(IsPair(settings) ? "keep-oldest" : "keep-majority")}}
               seed-nodes = [{{string.Join(", ", seeds)}}]
               roles = [{{string.Join(", ", roles)}}]
               shutdown-after-unsuccessful-join-seed-nodes = {{settings.JoinPatience.TotalSeconds}}s
             }
             """)).WithFallback(ConfigurationFactory.ParseString(Fixed));
     }
+
+    private static bool IsPair(NodeSettings settings) => settings.SeedNodes.Count == 2;
 }

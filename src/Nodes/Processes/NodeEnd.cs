@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol.Security.Guard;
 
 namespace Pipeline.Nodes;
 
@@ -8,6 +9,9 @@ namespace Pipeline.Nodes;
 /// <param name="Leaves">Whether it tells the cluster that it leaves.</param>
 public sealed record NodeEnd(bool IsOrderly, string Sentence, bool Leaves)
 {
+    /// <summary>Whether it never took part, because of what it was given: settings, certificates, a version.</summary>
+    public bool IsRefusal { get; private init; }
+
     /// <summary>It was asked to.</summary>
     public static NodeEnd Drained { get; } = new(true, "The node has left the cluster.", true);
 
@@ -24,11 +28,19 @@ public sealed record NodeEnd(bool IsOrderly, string Sentence, bool Leaves)
 
     /// <summary>It never joined.</summary>
     public static NodeEnd Unjoined { get; } = new(false,
-        "The node could not join: none of the seed nodes answered in time. Start the first of cluster.seed-nodes, and give every node the same list and the same cluster.name.", false);
+        "The node could not join: none of the seed nodes answered in time. Start the first of cluster.seed-nodes, and give every node the same list and the same cluster.name.", false) { IsRefusal = true };
 
     /// <summary>Its stages were given away in a newer generation.</summary>
     public static NodeEnd Fenced { get; } = new(false,
         "The node was shut out: its stages were given away in a newer generation while it did not answer. Start it anew; it joins as a new node.", false);
+
+    /// <summary>Certificates kept it from joining.</summary>
+    internal static NodeEnd Unadmitted(DialRefusal refusal) => new(false,
+        $"The node could not join: {refusal.Address} is refused or refuses. {refusal.Clause}. Give all nodes certificates of one authority, none of them revoked: "
+        + "`pipeline certs issue --dir DIR`, DIR being the folder of the authority that security.ca of the others names.", false) { IsRefusal = true };
+
+    /// <summary>Whoever leads the cluster does not let it take part.</summary>
+    internal static NodeEnd NotAdmitted(string sentence) => new(false, sentence, true) { IsRefusal = true };
 
     internal static NodeEnd Of(CoordinatedShutdown.Reason? reason) => reason switch
     {

@@ -3,17 +3,29 @@ using System.Text;
 using Akka.Actor;
 using Akka.Configuration;
 using Akka.Event;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
-using Pipeline.Protocol.Wire;
 
 namespace Pipeline.Nodes;
 
 /// <summary>The hub of a node's process: made from the node's settings, its events on the actor system's event stream and in its log.</summary>
 internal static class NodeLinks
 {
-    /// <summary>Starts to listen; null where the node has no links.</summary>
-    internal static LinkHub? Start(NodeSettings settings, ActorSystem system, IPeerCredentials? credentials)
+    private static readonly Config Quiet = ConfigurationFactory.ParseString("""
+        akka {
+          loglevel = WARNING
+          stdout-loglevel = WARNING
+          log-dead-letters = off
+          log-dead-letters-during-shutdown = off
+          remote.log-remote-lifecycle-events = off
+          coordinated-shutdown.run-by-clr-shutdown-hook = off
+        }
+        """);
+
+    /// <summary>Starts to listen; null where the node has no links. The tunnels' actor system is guarded as the node's own is.</summary>
+    /// <exception cref="SecurityException">The node would be reachable without TLS.</exception>
+    internal static LinkHub? Start(NodeSettings settings, ActorSystem system, PeerCredentials? credentials, PeerRoles roles, TimeProvider time)
     {
         if (settings.Links is not { } links) return null;
         var log = Logging.GetLogger(system, "links");
@@ -27,18 +39,21 @@ internal static class NodeLinks
                 Credentials = credentials,
                 // Without certificates links do not leave the machine, and nodes that can read each other's token belong together.
                 Secret = credentials is not null ? [] : SHA256.HashData(Encoding.UTF8.GetBytes("links " + TokenFile.ReadOrCreate(settings.TokenPath))),
-                Tunnels = settings.HasTunnels ? WireSetup.For(LinkHub.TunnelHocon.WithFallback(TunnelPlace(settings))) : null,
+                Tunnels = settings.HasTunnels
+                    ? SecureRemoting.For(new(settings.Host, settings.Bind, 0), credentials, roles, [LinkHub.TunnelPath], time).Complete(LinkHub.TunnelHocon.WithFallback(Quiet))
+                    : null,
             },
             raised => Tell(raised, log, system.EventStream));
     }
 
-    private static Config TunnelPlace(NodeSettings settings) => ConfigurationFactory.ParseString($$"""
-        akka {
-          loglevel = WARNING
-          stdout-loglevel = WARNING
-          remote.dot-netty.tcp { hostname = "{{settings.Host}}", port = 0 }
-        }
-        """);
+    /// <summary>The links by which the node sends, for operators.</summary>
+    internal static IReadOnlyList<LinkLine> Lines(string node, LinkHub? hub) => hub is null ? [] : [.. hub.Status
+        .Where(status => status.Direction == LinkDirection.Outgoing && status.Peer.Claim.Purpose != LinkPurpose.Probe)
+        .Select(status => new LinkLine(
+            node, status.Peer.Node, Word(status.Peer.Kind), Word(status.Peer.Claim.Purpose), status.Peer.Claim.FromRank, status.Peer.Claim.ToRank, status.IsConnected,
+            status.BytesSent, status.CreditBytes, status.QueuedBytes, status.ResentCount, status.ReconnectCount))];
+
+    private static string Word<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
 
     private static void Tell(LinkEvent raised, ILoggingAdapter log, EventStream stream)
     {

@@ -7,6 +7,7 @@ using Akka.Remote;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
+using Pipeline.Protocol.Security.Guard;
 using Pipeline.Runs;
 using Pipeline.Stages;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -28,14 +29,20 @@ public sealed class NodeProcess
     private readonly TimeProvider _time;
     private readonly TextWriter _output;
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly JoinRefusals _refusals;
     private ControlServer? _control;
     private LinkHub? _hub;
     private HostRequests? _requests;
     private NodeId _id;
     private PeerCredentials? _credentials;
+    private NodeDescribed? _self;
+    private volatile bool _isUp;
 
-    private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output) =>
+    private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output)
+    {
         (_settings, _source, _time, _output) = (settings, source, time, output);
+        _refusals = new JoinRefusals(settings.SeedNodes, FormattableString.Invariant($"{settings.Host}:{settings.Port}"));
+    }
 
     /// <summary>Runs a node to its end.</summary>
     /// <param name="settings">Who it is and whom it joins.</param>
@@ -57,6 +64,7 @@ public sealed class NodeProcess
             _ = system.WhenTerminated.ContinueWith(_ => _end.TrySetResult(NodeEnd.Of(CoordinatedShutdown.Get(system).ShutdownReason)), TaskScheduler.Default);
             cluster.RegisterOnMemberUp(() => OnUp(cluster));
             var end = await _end.Task.ConfigureAwait(false);
+            if (end == NodeEnd.Unjoined) end = _refusals.End ?? end;
             await LeaveAsync(system, end).ConfigureAwait(false);
             return end;
         }
@@ -68,6 +76,7 @@ public sealed class NodeProcess
         _credentials = _settings.Security?.Load(_time);
         var remoting = SecureRemoting.For(new(_settings.Host, _settings.Bind, _settings.Port), _credentials, Roles(), TrustedSelections, _time);
         _output.WriteLine(remoting.Notice);
+        remoting.Refused = OnRefused;
         try
         {
             system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())));
@@ -79,7 +88,7 @@ public sealed class NodeProcess
 
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
         if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
-            ClusterSingletonManager.Props(RunHostActor.Props(_source, AnnounceRun, () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            ClusterSingletonManager.Props(RunHostActor.Props(_source, () => _self!, AnnounceRun, () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName);
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
@@ -96,21 +105,30 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
-        _hub = NodeLinks.Start(_settings, system, _credentials);
+        _hub = NodeLinks.Start(_settings, system, _credentials, Roles(), _time);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
-            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address), "");
+            GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address));
         _id = info.Id;
+        _self = new NodeDescribed(
+            _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub), StageHostActor.Name);
-        system.ActorOf(MemberActor.Props(new NodeDescribed(_settings.Name, Environment.ProcessId, controlAddress, info, null)), MemberActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice), StageHostActor.Name);
+        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub)), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 
     private PeerRoles Roles() => _settings.Roles.Aggregate(PeerRoles.None, (roles, word) => roles | PeerRoleNames.Role(word));
 
+    /// <summary>Before it has joined: certificates that will not become right by waiting.</summary>
+    private void OnRefused(DialRefusal refusal)
+    {
+        if (_refusals.Enter(refusal) && !_isUp && _refusals.End is { } end) _end.TrySetResult(end);
+    }
+
     private void OnUp(Cluster cluster)
     {
+        _isUp = true;
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Write(path, _control!, _time);
         _output.WriteLine($"node {_settings.Name} is up at {cluster.SelfAddress}, takes commands at {_control!.Address}");
     }

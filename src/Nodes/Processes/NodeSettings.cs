@@ -1,3 +1,4 @@
+using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
 
@@ -45,8 +46,17 @@ public sealed record NodeSettings
     /// <summary>How its links to other nodes behave; null where tensors travel as messages.</summary>
     public LinkSettings? Links { get; init; }
 
+    /// <summary>What carries copies of states; for tensors the run says it.</summary>
+    public LinkKindChoice LinkChoice { get; init; }
+
     /// <summary>Whether it also has a second actor system that carries frames where sockets cannot.</summary>
     public bool HasTunnels { get; init; }
+
+    /// <summary>Settings that it must have in common with the other nodes, beside those that it needs to find them.</summary>
+    public IReadOnlyList<SharedSetting> Shared { get; init; } = [];
+
+    /// <summary>Name and version of the tensor library.</summary>
+    public string TensorLibrary { get; init; } = "";
 
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }

@@ -18,7 +18,7 @@ public enum FrameKind
     /// <summary>Output of a stage in an evaluation, to the next one.</summary>
     EvaluationActivation = 4,
 
-    /// <summary>Part of a copy of a stage's state. The edge is the stage, the micro-batch the part.</summary>
+    /// <summary>Part of a copy of a rank's state. The edge is the rank, the micro-batch the part, the slice the inlet that the receiver has named.</summary>
     StateCopy = 5,
 
     /// <summary>

@@ -84,7 +84,7 @@ public sealed class LinkHub : IDisposable
     public ILink Watch(LinkAddress other, LinkKindChoice choice) => Open(other, LinkClaim.Probe, choice);
 
     /// <summary>Takes frames for a rank of a generation from now on; older generations of the run are fenced by it.</summary>
-    /// <param name="purpose">Frames or copies.</param>
+    /// <param name="purpose">What for; copies have a way of their own, <see cref="ReceiveCopies"/>.</param>
     /// <param name="run">Run.</param>
     /// <param name="generation">The only one taken.</param>
     /// <param name="rank">What senders give as <see cref="LinkClaim.ToRank"/>.</param>
@@ -94,6 +94,15 @@ public sealed class LinkHub : IDisposable
     {
         _incoming.Register(purpose, run, generation, rank, sink);
         return new Registration(() => _incoming.Withdraw(purpose, run, rank, sink));
+    }
+
+    /// <summary>Takes copies of states for the whole process from now on, of any run and generation; their keys say which they are.</summary>
+    /// <param name="sink">Who takes them.</param>
+    /// <returns>Dispose to take no more.</returns>
+    public IDisposable ReceiveCopies(IFrameSink sink)
+    {
+        _incoming.TakeCopies(sink);
+        return new Registration(() => _incoming.TakeCopies(null));
     }
 
     /// <summary>Refuses what is older than a generation from now on; senders that are connected learn it at once.</summary>

@@ -26,6 +26,9 @@ public static class PeerAuthorization
         (typeof(MembershipProtocol.NodeDescribed), Nodes),
         (typeof(MembershipProtocol.AnnounceRun), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.ForgetRun), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.NotAdmitted), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.DescribeLinks), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.LinksDescribed), Nodes),
         // An operator speaks to any node, which has authenticated it and passes its requests on to the one that leads.
         (typeof(OperatorProtocol.IRequest), PeerRoles.Operator | Nodes),
         (typeof(OperatorProtocol.Answer), PeerRoles.Coordinator),

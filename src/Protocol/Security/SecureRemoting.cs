@@ -39,6 +39,13 @@ public sealed class SecureRemoting
     /// <summary>Frames and connections refused since the start.</summary>
     public long RefusalCount => _guard.Refusals.Count;
 
+    /// <summary>Told of each node that this one dials in vain, on a thread of the transport; set before the actor system is made.</summary>
+    public Action<DialRefusal> Refused
+    {
+        get => _guard.Refused;
+        set => _guard.Refused = value;
+    }
+
     /// <summary>Judges the settings, and makes the setup. Pure but for what the guard counts later.</summary>
     /// <param name="endpoint">Where the node listens.</param>
     /// <param name="credentials">For mutual TLS; null for none, and then for loopback only.</param>
@@ -57,7 +64,7 @@ public sealed class SecureRemoting
     /// <summary>The whole setup of the actor system: this, the protocol's serializers, and the caller's own configuration, which cannot weaken either.</summary>
     public ActorSystemSetup Complete(Config rest)
     {
-        var setup = WireSetup.For(_hocon.WithFallback(rest)).And(_guard).And(TransportNoise.Filter());
+        var setup = WireSetup.For(_hocon.WithFallback(rest)).And(_guard).And(TransportNoise.Filter(_guard.Time));
         return _credentials is null ? setup : setup.And(new DotNettySslSetup(
             _credentials.Certificate, suppressValidation: false, requireMutualAuthentication: true, _guard.Judge));
     }
@@ -78,6 +85,8 @@ public sealed class SecureRemoting
                 hostname = "{{endpoint.Bind ?? endpoint.Host}}"
                 public-hostname = "{{endpoint.Host}}"
                 port = {{endpoint.Port}}
+                # Or two nodes could listen on one port, and each would get some of the connections.
+                tcp-reuse-addr = off
                 enable-ssl = {{(isEncrypted ? "on" : "off")}}
                 ssl { suppress-validation = off, require-mutual-authentication = on }
               }

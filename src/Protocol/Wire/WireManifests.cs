@@ -44,7 +44,11 @@ internal static class WireManifests
         Control<MembershipProtocol.NodeDescribed>("mnd"),
         Control<MembershipProtocol.AnnounceRun>("man"),
         Control<MembershipProtocol.ForgetRun>("mfr"),
-        Control<HostStages>("ho"),
+        Control<MembershipProtocol.NotAdmitted>("mna"),
+        Control<MembershipProtocol.DescribeLinks>("mdl"),
+        Control<MembershipProtocol.LinksDescribed>("mld"),
+        // "ho" was HostStages, all ranks of a node in one message.
+        Control<HostStage>("hs"),
         Control<ReportHosted>("rh"),
         Control<ReleaseStages>("rl"),
         Control<Fenced>("fe"),

@@ -12,17 +12,18 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
     private readonly IReadOnlyList<(CopyId Copy, IActorRef Holder)> _sources;
+    private readonly CopyLinks? _links;
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly List<StateCopy> _whole = [];
     private bool _isHandedOver;
 
-    public CopyFetcher(IReadOnlyList<(CopyId Copy, IActorRef Holder)> sources)
+    public CopyFetcher(IReadOnlyList<(CopyId Copy, IActorRef Holder)> sources, CopyLinks? links)
     {
-        _sources = sources;
-        Receive<OfferCopy>(offer => _open.ContainsKey(offer.Copy), offer => Sender.Tell(_open[offer.Copy].Enter(offer)));
+        (_sources, _links) = (sources, links);
+        Receive<OfferCopy>(offer => _open.ContainsKey(offer.Copy), OnOffer);
         Receive<CopyChunk>(chunk => _open.ContainsKey(chunk.Copy), OnChunk);
-        // The last acknowledgement was lost.
-        Receive<CopyChunk>(chunk => Sender.Tell(new CopyReceived(chunk.Copy, chunk.Offset + chunk.Bytes.Length)));
+        Receive<CopyPartArrived>(part => _open.ContainsKey(part.Place.Id), OnPart);
+        ReceiveRepeated();
         Receive<CopyMissing>(missing => _open.ContainsKey(missing.Copy), OnMissing);
         Receive<PatienceTick>(_ => Ask());
         ReceiveAny(_ => { });
@@ -31,12 +32,12 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
-    internal static Props Props(IReadOnlyList<(CopyId Copy, IActorRef Holder)> sources) => Akka.Actor.Props.Create(() => new CopyFetcher(sources));
+    internal static Props Props(IReadOnlyList<(CopyId Copy, IActorRef Holder)> sources, CopyLinks? links) => Akka.Actor.Props.Create(() => new CopyFetcher(sources, links));
 
     /// <inheritdoc/>
     protected override void PreStart()
     {
-        foreach (var (copy, _) in _sources) _open.Add(copy, new CopyAssembly(copy));
+        foreach (var (copy, _) in _sources) _open.Add(copy, new CopyAssembly(copy, _links?.Open(Self)));
         Ask();
     }
 
@@ -54,15 +55,37 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
         Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
     }
 
+    private void OnOffer(OfferCopy offer)
+    {
+        _open[offer.Copy].Enter(offer, Sender);
+        Proceed(offer.Copy);
+    }
+
     private void OnChunk(CopyChunk chunk)
     {
-        var assembly = _open[chunk.Copy];
-        if (assembly.Enter(chunk) is not { } received) return;
+        _open[chunk.Copy].Enter(chunk);
+        Proceed(chunk.Copy);
+    }
+
+    private void OnPart(CopyPartArrived part)
+    {
+        _open[part.Place.Id].Enter(part);
+        Proceed(part.Place.Id);
+    }
+
+    private void Proceed(CopyId id)
+    {
+        var assembly = _open[id];
         Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
-        Sender.Tell(received);
-        if (assembly.TakeWhole() is not { } copy) return;
+        if (assembly.TakeWhole() is not { } copy)
+        {
+            assembly.Sender.Tell(assembly.Progress);
+            return;
+        }
+
+        assembly.Sender.Tell(new CopyReceived(id, copy.ByteCount));
         _whole.Add(copy);
-        _open.Remove(chunk.Copy);
+        _open.Remove(id);
         if (_open.Count > 0) return;
         _isHandedOver = true;
         Context.Parent.Tell(new CopiesFetched(_whole));
@@ -74,10 +97,19 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
     /// <summary>A holder whose last acknowledgement was lost still hears of it; then it ends.</summary>
     private void Answering()
     {
-        Receive<CopyChunk>(chunk => Sender.Tell(new CopyReceived(chunk.Copy, chunk.Offset + chunk.Bytes.Length)));
+        ReceiveRepeated();
         Receive<ReceiveTimeout>(_ => Context.Stop(Self));
         ReceiveAny(_ => { });
     }
+
+    /// <summary>The last acknowledgement of a copy that is whole was lost.</summary>
+    private void ReceiveRepeated()
+    {
+        Receive<CopyChunk>(chunk => _whole.Exists(copy => copy.Id == chunk.Copy), chunk => Acknowledge(chunk.Copy));
+        Receive<OfferCopy>(offer => _whole.Exists(copy => copy.Id == offer.Copy), offer => Acknowledge(offer.Copy));
+    }
+
+    private void Acknowledge(CopyId id) => Sender.Tell(new CopyReceived(id, _whole.Find(copy => copy.Id == id)!.ByteCount));
 
     private void OnMissing(CopyMissing missing)
     {

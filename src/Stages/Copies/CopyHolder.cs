@@ -11,14 +11,17 @@ namespace Pipeline.Stages;
 public sealed class CopyHolder : ReceiveActor
 {
     private const int KeptCount = 2;
+    private readonly CopyLinks? _links;
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly Dictionary<CopyId, StateCopy> _whole = [];
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public CopyHolder()
+    public CopyHolder(CopyLinks? links)
     {
+        _links = links;
         Receive<OfferCopy>(OnOffer);
         Receive<CopyChunk>(OnChunk);
+        Receive<CopyPartArrived>(OnPart);
         Receive<FetchCopy>(OnFetch);
         Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
         Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
@@ -26,7 +29,8 @@ public sealed class CopyHolder : ReceiveActor
     }
 
     /// <summary>How to make one.</summary>
-    public static Props Props() => Akka.Actor.Props.Create(() => new CopyHolder());
+    /// <param name="links">How copies travel between processes; null where they come as messages.</param>
+    public static Props Props(CopyLinks? links = null) => Akka.Actor.Props.Create(() => new CopyHolder(links));
 
     /// <inheritdoc/>
     protected override void PostStop()
@@ -43,10 +47,10 @@ public sealed class CopyHolder : ReceiveActor
             return;
         }
 
-        if (!_open.TryGetValue(offer.Copy, out var assembly)) _open.Add(offer.Copy, assembly = new CopyAssembly(offer.Copy));
-        Sender.Tell(assembly.Enter(offer));
+        if (!_open.TryGetValue(offer.Copy, out var assembly)) _open.Add(offer.Copy, assembly = new CopyAssembly(offer.Copy, _links?.Open(Self)));
+        assembly.Enter(offer, Sender);
         // A state of no bytes is whole as soon as it is offered.
-        Settle(offer.Copy, assembly);
+        Proceed(offer.Copy, assembly);
     }
 
     private void OnChunk(CopyChunk chunk)
@@ -57,20 +61,33 @@ public sealed class CopyHolder : ReceiveActor
             return;
         }
 
-        if (!_open.TryGetValue(chunk.Copy, out var assembly) || assembly.Enter(chunk) is not { } received) return;
-        Sender.Tell(Settle(chunk.Copy, assembly) ?? received);
+        if (!_open.TryGetValue(chunk.Copy, out var assembly)) return;
+        assembly.Enter(chunk);
+        Proceed(chunk.Copy, assembly);
     }
 
-    /// <summary>Keeps a copy that has become whole; older ones of its rank go.</summary>
-    private CopyReceived? Settle(CopyId id, CopyAssembly assembly)
+    private void OnPart(CopyPartArrived part)
     {
-        if (assembly.TakeWhole() is not { } copy) return null;
+        if (!_open.TryGetValue(part.Place.Id, out var assembly)) return;
+        assembly.Enter(part);
+        Proceed(part.Place.Id, assembly);
+    }
+
+    /// <summary>Says how far a copy has come; one that has become whole is kept, and older ones of its rank go.</summary>
+    private void Proceed(CopyId id, CopyAssembly assembly)
+    {
+        if (assembly.TakeWhole() is not { } copy)
+        {
+            assembly.Sender.Tell(assembly.Progress);
+            return;
+        }
+
         _open.Remove(id);
         _whole.Add(id, copy);
         var outdated = _whole.Keys.Concat(_open.Keys).Where(other => (other.Run, other.Rank) == (id.Run, id.Rank))
             .OrderByDescending(other => other.PartitionedIn.Number).ThenByDescending(other => other.Step).Where(other => other != id && IsOlder(other, id)).Skip(KeptCount - 1).ToHashSet();
         Forget(outdated.Contains);
-        return new CopyReceived(id, copy.ByteCount);
+        assembly.Sender.Tell(new CopyReceived(id, copy.ByteCount));
     }
 
     private static bool IsOlder(CopyId one, CopyId other) => (one.PartitionedIn.Number, one.Step).CompareTo((other.PartitionedIn.Number, other.Step)) < 0;
@@ -85,7 +102,7 @@ public sealed class CopyHolder : ReceiveActor
 
         // One sender for each asker: a question that is asked again is answered by the one that answers already.
         var name = Uri.EscapeDataString($"to-{Sender.Path.ToStringWithAddress()}-{fetch.Copy.Rank}-{fetch.Copy.Step}").Replace("%", "", StringComparison.Ordinal);
-        if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender), name);
+        if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender, _links), name);
     }
 
     private void Forget(Func<CopyId, bool> isForgotten)

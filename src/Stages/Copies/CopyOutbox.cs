@@ -9,7 +9,8 @@ namespace Pipeline.Stages;
 /// </summary>
 /// <param name="context">The rank's actor, which is told <see cref="CopyDelivered"/>.</param>
 /// <param name="returned">Called when a copy is freed, so that another may be taken.</param>
-internal sealed class CopyOutbox(IUntypedActorContext context, Action returned)
+/// <param name="links">How copies travel to other processes; null where they go as messages.</param>
+internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, CopyLinks? links)
 {
     private readonly Queue<StateCopy> _waiting = [];
     private StateCopy? _newest;
@@ -90,7 +91,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned)
         _sender = ActorRefs.Nobody;
         if (!_waiting.TryPeek(out var copy)) return;
         if (_folder is { } folder) Write(folder, copy);
-        else if (!_holder.IsNobody()) _sender = context.ActorOf(CopySender.Props(copy, _holder));
+        else if (!_holder.IsNobody()) _sender = context.ActorOf(CopySender.Props(copy, _holder, links));
     }
 
     private void Write(CopyFolder folder, StateCopy copy)

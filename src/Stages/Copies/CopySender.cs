@@ -1,27 +1,37 @@
 using Akka.Actor;
+using Pipeline.Protocol.Links;
 using static Pipeline.Protocol.CopyProtocol;
 
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The sending end of one copy's transfer: offers the copy, keeps a few chunks under way, goes back to what was acknowledged when nothing
-/// is heard, and tells its parent when the receiver has all. Ends with that. Holds the copy meanwhile.
+/// The sending end of one copy's transfer: offers the copy, sends it over a link of its own where the receiver names one in another process, in chunks
+/// otherwise, goes back to what was acknowledged when nothing is heard, and tells its parent when the receiver has all. Ends with that.
+/// Holds the copy meanwhile.
 /// </summary>
 internal sealed class CopySender : ReceiveActor, IWithTimers
 {
     private const int Window = 16 * CopyChunk.Length;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    /// <summary>A link mends itself; only one that stands still for so long is given up.</summary>
+    private static readonly TimeSpan LinkPatience = TimeSpan.FromSeconds(10);
+
     private readonly StateCopy _copy;
     private readonly IActorRef _receiver;
+    private readonly CopyLinks? _links;
+    private ILink? _link;
+    private int _inlet;
     private ulong _checksum;
     private long _acknowledged = -1;
     private long _sent;
 
-    public CopySender(StateCopy copy, IActorRef receiver)
+    public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links)
     {
-        (_copy, _receiver) = (copy, receiver);
+        (_copy, _receiver, _links) = (copy, receiver, links);
         Receive<Summed>(OnSummed);
         Receive<CopyReceived>(received => received.Copy == _copy.Id, OnReceived);
+        Receive<PartGone>(gone => gone.Link == _link, OnPartGone);
         Receive<PatienceTick>(_ => Repeat());
         ReceiveAny(_ => { });
     }
@@ -29,10 +39,10 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
-    internal static Props Props(StateCopy copy, IActorRef receiver)
+    internal static Props Props(StateCopy copy, IActorRef receiver, CopyLinks? links)
     {
         var held = copy.Share();
-        return Akka.Actor.Props.Create(() => new CopySender(held, receiver));
+        return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links));
     }
 
     /// <summary>The checksum takes a pass over the memory: on a task, since a handler does not compute.</summary>
@@ -46,7 +56,11 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     }
 
     /// <inheritdoc/>
-    protected override void PostStop() => _copy.Dispose();
+    protected override void PostStop()
+    {
+        _link?.Dispose();
+        _copy.Dispose();
+    }
 
     private void OnSummed(Summed summed)
     {
@@ -58,28 +72,37 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     {
         if (received.ByteCount < _acknowledged && received.ByteCount > 0) return;
         // Nothing at all after something: the receiver has begun anew.
-        if (received.ByteCount < _acknowledged) _sent = 0;
+        var isAnew = received.ByteCount < _acknowledged;
+        if (isAnew) _sent = 0;
         _acknowledged = received.ByteCount;
         _sent = Math.Max(_sent, _acknowledged);
         if (_acknowledged == _copy.ByteCount)
         {
             Context.Parent.Tell(new CopyDelivered(_copy, _receiver));
             Context.Stop(Self);
-            return;
         }
-
-        Send();
+        else if (_links is null || received.LinkAddress.Length == 0 || received.LinkAddress == _links.Address)
+        {
+            SendChunks();
+        }
+        else if (_link is null || isAnew || received.Inlet != _inlet)
+        {
+            SendParts(received);
+        }
     }
 
     /// <summary>Nothing was heard: the offer and what was not acknowledged go again.</summary>
     private void Repeat()
     {
+        DropLink();
         _sent = Math.Max(_acknowledged, 0);
         _receiver.Tell(new OfferCopy(_copy.Id, _copy.Tensors, _copy.ByteCount, _checksum));
-        Send();
+        // With links the receiver's answer says whether it has any.
+        if (_links is null) SendChunks();
+        else Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
     }
 
-    private void Send()
+    private void SendChunks()
     {
         Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
         while (_sent < Math.Min(_copy.ByteCount, Math.Max(_acknowledged, 0) + Window))
@@ -90,9 +113,40 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         }
     }
 
+    /// <summary>All parts that the receiver lacks, in order: the link's credits say when each goes.</summary>
+    private void SendParts(CopyReceived received)
+    {
+        DropLink();
+        var link = _link = _links!.Connect(received.LinkAddress, _copy.Id);
+        _inlet = received.Inlet;
+        var self = Self;
+        for (var offset = _acknowledged / CopyPart.Length * CopyPart.Length; offset < _copy.ByteCount; offset += CopyPart.Length)
+        {
+            CopyPart part = new(_copy, offset, outcome => self.Tell(new PartGone(link, outcome)));
+            link.Send(part.Header(_inlet), part);
+        }
+
+        Timers.StartSingleTimer("patience", new PatienceTick(), LinkPatience);
+    }
+
+    /// <summary>A link that has ended for good is followed by another offer, after a pause: its end may have a reason that stays.</summary>
+    private void OnPartGone(PartGone gone)
+    {
+        if (gone.Outcome == FrameOutcome.Abandoned) DropLink();
+        Timers.StartSingleTimer("patience", new PatienceTick(), gone.Outcome == FrameOutcome.Abandoned ? Patience : LinkPatience);
+    }
+
+    private void DropLink()
+    {
+        _link?.Dispose();
+        _link = null;
+    }
+
     private sealed record Summed(ulong Checksum) : INoSerializationVerificationNeeded;
 
     private sealed record PatienceTick : INoSerializationVerificationNeeded;
+
+    private sealed record PartGone(ILink Link, FrameOutcome Outcome) : INoSerializationVerificationNeeded;
 }
 
 /// <summary>A receiver has a copy whole.</summary>

@@ -63,6 +63,9 @@ internal sealed unsafe class StateCopy : IDisposable
     /// <summary>Bytes from an offset on, at most so many. Valid until the copy is disposed.</summary>
     internal ReadOnlySpan<byte> Read(long offset, int atMost) => new(_memory + offset, (int)Math.Min(atMost, ByteCount - offset));
 
+    /// <summary>Where a byte lies. Valid until the copy is disposed.</summary>
+    internal byte* At(long offset) => _memory + offset;
+
     /// <summary>Writes received bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">They reach beyond the end.</exception>
     internal void Write(long offset, ReadOnlySpan<byte> bytes)

@@ -96,5 +96,5 @@ public sealed class PlacementTests
     private static IReadOnlyDictionary<int, NodeId> NoHolders => NoNodes;
 
     internal static NodeInfo Node(int index, string host, long memory) =>
-        new(new NodeId($"node{index}", 1), $"akka://x/user/node{index}", [NodeInfo.StageRole], "cpu", 1, memory, 1, host, "", "");
+        new(new NodeId($"node{index}", 1), $"akka://x/user/node{index}", [NodeInfo.StageRole], "cpu", 1, memory, 1, host, "");
 }

@@ -61,14 +61,14 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal NodeInfo StartNode(string name)
     {
-        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "", "");
+        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "");
         _nodes.Add(name, info);
         _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
     }
 
     /// <summary>Starts a coordinator on a node and tells it of all nodes.</summary>
-    internal IActorRef StartCoordinator(string home, Func<CoordinatedRun, CoordinatedRun>? change = null, TaskCompletionSource<RunOutcome>? ended = null, IEnumerable<string>? alive = null)
+    internal IActorRef StartCoordinator(string home, Func<CoordinatedRun, CoordinatedRun>? change = null, TaskCompletionSource<RunOutcome>? ended = null, IEnumerable<string>? alive = null, IRunObserver? observer = null)
     {
         var run = PipelineRun.Coordinated(_plan, RunLayout.For(_plan), null) with
         {
@@ -84,7 +84,7 @@ internal sealed class SimulatedCluster : IDisposable
             },
             StopPatience = TimeSpan.FromSeconds(10),
         };
-        Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
+        Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, observer ?? Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
         _actors.Add(Coordinator);
         foreach (var node in alive ?? _nodes.Keys) Coordinator.Tell(new NodeJoined(_nodes[node]));
         return Coordinator;
@@ -103,6 +103,9 @@ internal sealed class SimulatedCluster : IDisposable
         Network.Kill(node);
         if (isHeard) Coordinator.Tell(new NodeSuspected(_nodes[node].Id, "The connection was reset."));
     }
+
+    /// <summary>Does something later, on the simulation's clock.</summary>
+    internal void After(TimeSpan delay, Action action) => _system.Scheduler.Advanced.ScheduleOnce(delay, action);
 
     /// <summary>Does something once, when a rank first reports a step.</summary>
     internal Task<Task<T>> AtStep<T>(long step, Func<Task<T>> ask, Action? action = null)
@@ -133,7 +136,7 @@ internal sealed class SimulatedCluster : IDisposable
         var (idle, seen) = (0, -1L);
         while (!isSo())
         {
-            if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; {ComputeThreads.Awaited()}; notices: {string.Join(" | ", Notices.All.TakeLast(8))}");
+            if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
             await Task.Delay(1);
             var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;

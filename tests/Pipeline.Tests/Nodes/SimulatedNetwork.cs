@@ -16,9 +16,11 @@ internal sealed class SimulatedNetwork(int seed)
     private readonly Random _chance = new(seed);
     private readonly HashSet<string> _dead = new(StringComparer.Ordinal);
     private readonly HashSet<string> _frozen = new(StringComparer.Ordinal);
+    private readonly HashSet<(string From, string To)> _cut = [];
     private readonly List<(IActorRef Receiver, object Message, IActorRef Sender)> _held = [];
     private readonly List<(IActorRef Receiver, object Message, IActorRef Sender)> _frozenMail = [];
     private readonly Dictionary<string, int> _counts = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _standing = new(StringComparer.Ordinal);
     private long _activity;
     private int _pending;
     private int _atWork;
@@ -44,6 +46,15 @@ internal sealed class SimulatedNetwork(int seed)
         }
     }
 
+    /// <summary>What each node last said of its stages, for messages of tests that fail.</summary>
+    internal string Standing
+    {
+        get
+        {
+            lock (_gate) return string.Join("; ", _standing.Select(pair => $"{pair.Key}: {pair.Value}"));
+        }
+    }
+
     internal static SimulatedNetwork? Of(ActorSystem system) => BySystem.GetValueOrDefault(system.Name);
 
     internal void Attach(string systemName) => BySystem[systemName] = this;
@@ -54,6 +65,18 @@ internal sealed class SimulatedNetwork(int seed)
     internal void Kill(string node)
     {
         lock (_gate) _dead.Add(node);
+    }
+
+    /// <summary>From now on nothing that these nodes say reaches those.</summary>
+    internal void Cut(IReadOnlyCollection<string> from, IReadOnlyCollection<string> to)
+    {
+        lock (_gate) _cut.UnionWith(from.SelectMany(one => to.Select(other => (one, other))));
+    }
+
+    /// <summary>All cuts are mended; what was said meanwhile is lost.</summary>
+    internal void Heal()
+    {
+        lock (_gate) _cut.Clear();
     }
 
     /// <summary>What the node says and what is said to it waits until it is thawed.</summary>
@@ -113,8 +136,9 @@ internal sealed class SimulatedNetwork(int seed)
         lock (_gate)
         {
             Interlocked.Increment(ref _activity);
+            if (message is Pipeline.Protocol.NodeProtocol.HostedReport report) _standing[from] = $"{string.Join(", ", report.Stages)} copies {string.Join(", ", report.Copies.Select(copy => $"{copy.Rank}@{copy.Step}"))}";
             _counts[message.GetType().Name] = _counts.GetValueOrDefault(message.GetType().Name) + 1;
-            if (_dead.Contains(from) || _dead.Contains(to)) return 0;
+            if (_dead.Contains(from) || _dead.Contains(to) || _cut.Contains((from, to))) return 0;
             if (_frozen.Contains(from) || _frozen.Contains(to))
             {
                 _frozenMail.Add((receiver, message, sender));

@@ -8,27 +8,39 @@ public sealed class PlatformFingerprintTests
     private static readonly PlatformFingerprint Here = ThisPlatform.Fingerprint("TorchSharp 0.107.0");
 
     [Fact]
-    public void A_process_agrees_with_itself() => Assert.Empty(ThisPlatform.Fingerprint("TorchSharp 0.107.0").DifferencesFrom(Here, "node-2"));
+    public void A_process_agrees_with_itself()
+    {
+        Assert.Empty(Speech(ThisPlatform.Fingerprint("TorchSharp 0.107.0")));
+        Assert.Empty(Bits(ThisPlatform.Fingerprint("TorchSharp 0.107.0")));
+    }
 
     [Fact]
-    public void Each_difference_is_one_sentence_that_names_both_sides()
+    public void Each_difference_in_speech_is_one_sentence_that_names_both_sides()
     {
-        (PlatformFingerprint Other, string Own, string Leaders)[] cases =
-        [
-            (Here with { Build = "9.9.9" }, "9.9.9", Here.Build),
-            (Here with { Wire = 1 }, "version 1", $"version {Here.Wire}"),
-            (Here with { Processor = "Arm64" }, "Arm64", Here.Processor),
-            (Here with { Features = [] }, "none", string.Join(" ", Here.Features)),
-            (Here with { Runtime = "10.0.99" }, ".NET 10.0.99", $".NET {Here.Runtime}"),
-            (Here with { TensorLibrary = "TorchSharp 1.0" }, "TorchSharp 1.0", Here.TensorLibrary),
-        ];
-        foreach (var (other, own, leaders) in cases)
-        {
-            var sentence = Assert.Single(other.DifferencesFrom(Here, "node-2"));
-            Assert.Contains("node-2", sentence, StringComparison.Ordinal);
-            Assert.Contains($"{own} there, {leaders} at the leader", sentence, StringComparison.Ordinal);
-        }
+        AssertNames(Speech(Here with { Build = "9.9.9" }), "9.9.9", Here.Build);
+        AssertNames(Speech(Here with { Wire = 1 }), "version 1", $"version {Here.Wire}");
+        Assert.Equal(2, Speech(Here with { Build = "9", Wire = 9 }).Count);
+        Assert.Empty(Speech(Here with { Processor = "Arm64", Features = [], Runtime = "10.0.99", TensorLibrary = "TorchSharp 1.0" }));
+    }
 
-        Assert.Equal(2, (Here with { Build = "9", Processor = "x" }).DifferencesFrom(Here, "node-2").Count);
+    [Fact]
+    public void Each_difference_that_bits_may_depend_on_is_one_sentence_that_names_both_sides()
+    {
+        AssertNames(Bits(Here with { Processor = "Arm64" }), "Arm64", Here.Processor);
+        AssertNames(Bits(Here with { Features = [] }), "none", string.Join(" ", Here.Features));
+        AssertNames(Bits(Here with { Runtime = "10.0.99" }), ".NET 10.0.99", $".NET {Here.Runtime}");
+        AssertNames(Bits(Here with { TensorLibrary = "TorchSharp 1.0" }), "TorchSharp 1.0", Here.TensorLibrary);
+        Assert.Equal(2, Bits(Here with { Features = [], Processor = "x" }).Count);
+    }
+
+    private static IReadOnlyList<string> Speech(PlatformFingerprint other) => other.SpeechDifferences(Here, "node-2", "the leader");
+
+    private static IReadOnlyList<string> Bits(PlatformFingerprint other) => other.BitDifferences(Here, "node-2", "the leader");
+
+    private static void AssertNames(IReadOnlyList<string> sentences, string own, string others)
+    {
+        var sentence = Assert.Single(sentences);
+        Assert.Contains("node-2", sentence, StringComparison.Ordinal);
+        Assert.Contains($"{own} there, {others} at the leader", sentence, StringComparison.Ordinal);
     }
 }

@@ -49,8 +49,16 @@ internal static class WireMessageGenerators
     private static readonly Gen<AssignStage> Assignments = Gen.Select(Generations, Number, Layouts, Starts, Duties)
         .Select((generation, rank, layout, start, duties) => new AssignStage(generation, rank, layout, start, duties));
 
-    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text, Text)
-        .Select((who, device, threads, able, host, links, print) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links, print));
+    private static readonly Gen<NodeInfo> Nodes = Gen.Select(Gen.Select(NodeIds, Text, Text.Array[0, 3]), Text, Number, Gen.Select(Long, Real), Text, Text)
+        .Select((who, device, threads, able, host, links) => new NodeInfo(who.Item1, who.Item2, who.Item3, device, threads, able.Item1, able.Item2, host, links));
+
+    private static readonly Gen<LinkLine> Links = Gen.Select(Gen.Select(Text, Text, Text, Text), Number, Number, Gen.Bool, Long, Long)
+        .Select((words, from, to, isConnected, sent, credits) => new LinkLine(words.Item1, words.Item2, words.Item3, words.Item4, from, to, isConnected, sent, credits, sent, credits, from));
+
+    private static readonly Gen<PlatformFingerprint> Platforms = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text, Text)
+        .Select((build, wire, processor, features, runtime, library) => new PlatformFingerprint(build, wire, processor, features, runtime, library));
+
+    private static readonly Gen<SharedSetting> Shared = Gen.Select(Text, Text).Select((key, value) => new SharedSetting(key, value));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
         .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits));
@@ -83,7 +91,7 @@ internal static class WireMessageGenerators
             (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept)),
         [typeof(StageAssigned)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageAssigned(generation, rank)),
         [typeof(CopyStored)] = Gen.Select(Generations, Number, Long, NodeIds).Select((generation, rank, step, node) => (IWireMessage)new CopyStored(generation, rank, step, node)),
-        [typeof(HostStages)] = Gen.Select(Runs, Generations, Assignments.Array[0, 2]).Select((run, generation, list) => (IWireMessage)new HostStages(run, generation, list)),
+        [typeof(HostStage)] = Gen.Select(Runs, Generations, Number.Array[0, 3], Assignments).Select((run, generation, ranks, assignment) => (IWireMessage)new HostStage(run, generation, ranks, assignment)),
         [typeof(ReportHosted)] = Gen.Select(Runs, Generations).Select((run, generation) => (IWireMessage)new ReportHosted(run, generation)),
         [typeof(ReleaseStages)] = Gen.Select(Runs, Generations, Number.Array[0, 3]).Select((run, generation, ranks) => (IWireMessage)new ReleaseStages(run, generation, ranks)),
         [typeof(Fenced)] = Gen.Select(Runs, Generations, NodeIds).Select((run, generation, node) => (IWireMessage)new Fenced(run, generation, node)),
@@ -94,7 +102,7 @@ internal static class WireMessageGenerators
         [typeof(OfferCopy)] = Gen.Select(Copies, Gen.Select(Text, Text, Long.Array[0, 3]).Select((name, type, shape) => new CopyTensor(name, type, shape)).Array[0, 3], Long, Gen.ULong)
             .Select((copy, tensors, count, sum) => (IWireMessage)new OfferCopy(copy, tensors, count, sum)),
         [typeof(CopyChunk)] = Gen.Select(Copies, Long, Gen.Byte.Array[0, 60]).Select((copy, offset, bytes) => (IWireMessage)new CopyChunk(copy, offset, bytes)),
-        [typeof(CopyReceived)] = Gen.Select(Copies, Long).Select((copy, count) => (IWireMessage)new CopyReceived(copy, count)),
+        [typeof(CopyReceived)] = Gen.Select(Copies, Long, Text, Number).Select((copy, count, links, inlet) => (IWireMessage)new CopyReceived(copy, count, links, inlet)),
         [typeof(FetchCopy)] = Copies.Select(copy => (IWireMessage)new FetchCopy(copy)),
         [typeof(CopyMissing)] = Copies.Select(copy => (IWireMessage)new CopyMissing(copy)),
         [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number).Select((generation, step, attempt) => (IWireMessage)new SaveCheckpoint(generation, step, attempt)),
@@ -124,11 +132,14 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
                 Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
-                Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text)
-            .Select((nodes, stages, generation, step, phase, directory) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step)),
+                Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text, Links.Array[0, 3])
+            .Select((nodes, stages, generation, step, phase, directory, links) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step, links)),
+        [typeof(MembershipProtocol.DescribeLinks)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeLinks()),
+        [typeof(MembershipProtocol.LinksDescribed)] = Links.Array[0, 3].Select(links => (IWireMessage)new MembershipProtocol.LinksDescribed(links)),
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
-        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions)).Select((name, process, control, info, run) =>
-            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run)),
+        [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions), Platforms, Shared.Array[0, 3]).Select((name, process, control, info, run, platform, shared) =>
+            (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run, platform, shared)),
+        [typeof(MembershipProtocol.NotAdmitted)] = Text.Select(reason => (IWireMessage)new MembershipProtocol.NotAdmitted(reason)),
         [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
         [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
         [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),

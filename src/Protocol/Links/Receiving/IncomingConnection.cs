@@ -105,7 +105,7 @@ internal sealed class IncomingConnection(
 
         var record = LinkRecord.Read(reader.Take(LinkRecord.Length).Span);
         Volatile.Write(ref _isWaiting, false);
-        if (_peer.Claim.Generation < Latest) throw Rejection(LinkVerdict.Fenced, $"{_peer} was replaced by generation {Latest}.");
+        if (_peer.Claim.Purpose == LinkPurpose.Frames && _peer.Claim.Generation < Latest) throw Rejection(LinkVerdict.Fenced, $"{_peer} was replaced by generation {Latest}.");
         if (!transport.IsTrusted) throw Rejection(LinkVerdict.NotAuthenticated, $"The certificate of {_peer} is no longer valid.");
         switch (record.Kind)
         {

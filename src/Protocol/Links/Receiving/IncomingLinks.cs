@@ -13,6 +13,7 @@ internal sealed class IncomingLinks(LinkIdentity identity)
     private readonly Dictionary<RunId, Generation> _fences = [];
     private readonly Dictionary<(ulong Incarnation, ulong Link), ReceiveState> _states = [];
     private long _fencedCount;
+    private IFrameSink? _copies;
 
     /// <summary>Connections refused because their generation was replaced.</summary>
     internal long FencedCount => Interlocked.Read(ref _fencedCount);
@@ -31,6 +32,12 @@ internal sealed class IncomingLinks(LinkIdentity identity)
     {
         Fence(run, generation);
         lock (_gate) _sinks[(purpose, run, rank)] = (generation, sink);
+    }
+
+    /// <summary>Takes copies from now on, or none any more. They are the same bits in every generation, so that none is too old.</summary>
+    internal void TakeCopies(IFrameSink? sink)
+    {
+        lock (_gate) _copies = sink;
     }
 
     /// <summary>Takes no frames for a rank any more, if it is still the given sink that does.</summary>
@@ -53,7 +60,7 @@ internal sealed class IncomingLinks(LinkIdentity identity)
             foreach (var (key, state) in _states.ToArray())
             {
                 var claim = state.Peer.Claim;
-                if (claim.Purpose == LinkPurpose.Probe || claim.Run != run || claim.Generation >= generation) continue;
+                if (claim.Purpose != LinkPurpose.Frames || claim.Run != run || claim.Generation >= generation) continue;
                 _states.Remove(key);
                 if (state.Connection is { } connection) ended.Add(connection);
             }
@@ -95,13 +102,13 @@ internal sealed class IncomingLinks(LinkIdentity identity)
         lock (_gate)
         {
             var latest = _fences.GetValueOrDefault(claim.Run, Generation.First);
-            if (claim.Generation < latest)
+            if (claim.Purpose == LinkPurpose.Frames && claim.Generation < latest)
             {
                 Interlocked.Increment(ref _fencedCount);
                 return Refuse(LinkVerdict.Fenced, claim, $"Generation {claim.Generation} was replaced by {latest}.", latest);
             }
 
-            if (!_sinks.TryGetValue((claim.Purpose, claim.Run, claim.ToRank), out var entry) || entry.Generation != claim.Generation)
+            if (SinkOf(claim) is not { } sink)
                 return Refuse(LinkVerdict.NotReady, claim, $"{identity.Node} takes nothing yet for {claim}.", latest);
             var key = (hello.Incarnation, hello.Link);
             if (!_states.TryGetValue(key, out var state))
@@ -115,9 +122,12 @@ internal sealed class IncomingLinks(LinkIdentity identity)
                 throw new LinkProtocolException($"A link of {state.Peer.Claim} became one of {claim}.");
             }
 
-            return new Admission(null, state, entry.Sink);
+            return new Admission(null, state, sink);
         }
     }
+
+    private IFrameSink? SinkOf(LinkClaim claim) => claim.Purpose == LinkPurpose.Copy ? _copies
+        : _sinks.TryGetValue((claim.Purpose, claim.Run, claim.ToRank), out var entry) && entry.Generation == claim.Generation ? entry.Sink : null;
 
     private static Admission Refuse(LinkVerdict verdict, LinkClaim claim, string reason, Generation? latest = null) =>
         new(new LinkWelcome(verdict, latest ?? (claim.Generation.Number > 0 ? claim.Generation : Generation.First), 0, 0, 0, reason), null, NoSink.Instance);

@@ -28,13 +28,19 @@ internal sealed class GuardedAssociation : AssociationHandle
     {
         private static readonly TimeSpan RecheckPause = TimeSpan.FromSeconds(2);
         private PeerIdentity? _peer;
+        private bool _hasSpoken;
         private long _checkedAt;
         private int _isClosed;
 
         // The transport notifies one connection from one thread at a time.
         public void Notify(IHandleEvent ev)
         {
-            if (ev is InboundPayload frame && !Passes(frame.Payload)) return;
+            if (ev is InboundPayload frame)
+            {
+                _hasSpoken = true;
+                if (!Passes(frame.Payload)) return;
+            }
+
             if (ev is Disassociated && Interlocked.Exchange(ref _isClosed, 1) == 0) Close();
             above.Notify(ev);
         }
@@ -77,6 +83,7 @@ internal sealed class GuardedAssociation : AssociationHandle
         {
             if (Authenticated() is null) Say("its connection ended before it had shown a certificate that is let in");
             if (isInbound) guard.Forget(inner.RemoteAddress);
+            else if (!_hasSpoken) guard.Closed(inner.RemoteAddress);
             closed();
         }
 

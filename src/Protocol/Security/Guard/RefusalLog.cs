@@ -1,3 +1,4 @@
+using System.Net;
 using Akka.Event;
 
 namespace Pipeline.Protocol.Security.Guard;
@@ -25,7 +26,19 @@ internal sealed class RefusalLog(TimeProvider time)
     /// <param name="clause">What was refused.</param>
     public void Report(ILoggingAdapter log, string source, string clause)
     {
+        source = Plain(source);
         Interlocked.Increment(ref _count);
+        Say(log, source, $"Refused from {SafeText.Of(source)}: {clause}.");
+    }
+
+    /// <summary>Writes a line about somebody who was not reached, if it is time for one.</summary>
+    /// <param name="log">Where to.</param>
+    /// <param name="address">Who was dialled.</param>
+    /// <param name="reason">Why it came to nothing.</param>
+    public void Unreached(ILoggingAdapter log, string address, string reason) => Say(log, address, $"No connection to {SafeText.Of(address)}: {SafeText.Of(reason.TrimEnd('.'))}.");
+
+    private void Say(ILoggingAdapter log, string source, string sentence)
+    {
         long unsaid;
         lock (_gate)
         {
@@ -38,8 +51,13 @@ internal sealed class RefusalLog(TimeProvider time)
             (unsaid, _silent) = (_silent, 0);
         }
 
-        log.Warning("Refused from {0}: {1}.{2}", SafeText.Of(source), clause, unsaid > 0 ? $" {unsaid} more were refused since the last such line." : "");
+        log.Warning("{0}{1}", sentence, unsaid > 0 ? $" {unsaid} more such lines were left out since the last one." : "");
     }
+
+    /// <summary>One name for a source, however the transport spells its address.</summary>
+    private static string Plain(string source) => IPAddress.TryParse(source.Trim('[', ']'), out var address)
+        ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
+        : source;
 
     private bool IsTime(string source)
     {

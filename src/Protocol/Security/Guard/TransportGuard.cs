@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Akka.Actor;
 using Akka.Event;
 using Akka.Remote.Transport;
@@ -51,7 +52,26 @@ internal sealed class TransportGuard : Transport
 
     public override bool IsResponsibleFor(Address remote) => _inner.IsResponsibleFor(remote);
 
-    public override async Task<AssociationHandle> Associate(Address remoteAddress) => Guarded(await _inner.Associate(remoteAddress).ConfigureAwait(false), isInbound: false, static () => { });
+    public override async Task<AssociationHandle> Associate(Address remoteAddress)
+    {
+        try
+        {
+            return Guarded(await _inner.Associate(remoteAddress).ConfigureAwait(false), isInbound: false, static () => { });
+        }
+        catch (Exception fault) when (SocketFault(fault) is { } reason)
+        {
+            _guard.Refusals.Unreached(_log, $"{remoteAddress.Host}:{remoteAddress.Port}", reason.Message);
+            throw;
+        }
+    }
+
+    private static SocketException? SocketFault(Exception? fault) => fault switch
+    {
+        null => null,
+        SocketException socket => socket,
+        AggregateException many => many.InnerExceptions.Select(SocketFault).FirstOrDefault(inner => inner is not null),
+        _ => SocketFault(fault.InnerException),
+    };
 
     public override Task<bool> Shutdown() => _inner.Shutdown();
 

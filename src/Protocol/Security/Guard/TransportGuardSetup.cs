@@ -28,6 +28,9 @@ internal sealed class TransportGuardSetup(InboundPolicy policy, PeerCredentials?
 
     public RefusalLog Refusals { get; } = new(time);
 
+    /// <summary>Told of each node that this one dialled in vain, on a thread of the transport.</summary>
+    public Action<DialRefusal> Refused { get; set; } = _ => { };
+
     /// <summary>Called by the transport in each handshake, on both sides.</summary>
     /// <param name="shown">The peer's certificate.</param>
     /// <param name="chain">What the machine's trust store makes of it: not used.</param>
@@ -42,6 +45,7 @@ internal sealed class TransportGuardSetup(InboundPolicy policy, PeerCredentials?
         if (fault is not null)
         {
             Refusals.Report(log, dialled ?? SourceOf(peer), fault.TrimEnd('.'));
+            if (dialled is not null) Refused(new DialRefusal(peer[(peer.LastIndexOf('@') + 1)..], fault.TrimEnd('.'), IsCertain: true));
             return false;
         }
 
@@ -54,6 +58,13 @@ internal sealed class TransportGuardSetup(InboundPolicy policy, PeerCredentials?
     /// <param name="isInbound">Which of the two.</param>
     public PeerIdentity? PeerOf(Address remote, bool isInbound) =>
         credentials is null ? PeerIdentity.Local : _peers.GetValueOrDefault(isInbound ? KeyOf(remote) : remote.ToString());
+
+    /// <summary>A node that this one dialled has closed the connection without a word: it may not let this node in, or have ended.</summary>
+    public void Closed(Address dialled)
+    {
+        if (credentials is not null) Refused(new DialRefusal(
+            $"{dialled.Host}:{dialled.Port}", $"It closed the connection after the handshake and may not let in this node's certificate ({credentials.Own}, serial number {credentials.Own.SerialNumber})", IsCertain: false));
+    }
 
     /// <summary>Whether a peer that was let in still would be.</summary>
     public bool IsStillAccepted(PeerIdentity peer) => credentials?.IsStillAccepted(peer) != false;

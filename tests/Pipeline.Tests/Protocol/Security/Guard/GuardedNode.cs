@@ -60,7 +60,7 @@ internal sealed class GuardedNode : IAsyncDisposable
     }
 }
 
-/// <summary>Keeps every line of the log of all systems of the test process, by system.</summary>
+/// <summary>Keeps every line that a logger of Akka's own would print, of all systems of the test process, by system.</summary>
 internal sealed class GatheringLogger : ReceiveActor
 {
     private static readonly ConcurrentDictionary<ActorSystem, ConcurrentQueue<LogEvent>> Lines = new();
@@ -69,7 +69,8 @@ internal sealed class GatheringLogger : ReceiveActor
     {
         var lines = Of(Context.System);
         Receive<InitializeLogger>(_ => Sender.Tell(new LoggerInitialized()));
-        Receive<LogEvent>(lines.Enqueue);
+        // Filters are the loggers' to apply.
+        Receive<LogEvent>(line => Context.System.Settings.LogFilter.ShouldTryKeepMessage(line, out _), lines.Enqueue);
     }
 
     public static ConcurrentQueue<LogEvent> Of(ActorSystem system) => Lines.GetOrAdd(system, _ => new());

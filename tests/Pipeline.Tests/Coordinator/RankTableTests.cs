@@ -1,0 +1,50 @@
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using Xunit;
+
+namespace Pipeline.Tests.Coordinator;
+
+public sealed class RankTableTests
+{
+    [Theory]
+    [InlineData("1f1b", 2, new[] { 3, 7, 11 })]
+    [InlineData("interleaved-1f1b", 2, new[] { 3 + 17, 7 + 19, 11 + 23 })]
+    [InlineData("zb-v", 0, new[] { 3 + 23, 7 + 19, 11 + 17 })]
+    public void The_schedule_says_which_rank_has_the_last_stage_and_how_many_units_each_holds(string name, int rankOfLastStage, int[] perRank)
+    {
+        var ranks = Table(name, replicaCount: 1);
+        Assert.Equal(rankOfLastStage, ranks.RankOfStage[^1]);
+        Assert.Equal(perRank, Enumerable.Range(0, 3).Select(ranks.UnitCountOf));
+    }
+
+    [Fact]
+    public void Ranks_of_a_second_replica_hold_what_those_of_the_first_hold()
+    {
+        var ranks = Table("zb-v", replicaCount: 2);
+        Assert.Equal([26, 26, 28, 26, 26, 28], Enumerable.Range(0, 6).Select(ranks.UnitCountOf));
+    }
+
+    [Fact]
+    public void Another_division_may_come_with_another_schedule()
+    {
+        var ranks = Table("zb-v", replicaCount: 1);
+        Assert.Equal(0, ranks.RankOfStage[^1]);
+        ranks.Divide([1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 4)));
+        Assert.Equal(2, ranks.RankOfStage[^1]);
+        Assert.Equal([1, 2, 3], Enumerable.Range(0, 3).Select(ranks.UnitCountOf));
+    }
+
+    private static RankTable Table(string name, int replicaCount)
+    {
+        var schedule = ScheduleCatalog.Generate(name, 3, 4);
+        return new RankTable(new CoordinatedRun
+        {
+            Run = new RunId(1),
+            Plan = new RunPlan { StartStep = 0, EndStep = 1 },
+            UnitCounts = [.. new[] { 3, 7, 11, 17, 19, 23 }.Take(schedule.StageCount)],
+            Schedule = ScheduleText.Format(schedule),
+            RankCount = 3 * replicaCount,
+        });
+    }
+}

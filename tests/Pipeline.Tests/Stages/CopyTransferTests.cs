@@ -1,0 +1,114 @@
+using Akka.Actor;
+using Akka.TestKit.Xunit2;
+using Pipeline.Checkpoints;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Links;
+using Pipeline.Protocol.Wire;
+using Pipeline.Stages;
+using Pipeline.Tests.Protocol.Links;
+using Xunit;
+using static Pipeline.Protocol.CopyProtocol;
+
+namespace Pipeline.Tests.Stages;
+
+/// <summary>Copies of a state on their way between processes, each of which is a hub of its own here: over links, and in chunks where there are none.</summary>
+public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel = ERROR, stdout-loglevel = ERROR }")), IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly CopyId Id = new(TestLinks.Run, new Generation(2), 3, 40);
+    private readonly LinkHub[] _hubs = [.. Enumerable.Range(0, 3).Select(node => LinkHub.Start(TestLinks.Options($"node-{node}"), _ => { }))];
+
+    void IDisposable.Dispose()
+    {
+        foreach (var hub in _hubs) hub.Dispose();
+        Dispose();
+    }
+
+    [Theory]
+    [InlineData(LinkKindChoice.Unix, 3 * CopyPart.Length + 500)]
+    [InlineData(LinkKindChoice.Tcp, CopyPart.Length)]
+    [InlineData(LinkKindChoice.Automatic, 4)]
+    public void A_copy_goes_to_its_holder_and_from_there_to_a_replacement_over_links(LinkKindChoice choice, int byteCount)
+    {
+        CopyLinks[] links = [.. _hubs.Select(hub => new CopyLinks(hub, choice))];
+        using var copy = Copy(byteCount);
+        var holder = Sys.ActorOf(CopyHolder.Props(links[1]));
+        Sys.ActorOf(Props.Create(() => new Parent(TestActor, CopySender.Props(copy, holder, links[0]))));
+        Assert.Equal(holder, ExpectMsg<CopyDelivered>(Patience).Receiver);
+        Assert.Equal(Id, Assert.Single(Held(holder)));
+        Sys.ActorOf(Props.Create(() => new Parent(TestActor, CopyFetcher.Props(new[] { ValueTuple.Create(Id, holder) }, links[2]))));
+        using var fetched = Assert.Single(ExpectMsg<CopiesFetched>(Patience).Copies);
+        Assert.Equal(copy.Checksum(), fetched.Checksum());
+        Assert.True(fetched.Read(0, byteCount).SequenceEqual(copy.Read(0, byteCount)));
+        // A link that has carried a copy is closed again.
+        AwaitAssert(() => Assert.DoesNotContain(_hubs.SelectMany(hub => hub.Status), status => status.Direction == LinkDirection.Outgoing), Patience);
+    }
+
+    [Fact]
+    public void Without_links_at_one_end_it_goes_in_chunks()
+    {
+        using CopyLinks links = new(_hubs[0], LinkKindChoice.Automatic);
+        using var copy = Copy(200_000);
+        var holder = Sys.ActorOf(CopyHolder.Props());
+        Sys.ActorOf(Props.Create(() => new Parent(TestActor, CopySender.Props(copy, holder, links))));
+        ExpectMsg<CopyDelivered>(Patience);
+        Assert.Equal(Id, Assert.Single(Held(holder)));
+    }
+
+    [Fact]
+    public void A_copy_whose_bytes_are_not_those_that_were_offered_is_never_called_whole()
+    {
+        using var copy = Copy(100_000);
+        var holder = Sys.ActorOf(CopyHolder.Props());
+        holder.Tell(new OfferCopy(Id, copy.Tensors, copy.ByteCount, copy.Checksum() + 1), TestActor);
+        Assert.Equal(0, ExpectMsg<CopyReceived>(Patience).ByteCount);
+        for (var offset = 0; offset < copy.ByteCount; offset += CopyChunk.Length)
+        {
+            holder.Tell(new CopyChunk(Id, offset, copy.Read(offset, CopyChunk.Length).ToArray()), TestActor);
+            Assert.NotEqual(copy.ByteCount, ExpectMsg<CopyReceived>(Patience).ByteCount);
+        }
+
+        Assert.Empty(Held(holder));
+    }
+
+    [Fact]
+    public void A_frame_that_names_no_copy_that_is_awaited_is_refused_before_memory_is_taken()
+    {
+        using CopyLinks links = new(_hubs[0], LinkKindChoice.Automatic);
+        using var copy = Copy(1000);
+        using var inlet = links.Open(TestActor);
+        using CopyPart part = new(copy, 0, _ => { });
+        Assert.ThrowsAny<Exception>(() => links.Rent(null!, part.Header(inlet.Number + 1)));
+        // Open, but nothing was offered yet.
+        Assert.ThrowsAny<Exception>(() => links.Rent(null!, part.Header(inlet.Number)));
+        using var other = Copy(996);
+        inlet.Direct(other);
+        Assert.ThrowsAny<Exception>(() => links.Rent(null!, part.Header(inlet.Number)));
+        Assert.True(inlet.IsQuiet);
+    }
+
+    private IReadOnlyList<CopyId> Held(IActorRef holder)
+    {
+        holder.Tell(new ReportHeld(Id.Run), TestActor);
+        return ExpectMsg<HeldCopies>(Patience).Copies;
+    }
+
+    private static StateCopy Copy(int byteCount)
+    {
+        StateCopy copy = new(Id, [new CopyTensor("weights", TensorTypes.F32, [byteCount / 4])], byteCount);
+        var bytes = new byte[byteCount];
+        new Random(byteCount).NextBytes(bytes);
+        copy.Write(0, bytes);
+        return copy;
+    }
+
+    /// <summary>Stands for whoever has started a transfer: passes on what it is told.</summary>
+    private sealed class Parent : ReceiveActor
+    {
+        public Parent(IActorRef listener, Props child)
+        {
+            Context.ActorOf(child);
+            ReceiveAny(message => listener.Forward(message));
+        }
+    }
+}
