@@ -6,8 +6,11 @@ namespace Pipeline.Bench;
 /// <summary>Which benchmarks are to run and how; null means what the benchmark itself thinks right.</summary>
 internal sealed record BenchOptions
 {
-    private const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-steps|replica-scale|curves|soak|simulator|wire|wire-control|all] [options]
+    /// <summary>What can be asked for.</summary>
+    public const string Usage = """
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-steps|replica-scale|curves|
+                             soak|simulator|wire|wire-control|all] [options]
+        'all', the default, leaves out schedules, those of replicas, curves, wire and wire-control, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
@@ -21,6 +24,8 @@ internal sealed record BenchOptions
 
     private static readonly string[] Names =
         ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-steps", "replica-scale", "curves", "soak", "simulator", "wire", "wire-control"];
+
+    private static readonly string[] Long = ["schedules", "replica-link", "replica-steps", "replica-scale", "curves", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";
@@ -56,7 +61,7 @@ internal sealed record BenchOptions
     public string Command { get; private init; } = "";
 
     /// <summary>Whether a benchmark is to run.</summary>
-    public bool Wants(string name) => Benchmark == "all" || Benchmark == name;
+    public bool Wants(string name) => Benchmark == name || (Benchmark == "all" && !Long.Contains(name, StringComparer.Ordinal));
 
     /// <summary>Reads the command line.</summary>
     /// <exception cref="ArgumentException">It cannot be read; the message says why and shows the usage.</exception>

@@ -14,6 +14,12 @@ if (args is [ReplicaPair.ChildWord, var specification])
     return ReplicaPair.RunChild(specification);
 }
 
+if (args.Contains("--help", StringComparer.Ordinal))
+{
+    Console.WriteLine(BenchOptions.Usage);
+    return 0;
+}
+
 BenchOptions options;
 try
 {
@@ -27,6 +33,8 @@ catch (ArgumentException fault)
 
 TorchRuntime.Initialize();
 var writer = new ReportWriter(options, TimeProvider.System);
+// First: the peak that it reports is the process's.
+if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("gemm")) writer.Write(GemmShare.Measure(options));
 if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAsync(options));
 if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
@@ -36,10 +44,8 @@ if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.Step
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
-// Hours: only where it is asked for.
-if (options.Benchmark == "curves") writer.Write(CompressionCurves.Measure(options));
+if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
-if (options.Wants("simulator")) writer.Write(SimulatorScale.Measure(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;

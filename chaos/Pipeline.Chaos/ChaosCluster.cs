@@ -54,7 +54,7 @@ internal sealed class ChaosCluster : IDisposable
     /// <summary>Ends the run by command; its exit code.</summary>
     internal async Task<int> StopAsync()
     {
-        await ProgramRun.ToEndAsync("ctl", "stop", "--run", _tiny.In(_run));
+        await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", _tiny.In(_run));
         return await _train.EndAsync();
     }
 

@@ -11,8 +11,14 @@ public delegate IActorRef StageLocator(IActorRefFactory context, int rank);
 /// <summary>Divides the units anew.</summary>
 /// <param name="unitCounts">Units of each stage so far, in model order.</param>
 /// <param name="rankSeconds">By rank, what a step takes it, measured.</param>
-/// <returns>Units of each stage, and the schedule for them in text form; null where nothing better is known.</returns>
-public delegate (IReadOnlyList<int> UnitCounts, string Schedule)? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds);
+/// <returns>Null where nothing better is known.</returns>
+public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds);
+
+/// <summary>A division of the units.</summary>
+/// <param name="UnitCounts">Units of each stage, in model order.</param>
+/// <param name="Schedule">The schedule for them, in text form.</param>
+/// <param name="Gain">Share of the slowest rank's time that it is expected to save; 0 where that is not known.</param>
+public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0);
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun
@@ -70,6 +76,9 @@ public sealed record CoordinatedRun
 
     /// <summary>Divides the units anew; null where that is not possible.</summary>
     public Repartition? Repartition { get; init; }
+
+    /// <summary>When the units are divided anew without being asked.</summary>
+    public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
     /// <summary>Makes and prunes checkpoints; null where none are kept.</summary>
     public CheckpointKeeper? Keeper { get; init; }

@@ -19,6 +19,7 @@ public sealed partial class CoordinatorActor
         Receive<CommitFailed>(_ => OnCommitEnded());
         Receive<ObserverLost>(_ => _isObserverLost = true);
         Receive<QueryStatus>(_ => Sender.Tell(Status("ending")));
+        ReceiveRecords();
         ReceiveAny(_ => { });
     }
 

@@ -9,6 +9,7 @@ namespace Pipeline.Coordinator;
 /// </summary>
 public sealed partial class CoordinatorActor
 {
+    private readonly Dictionary<int, NodeId> _wanted = [];
     private PlannedMove? _move;
 
     private void ReceiveMoves()
@@ -32,24 +33,7 @@ public sealed partial class CoordinatorActor
         }
 
         _nodes.Drain(drain.Node);
-        Plan(new PlannedMove(Sender, drain.Node, null));
-    }
-
-    private void OnRebalance()
-    {
-        if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _busySeconds) is not { } division)
-        {
-            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units cannot be divided better by what has been measured so far."));
-            return;
-        }
-
-        if (division.UnitCounts.SequenceEqual(_ranks.UnitCounts))
-        {
-            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units are divided as well as can be already."));
-            return;
-        }
-
-        Plan(new PlannedMove(Sender, null, division));
+        Plan(new PlannedMove(Sender, drain.Node, null, null, null));
     }
 
     private void Plan(PlannedMove move)
@@ -68,10 +52,12 @@ public sealed partial class CoordinatorActor
     /// <summary>Copies are taken at certain steps only; a checkpoint can be had at any.</summary>
     private void SetBoundary(PlannedMove move)
     {
-        var every = IsProtected ? _run.Protection.Every : 1;
+        // While the run is paused the boundary is where it stands.
+        var every = IsProtected && !_progress.IsPaused && move.Change is null ? _run.Protection.Every : 1;
         move.Boundary = (_progress.Granted + every - 1) / every * every;
         _progress.Limit = move.Boundary;
-        if (!IsProtected && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep) Save(move.Boundary);
+        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
+        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued < move.Boundary) Save(move.Boundary);
         Advance();
     }
 
@@ -82,30 +68,45 @@ public sealed partial class CoordinatorActor
         {
             _move = null;
             _progress.Limit = long.MaxValue;
-            move.Refuse(_ranks.UnitCounts, _progress.Committed, "The run ends before anything could be moved.");
+            move.Refuse(_ranks.UnitCounts, _progress.Committed, "The run ends before that could be done.");
             return;
         }
 
         var isSettled = _progress.Committed == move.Boundary && _progress.Granted == move.Boundary && _progress.IsEvaluated && !_saving.IsSaving;
-        if (!isSettled || !IsStateAtHand(move.Boundary)) return;
+        if (!isSettled || !(move.Change is not null || IsStateAtHand(move.Boundary) || IsReplayable(move))) return;
         _move = null;
         _progress.Limit = long.MaxValue;
-        if (move.Division is { } division) Divide(division, move.Boundary);
+        if (move.Change is { } change) Apply(change, move.Boundary);
+        else if (move.Division is { } division) Divide(division, move.Boundary);
+        else if (move.Wanted is { } wanted) PutOn(wanted);
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
         if (_outcome is null) move.Done(_ranks.UnitCounts, move.Boundary);
         else move.Refuse(_ranks.UnitCounts, _progress.Committed, _outcome.Error ?? "");
     }
 
-    private bool IsStateAtHand(long step) => step == _ranks.Base.Step
-        || (!IsProtected ? _saving.LastSaved == step : Enumerable.Range(0, _run.RankCount).All(rank => _copies.HolderOf(rank, step) is not null));
+    private bool IsStateAtHand(long step) => step == _ranks.Base.Step || _saving.LastSaved == step || IsCopied(step);
+
+    private bool IsCopied(long step) => IsProtected && Enumerable.Range(0, _run.RankCount).All(rank => _copies.HolderOf(rank, step) is not null);
+
+    /// <summary>Of a paused run, ranks that keep their units may start from an older copy: what they run again, the others have kept.</summary>
+    private bool IsReplayable(PlannedMove move) => IsProtected && _progress.IsPaused && move.Division is null;
+
+    /// <summary>A rank goes to the node that an operator has named.</summary>
+    private void PutOn(MoveRank wanted)
+    {
+        _wanted[wanted.Rank] = wanted.Node;
+        Recover($"an operator moves rank {wanted.Rank} to {wanted.Node}", [wanted.Rank]);
+        _wanted.Clear();
+    }
 
     /// <summary>All ranks become others: each takes its tensors by name from the copies or the checkpoint of the boundary.</summary>
-    private void Divide((IReadOnlyList<int> UnitCounts, string Schedule) division, long step)
+    private void Divide(UnitDivision division, long step)
     {
         var start = step == _ranks.Base.Step ? _ranks.Base
-            : !IsProtected ? StartingPoint.Checkpoint(step)
+            : !IsCopied(step) ? StartingPoint.Checkpoint(step)
             : new StartingPoint(StartKind.Copies, step, [.. Enumerable.Range(0, _run.RankCount).Select(rank => SourceOf(rank, step))]);
         _saving.Abandon();
+        _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
         _ranks.Divide(division.UnitCounts, division.Schedule);
         _ranks.Base = start;
@@ -130,25 +131,34 @@ public sealed partial class CoordinatorActor
 
     /// <summary>A move that waits for its step.</summary>
     /// <param name="requester">Who is told.</param>
-    /// <param name="drained">The node to leave; null for a division.</param>
-    /// <param name="division">The division to make; null for a drain.</param>
-    private sealed class PlannedMove(IActorRef requester, NodeId? drained, (IReadOnlyList<int> UnitCounts, string Schedule)? division)
+    /// <param name="drained">The node to leave; null for another move.</param>
+    /// <param name="division">The division to make; null for another move.</param>
+    /// <param name="wanted">The rank to put elsewhere; null for another move.</param>
+    /// <param name="change">The setting to change; null for a move.</param>
+    private sealed class PlannedMove(IActorRef requester, NodeId? drained, UnitDivision? division, MoveRank? wanted, ChangeSetting? change)
     {
         internal NodeId? Drained => drained;
 
-        internal (IReadOnlyList<int> UnitCounts, string Schedule)? Division => division;
+        internal UnitDivision? Division => division;
+
+        internal MoveRank? Wanted => wanted;
+
+        internal ChangeSetting? Change => change;
 
         internal long Boundary { get; set; }
 
         internal void Done(IReadOnlyList<int> unitCounts, long step)
         {
-            if (drained is { } node) requester.Tell(new NodeDrained(node, null));
+            if (change is not null) requester.Tell(new OperationResult(true, $"It holds from step {step + 1} on."));
+            else if (wanted is { } put) requester.Tell(new OperationResult(true, $"Rank {put.Rank} goes on at {put.Node} from the end of step {step} on."));
+            else if (drained is { } node) requester.Tell(new NodeDrained(node, null));
             else requester.Tell(new Rebalanced(unitCounts, step, null));
         }
 
         internal void Refuse(IReadOnlyList<int> unitCounts, long step, string why)
         {
-            if (drained is { } node) requester.Tell(new NodeDrained(node, why));
+            if (wanted is not null || change is not null) requester.Tell(new OperationResult(false, why));
+            else if (drained is { } node) requester.Tell(new NodeDrained(node, why));
             else requester.Tell(new Rebalanced(unitCounts, step, why));
         }
     }

@@ -135,6 +135,7 @@ public sealed partial class CoordinatorActor
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         _saving.Abandon();
+        _rebalance.Restart();
         var plan = RecoveryPlan.For(ReportOf(lost));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;
@@ -181,7 +182,7 @@ public sealed partial class CoordinatorActor
 
         _decided = then;
         var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
-            [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted);
+            [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes);
         var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
         _lastDecision = written;
         _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));

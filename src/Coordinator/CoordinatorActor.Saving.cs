@@ -31,6 +31,7 @@ public sealed partial class CoordinatorActor
         _saving.Succeeded(saved.Attempt);
         _progress.Forget(saved.Attempt.Step);
         _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
+        AnswerSaves(saved.Attempt.Step, true, $"The state after step {saved.Attempt.Step} is saved.");
         AfterCommit();
     }
 
@@ -61,6 +62,7 @@ public sealed partial class CoordinatorActor
     private void OnSaveFailed(SaveAttempt attempt, string message)
     {
         if (_saving.Failed(attempt, isFinal: attempt.Step == _progress.EndStep) is not { } decision) return;
+        AnswerSaves(attempt.Step, false, $"The state after step {attempt.Step} could not be saved. {message}");
         if (decision.GivesUp)
         {
             End(Failed($"The last checkpoint could not be saved. {message}"));

@@ -21,7 +21,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly Queue<(long Step, long EvaluatedThrough)> _told = [];
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
-    private readonly double[] _busySeconds;
+    private readonly RebalanceWatch _rebalance;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -39,11 +39,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _ended = ended;
         _ranks = new RankTable(run);
         _saving = new CheckpointSaving(run, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
-        _progress = new RunProgress(run.Plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
+        // A predecessor's decisions hold all changes, also those that the run began with.
+        var plan = run.Predecessor?.Entry.Changes is { } changes ? changes.Aggregate(run.Plan with { Changes = [] }, static (changed, change) => changed.With(change)) : run.Plan;
+        _ranks.Cadence = plan.Cadence;
+        _progress = new RunProgress(plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
         _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
-        _busySeconds = new double[run.RankCount];
+        _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -99,6 +102,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReceiveSaving();
         ReceiveNodes();
         ReceiveMoves();
+        ReceiveOperations();
         ReceiveCommon();
     }
 
@@ -107,7 +111,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<DecisionRecorded>(OnDecisionRecorded);
         Receive<DecisionRefused>(refused => End(Failed($"The run's journal took no decision. {refused.Message}")));
         Receive<ObserverLost>(_ => OnObserverLost());
-        Receive<QueryStatus>(_ => Sender.Tell(Status(_hasBegun ? "running" : "preparing")));
+        Receive<QueryStatus>(_ => Sender.Tell(Status(Phase)));
+        ReceiveRecords();
         ReceiveAny(_ => { });
     }
 
@@ -149,7 +154,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     {
         foreach (var reports in committed)
         {
-            foreach (var one in reports) _busySeconds[one.Rank] = one.Timing.BusySeconds;
+            _rebalance.Enter(reports);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
             _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
@@ -160,6 +165,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReportRecovered();
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
         else AnnounceProtection();
+        ConsiderRebalance();
         Advance();
     }
 
@@ -261,8 +267,12 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
 
+    private string Phase => !_hasBegun ? "preparing" : _progress.IsStopWanted ? "stopping"
+        : _progress.IsPaused ? _progress.Committed == _progress.Granted ? "paused" : "pausing"
+        : _ranks.Unready.Count > 0 || !IsSettled ? "recovering" : "running";
+
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase);
+        _nodes.Alive, phase, _progress.EndStep);
 }

@@ -52,6 +52,32 @@ public static class OperatorProtocol
     [MessagePackObject]
     public sealed record AskStatus : IRequest;
 
+    /// <summary>Carry out a command of the operator's catalogue; answered by <see cref="CommandAnswered"/>.</summary>
+    /// <param name="Line">The command with its arguments.</param>
+    /// <param name="Operator">Who asks, as far as the receiving node knows.</param>
+    /// <param name="Id">Tells the call from all others; empty for none.</param>
+    [MessagePackObject]
+    public sealed record RunCommand(
+        [property: Key(0)] string Line,
+        [property: Key(1)] string Operator,
+        [property: Key(2)] string Id) : IRequest;
+
+    /// <summary>Say what may stand at the end of an unfinished line; answered by <see cref="CommandAnswered"/>, a word a line.</summary>
+    [MessagePackObject]
+    public sealed record CompleteCommand([property: Key(0)] string Line) : IRequest;
+
+    /// <summary>What came of a command.</summary>
+    /// <param name="IsDone">Whether it was, or is being, carried out.</param>
+    /// <param name="Text">For people.</param>
+    /// <param name="Json">For programs; empty where the text says it all.</param>
+    /// <param name="NeedsConsent">Whether it waits for somebody to agree to what the text says.</param>
+    [MessagePackObject]
+    public sealed record CommandAnswered(
+        [property: Key(0)] bool IsDone,
+        [property: Key(1)] string Text,
+        [property: Key(2)] string Json,
+        [property: Key(3)] bool NeedsConsent) : IWireMessage;
+
     /// <summary>What became of a request.</summary>
     /// <param name="IsDone">Whether it is or will be carried out.</param>
     /// <param name="Sentence">What is being done; for a refusal expected, found, remedy.</param>

@@ -26,14 +26,20 @@ public sealed record RecordingDuties(
 /// <param name="EndStep">The step after which the run ends, unless it is stopped earlier.</param>
 /// <param name="EvaluateEvery">Steps between evaluations; 0 for none, also none at the end.</param>
 /// <param name="EvaluationMicroBatchCount">At most so many held-out micro-batches an evaluation.</param>
+/// <param name="Changes">What was changed since the run began, in the order of the steps; null for nothing.</param>
 [MessagePackObject]
 public sealed record StepCadence(
     [property: Key(0)] long EndStep,
     [property: Key(1)] long EvaluateEvery,
-    [property: Key(2)] int EvaluationMicroBatchCount)
+    [property: Key(2)] int EvaluationMicroBatchCount,
+    [property: Key(3)] IReadOnlyList<SettingChange>? Changes = null)
 {
     /// <summary>Whether an evaluation follows a step.</summary>
-    public bool EvaluatesAfter(long step) => EvaluateEvery > 0 && (step % EvaluateEvery == 0 || step == EndStep);
+    public bool EvaluatesAfter(long step)
+    {
+        var every = (long?)SettingChange.Latest(Changes, SettingKind.EvaluateEvery, step) ?? EvaluateEvery;
+        return (every > 0 && (step % every == 0 || step == EndStep)) || Changes?.Any(change => change.Setting == SettingKind.EvaluateOnce && change.FromStep == step) == true;
+    }
 }
 
 /// <summary>Where copies of a rank's state go.</summary>

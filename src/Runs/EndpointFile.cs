@@ -9,7 +9,8 @@ namespace Pipeline.Runs;
 /// <param name="TokenPath">File that holds the token which commands must show.</param>
 /// <param name="ProcessId">The program.</param>
 /// <param name="StartedAt">When it opened the endpoint.</param>
-public sealed record EndpointFile(string Address, string TokenPath, int ProcessId, DateTimeOffset StartedAt)
+/// <param name="Dashboard">Address of the run's web page; null for none.</param>
+public sealed record EndpointFile(string Address, string TokenPath, int ProcessId, DateTimeOffset StartedAt, string? Dashboard = null)
 {
     /// <summary>Writes the file, readable and writable by its owner only.</summary>
     /// <exception cref="RunException">It cannot be written.</exception>

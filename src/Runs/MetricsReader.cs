@@ -53,6 +53,7 @@ public static class MetricsReader
         Number(stage.GetProperty("busy")),
         Number(stage.GetProperty("wait")),
         Number(stage.GetProperty("bubble")),
+        stage.TryGetProperty("discarded", out var discarded) ? discarded.GetInt32() : 0,
         stage.TryGetProperty("exposed", out var exposed) ? Number(exposed) : null,
         stage.TryGetProperty("sent", out var sent) ? sent.GetInt64() : null);
 

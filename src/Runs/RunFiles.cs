@@ -16,6 +16,9 @@ public sealed record RunFiles(string Folder)
     /// <summary>Faults, recoveries, commands, audit.</summary>
     public string Events => In("events.jsonl");
 
+    /// <summary>What was changed of the run under way.</summary>
+    public string Changes => In("changes.jsonl");
+
     /// <summary>The loss curve.</summary>
     public string LossPlot => In("loss.svg");
 

@@ -23,6 +23,7 @@ public sealed class StageActor : ReceiveActor
     private ActorLinks? _links;
     private CopyOutbox? _copies;
     private StageExecutor? _executor;
+    private LiveSettings? _live;
     private AssignStage? _assignment;
     private IActorRef _fetcher = ActorRefs.Nobody;
     private IActorRef _coordinator = ActorRefs.Nobody;
@@ -121,6 +122,7 @@ public sealed class StageActor : ReceiveActor
         _coordinator = coordinator;
         _isStopWanted = false;
         _granted = _protected = assignment.Start.Step;
+        _live = new LiveSettings(assignment.Layout);
         var inbox = _inbox = new StageInbox();
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator));
@@ -135,8 +137,8 @@ public sealed class StageActor : ReceiveActor
 
     private void Start(IReadOnlyList<StateCopy> copies)
     {
-        if (_assignment is not { } assignment || _links is not { } links) return;
-        _executor = new StageExecutor(assignment, _factory, links, _inbox, copies);
+        if (_assignment is not { } assignment || _links is not { } links || _live is not { } live) return;
+        _executor = new StageExecutor(assignment, _factory, links, _inbox, live, copies);
         _ = _executor.Ended.PipeTo(Self, success: () => new ComputeEnded());
         _executor.Start();
     }
@@ -158,6 +160,7 @@ public sealed class StageActor : ReceiveActor
         if (_assignment is not { } assignment || newer.Layout.Run != assignment.Layout.Run || newer.Layout.PartitionedIn != assignment.Layout.PartitionedIn) return;
         _coordinator = Sender;
         if (_next is var (next, _)) _next = (next with { Generation = newer.Generation, Layout = newer.Layout }, Sender);
+        _live?.Replace(newer.Layout);
         _assignment = assignment with { Generation = newer.Generation, Layout = newer.Layout };
         _links?.Report(new StageAssigned(newer.Generation, newer.Rank));
         _ = _links?.Regenerate(Table(newer.Rank, newer.Layout, Sender), newer.CompletedSteps);
@@ -211,7 +214,7 @@ public sealed class StageActor : ReceiveActor
     {
         Context.Stop(_fetcher);
         if (_executor is null) OnComputeEnded();
-        else _executor.RequestStop();
+        else _executor.RequestStop(finishesSaves: _isStopWanted);
     }
 
     private void OnComputeEnded()

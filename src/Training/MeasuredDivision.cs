@@ -1,3 +1,4 @@
+using Pipeline.Coordinator;
 using Pipeline.Schedules;
 
 namespace Pipeline.Training;
@@ -8,19 +9,22 @@ namespace Pipeline.Training;
 /// </summary>
 internal static class MeasuredDivision
 {
-    internal static (IReadOnlyList<int> UnitCounts, string Schedule)? For(TrainingPlan plan, RunLayout layout, IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds)
+    internal static UnitDivision? For(TrainingPlan plan, RunLayout layout, IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds)
     {
         if (rankSeconds.Any(seconds => seconds <= 0)) return null;
         // All replicas hold the same stages: what a rank needs is what its likes need on average.
         var ranksPerReplica = layout.Schedule.RankCount;
         rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
-        var ranges = Partitioner.FromCounts(plan.Units.Count, unitCounts);
         var rankOfStage = layout.Schedule.RankOfStage;
-        var estimated = plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon)).ToArray();
-        var rankCosts = rankSeconds.Select((_, rank) => ranges.Index().Where(stage => rankOfStage[stage.Index] == rank).Sum(stage => estimated.Skip(stage.Item.Start).Take(stage.Item.Count).Sum())).ToArray();
-        var measured = ranges.Index().SelectMany(stage => estimated.Skip(stage.Item.Start).Take(stage.Item.Count)
-            .Select(cost => cost * rankSeconds[rankOfStage[stage.Index]] / rankCosts[rankOfStage[stage.Index]]));
-        IReadOnlyList<int> counts = [.. Partitioner.Partition([.. measured], unitCounts.Count).Select(range => range.Count)];
-        return (counts, ScheduleText.Format(RunLayout.For(plan with { UnitCounts = counts }).Schedule));
+        double[] estimated = [.. plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon))];
+        var ranks = RankOfUnit(unitCounts);
+        var costOfRank = rankSeconds.Select((_, rank) => estimated.Where((_, unit) => ranks[unit] == rank).Sum()).ToArray();
+        double[] measured = [.. estimated.Select((cost, unit) => cost * rankSeconds[ranks[unit]] / costOfRank[ranks[unit]])];
+        IReadOnlyList<int> counts = [.. Partitioner.Partition(measured, unitCounts.Count).Select(range => range.Count)];
+        var then = RankOfUnit(counts);
+        var slowest = rankSeconds.Select((_, rank) => measured.Where((_, unit) => then[unit] == rank).Sum()).Max();
+        return new UnitDivision(counts, ScheduleText.Format(RunLayout.For(plan with { UnitCounts = counts }).Schedule), 1 - (slowest / rankSeconds.Max()));
+
+        int[] RankOfUnit(IReadOnlyList<int> stages) => [.. stages.SelectMany((count, stage) => Enumerable.Repeat(rankOfStage[stage], count))];
     }
 }

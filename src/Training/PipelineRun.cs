@@ -32,13 +32,21 @@ public static class PipelineRun
     /// <param name="stop">Asks the run to end after the step under way, saving first.</param>
     /// <returns>How the run ended; failures are outcomes, not exceptions.</returns>
     /// <exception cref="ScheduleException">The plan cannot be spread as asked.</exception>
-    public static async Task<RunOutcome> TrainAsync(TrainingPlan plan, IRunObserver? observer = null, CancellationToken stop = default)
+    public static Task<RunOutcome> TrainAsync(TrainingPlan plan, IRunObserver? observer = null, CancellationToken stop = default) => TrainAsync(plan, observer, _ => { }, stop);
+
+    /// <summary>Trains in an actor system of its own, and says who leads it.</summary>
+    /// <param name="plan">What to train.</param>
+    /// <param name="observer">Told everything that happens; null for nobody.</param>
+    /// <param name="led">Told the run's coordinator, which takes an operator's requests.</param>
+    /// <param name="stop">Asks the run to end after the step under way, saving first.</param>
+    /// <exception cref="ScheduleException">The plan cannot be spread as asked.</exception>
+    public static async Task<RunOutcome> TrainAsync(TrainingPlan plan, IRunObserver? observer, Action<IActorRef> led, CancellationToken stop = default)
     {
         var layout = RunLayout.For(plan);
         var system = ActorSystem.Create("pipeline", WireSetup.For(Quiet));
         try
         {
-            return await TrainAsync(plan, layout, system, observer, stages: null, stop).ConfigureAwait(false);
+            return await TrainAsync(plan, layout, system, observer, stages: null, led, stop).ConfigureAwait(false);
         }
         finally
         {
@@ -52,6 +60,7 @@ public static class PipelineRun
     /// <param name="system">Made with <see cref="WireSetup.For"/>.</param>
     /// <param name="observer">Told everything that happens; null for nobody.</param>
     /// <param name="stages">Where the actors of the ranks are; null to make them here.</param>
+    /// <param name="led">Told the run's coordinator; null for nobody.</param>
     /// <param name="stop">Asks the run to end after the step under way, saving first.</param>
     public static async Task<RunOutcome> TrainAsync(
         TrainingPlan plan,
@@ -59,6 +68,7 @@ public static class PipelineRun
         ActorSystem system,
         IRunObserver? observer = null,
         StageLocator? stages = null,
+        Action<IActorRef>? led = null,
         CancellationToken stop = default)
     {
         TorchRuntime.Initialize();
@@ -66,6 +76,7 @@ public static class PipelineRun
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var run = Coordinated(plan, layout, stages ?? ((context, rank) => context.ActorOf(StageActor.Props(new PlanWorkload(plan)), $"stage-{rank}")));
         var coordinator = system.ActorOf(CoordinatorActor.Props(run, observer ?? new ObserverChain(), ended));
+        led?.Invoke(coordinator);
         await using (stop.Register(() => coordinator.Tell(StopRun.Instance)).ConfigureAwait(false))
         {
             try
@@ -103,6 +114,7 @@ public static class PipelineRun
             Saves = plan.Checkpoints is not null,
             SaveEvery = plan.Checkpoints?.SaveEvery ?? 0,
             StepsAhead = plan.StepsAhead,
+            Changes = plan.Changes,
         },
         UnitCounts = layout.UnitCounts,
         Schedule = ScheduleText.Format(layout.Schedule),
@@ -111,6 +123,7 @@ public static class PipelineRun
         Recording = plan.Recording,
         Stages = stages,
         Protection = plan.Protection,
+        Rebalance = plan.Rebalance,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,

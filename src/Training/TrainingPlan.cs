@@ -94,6 +94,12 @@ public sealed record TrainingPlan
     /// <summary>Steps granted beyond the last committed one, so that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 
+    /// <summary>What was changed of the run before it goes on, in the order of the steps.</summary>
+    public IReadOnlyList<SettingChange> Changes { get; init; } = [];
+
+    /// <summary>What follows when the ranks' measured times ask for another division of the units.</summary>
+    public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
+
     /// <summary>Name of the run; keys its messages.</summary>
     public string Name { get; init; } = "run";
 }

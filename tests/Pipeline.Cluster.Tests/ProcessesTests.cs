@@ -49,7 +49,7 @@ public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraini
         Assert.Equal(6, moved.Stages.Sum(stage => stage.Units));
         Assert.NotEqual(1, moved.Stages[0].Units);
 
-        (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In("long"));
+        (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", tiny.In("long"));
         Assert.True(code == 0, output);
         Assert.Equal(0, await train.EndAsync());
         (code, output) = await ProgramRun.ToEndAsync("verify", tiny.In("long"), "--from", "0", "--steps", "100000");

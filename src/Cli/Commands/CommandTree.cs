@@ -16,6 +16,8 @@ public static class CommandTree
         TrainCommand.Create(context, new TrainRunner(context).RunAsync),
         NodeCommand.Create(context),
         CtlCommand.Create(context),
+        ConsoleCommand.Create(context),
+        TopCommand.Create(context),
         CertsCommand.Create(context),
         GenerateCommand.Create(context),
         VerifyCommand.Create(context),

@@ -1,3 +1,4 @@
+using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -68,6 +69,9 @@ public sealed record RunSettings
     /// <summary>The processes that a run is spread over, and how they find each other.</summary>
     public required ClusterSettings Cluster { get; init; }
 
+    /// <summary>Where a run is watched from.</summary>
+    public required TelemetrySettings Telemetry { get; init; }
+
     /// <summary>The arithmetic of the stages, once precision is settled.</summary>
     /// <exception cref="InvalidOperationException">Precision is still auto: <see cref="RunSettingsBinder.Settle"/> was not called.</exception>
     public Precision Arithmetic() => Precision switch
@@ -98,6 +102,9 @@ public sealed record StepSettings
 
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }
+
+    /// <summary>Whether units change hands during the run.</summary>
+    public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
     /// <summary>Units of each stage; null to balance their costs.</summary>
     public IReadOnlyList<int>? Partition { get; init; }

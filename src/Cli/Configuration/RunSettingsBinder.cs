@@ -1,4 +1,5 @@
 using System.Globalization;
+using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
@@ -86,6 +87,7 @@ public static class RunSettingsBinder
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
             Cluster = ClusterSettings.From(from),
+            Telemetry = TelemetrySettings.From(from),
         };
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);
@@ -154,6 +156,7 @@ public static class RunSettingsBinder
         Recompute = from.Get(SettingsSchema.Recompute),
         Barrier = from.Get(SettingsSchema.Barrier),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        Rebalance = new RebalancePolicy(from.Get(SettingsSchema.Rebalance), from.Count(SettingsSchema.RebalanceEvery)),
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),

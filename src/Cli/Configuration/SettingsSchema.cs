@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Pipeline.Coordinator;
 using Pipeline.Model.Training;
 using Pipeline.Schedules;
 using Pipeline.Stages;
@@ -81,6 +82,13 @@ public static partial class SettingsSchema
         ChangesOnResume = true,
     };
 
+    /// <summary>What follows when measured times ask for another division of the units.</summary>
+    public static readonly ChoiceSetting<RebalanceKind> Rebalance = new(
+        "schedule.rebalance", ("none", RebalanceKind.None), ("propose", RebalanceKind.Propose), ("auto", RebalanceKind.Auto)) { ChangesOnResume = true };
+
+    /// <summary>How often these times are looked at.</summary>
+    public static readonly WholeNumberSetting RebalanceEvery = new("schedule.rebalance-every", 2, 1_000_000, "steps") { ChangesOnResume = true };
+
     /// <summary>Micro-batches of a step.</summary>
     public static readonly WholeNumberSetting MicroBatches = new("schedule.micro-batches", 1, 32_768, "micro-batches a step");
 
@@ -102,9 +110,9 @@ public static partial class SettingsSchema
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
-        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All,
+        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);

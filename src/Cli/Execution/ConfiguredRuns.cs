@@ -1,5 +1,6 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Nodes;
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
 using Pipeline.Stages;
@@ -17,6 +18,9 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
     public IStageWorkloadFactory Workloads => this;
 
     public ILedRun Open(RunSubmission submission, string leader) => LedRun.Open(context, MaterialsOf(submission.Configuration), submission, leader);
+
+    public async Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) =>
+        await RunAttendance.StartAsync(context, MaterialsOf(submission.Configuration).Settings.Telemetry, () => desk, token).ConfigureAwait(false);
 
     public StageWorkload Create(StageProtocol.AssignStage assignment)
     {

@@ -1,6 +1,7 @@
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
+using Pipeline.Operator;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -14,6 +15,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
 {
     private readonly RunRecorder _recorder;
     private readonly TracedSteps _traced = new();
+    private readonly RunMeter _meter = new(TimeProvider.System);
     private readonly RunArtifacts _artifacts;
     private readonly RunDirectory? _directory;
     private readonly RunFiles _files;
@@ -33,7 +35,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     {
         var files = new RunFiles(submission.Directory);
         var store = CheckpointStores.Open(materials.Settings.Checkpoint, files);
-        var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom);
+        var plan = materials.Plan(store, submission.Configuration, submission.ResumeFrom).In(files, submission.ResumeFrom);
         var layout = RunLayout.For(plan);
         // The lock of a former leader that is frozen stays held: the journal decides who writes.
         var directory = submission.IsLocked || RunJournal.Last(files.Journal) is not null ? null : RunDirectory.OpenForResume(files.Folder);
@@ -67,6 +69,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     public void OnNotice(RunNotice notice)
     {
         _traced.OnNotice(notice);
+        _meter.OnNotice(notice);
         var ends = notice is RunNotice.Ended && !IsTakenOver;
         // Drawn before the end is written: whoever waits for the end finds the plots.
         if (ends) _artifacts.Plot(_traced);
@@ -77,6 +80,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
     public void Dispose()
     {
         _recorder.Dispose();
+        _meter.Dispose();
         _directory?.Dispose();
     }
 

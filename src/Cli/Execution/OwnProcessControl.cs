@@ -1,72 +1,111 @@
 using System.Net;
+using Akka.Actor;
+using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
+using Pipeline.Operator;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 
 namespace Pipeline.Cli.Execution;
 
 /// <summary>
-/// Lets a run in one process be asked and stopped through <c>endpoint.json</c>, on loopback only, as a run over many processes can be.
+/// Lets a run in one process be watched and commanded through <c>endpoint.json</c>, on loopback only, as a run over many processes can be.
 /// </summary>
 internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
 {
     private readonly RunFiles _files;
-    private readonly int _rankCount;
     private readonly CancellationTokenSource _stop;
+    private readonly RunWatch _watch;
+    private readonly IReadOnlyList<OperatedNode> _nodes =
+        [new(default, new NodeLine("local", Environment.ProcessId, [NodeRole.Coordinator, NodeRole.Stage], "", Environment.MachineName, true))];
     private readonly ControlServer _server;
-    private long _step;
+    private readonly RunMeter _meter;
+    private volatile CommandDesk _desk;
+    private RunAttendance? _attendance;
 
-    private OwnProcessControl(RunFiles files, int rankCount, long startStep, CancellationToken stop)
+    private OwnProcessControl(RunFiles files, long startStep, TimeProvider time, CancellationToken stop)
     {
-        (_files, _rankCount, _step) = (files, rankCount, startStep);
+        _files = files;
         _stop = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        _server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), (request, _) => Task.FromResult(Answer(request)));
+        _meter = new RunMeter(time);
+        _watch = new RunWatch(time, files, startStep);
+        _desk = DeskOf(ActorRefs.Nobody);
+        _server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), AnswerAsync);
     }
 
     /// <summary>Asks for the end of the run: by a command, or by what the caller gave.</summary>
     public CancellationToken Stop => _stop.Token;
 
     /// <summary>Opens the endpoint and writes its file.</summary>
-    public static OwnProcessControl Open(RunFiles files, int rankCount, long startStep, TimeProvider time, CancellationToken stop)
+    public static OwnProcessControl Open(RunFiles files, long startStep, TimeProvider time, CancellationToken stop)
     {
-        OwnProcessControl control = new(files, rankCount, startStep, stop);
+        OwnProcessControl control = new(files, startStep, time, stop);
         EndpointAnnouncement.Write(files.Endpoint, control._server, time);
         return control;
     }
 
+    /// <summary>Has the run looked after: watchdog, dashboard.</summary>
+    public async Task AttendAsync(CommandContext context, TelemetrySettings settings)
+    {
+        _attendance = await RunAttendance.StartAsync(context, settings, () => _desk, _server.Token).ConfigureAwait(false);
+        if (_attendance.Address is not { } address) return;
+        EndpointAnnouncement.Write(_files.Endpoint, _server, context.Time, address);
+        context.Output.WriteLine($"watch    {address} (changes need the token in {_files.EndpointToken})");
+    }
+
+    /// <summary>The run has a coordinator, which takes requests.</summary>
+    public void Led(IActorRef coordinator) => _desk = DeskOf(coordinator);
+
     public void OnNotice(RunNotice notice)
     {
-        if (notice is RunNotice.StepCommitted { Step.Step: var step }) Volatile.Write(ref _step, step);
+        _watch.OnNotice(notice);
+        _meter.OnNotice(notice);
     }
 
     public async ValueTask DisposeAsync()
     {
         EndpointAnnouncement.Remove(_files.Endpoint);
+        if (_attendance is not null) await _attendance.DisposeAsync().ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        _meter.Dispose();
         _stop.Dispose();
     }
 
-    private ControlReply Answer(ControlRequest request)
+    private CommandDesk DeskOf(IActorRef coordinator) => new(new OperatedRun(_files, coordinator, _ => Task.FromResult(_nodes), _stop.Cancel), _watch);
+
+    private async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation)
     {
-        switch (request.Command)
+        switch (request)
         {
-            case ControlCommand.Status:
-                return new ControlReply(true, "", Status());
-            case ControlCommand.Stop:
-                _stop.Cancel();
+            case { Command: ControlCommand.Status }:
+                return new ControlReply(true, "", await StatusAsync(cancellation).ConfigureAwait(false));
+            case { Command: ControlCommand.Stop }:
+                await _stop.CancelAsync().ConfigureAwait(false);
                 return new ControlReply(true, "The run stops after the step under way, saving first.");
+            case { Command: ControlCommand.Operate, Line: { } line }:
+                var answer = await _desk.RunAsync(new CommandCall(line, request.Operator ?? "", request.Id ?? ""), cancellation).ConfigureAwait(false);
+                return new ControlReply(answer.IsDone, answer.Text, Json: answer.Json?.ToJsonString(), NeedsConsent: answer.NeedsConsent);
+            case { Command: ControlCommand.Complete, Line: { } line }:
+                return new ControlReply(true, string.Join('\n', await _desk.CompleteAsync(line, cancellation).ConfigureAwait(false)));
             default:
                 return new ControlReply(false, $"The run has one process: there is nothing to {request.Command}. Start it with --processes to spread it.");
         }
     }
 
-    private ControlStatus Status() => new(
-        [new NodeStatus("local", Environment.ProcessId, [NodeRole.Coordinator, NodeRole.Stage], "", Environment.MachineName, true)],
-        [.. Enumerable.Range(0, _rankCount).Select(rank => new StageStatus(rank, "local"))],
-        1,
-        Volatile.Read(ref _step),
-        _stop.IsCancellationRequested ? "stopping" : "running",
-        _files.Folder,
-        0,
-        []);
+    private async Task<ControlStatus> StatusAsync(CancellationToken cancellation)
+    {
+        var run = _desk.Run;
+        var status = run.IsLed ? await run.StatusAsync(cancellation).ConfigureAwait(false) : null;
+        var line = _nodes[0].Line;
+        return new ControlStatus(
+            [new NodeStatus(line.Name, line.ProcessId, line.Roles, line.Address, line.Host, line.Leads)],
+            status is null ? [new StageStatus(0, line.Name)] : [.. status.Stages.Select(stage => new StageStatus(stage.Rank, line.Name, "", stage.UnitCount, stage.Step))],
+            status?.Generation.Number ?? 1,
+            status?.Step ?? _watch.Last?.Step ?? 0,
+            _stop.IsCancellationRequested ? "stopping" : status?.Phase ?? "running",
+            _files.Folder,
+            status?.ProtectedStep ?? 0,
+            []);
+    }
 }

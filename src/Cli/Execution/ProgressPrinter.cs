@@ -43,6 +43,12 @@ internal sealed class ProgressPrinter(TextWriter output, bool isTerminal, TimePr
             case RunNotice.Recovered recovered:
                 Print(Invariant($"recovered in {(recovered.Placement + recovered.Loading + recovered.Replay).TotalSeconds:F2} s"));
                 break;
+            case RunNotice.Warned warned:
+                Print(Invariant($"step {warned.Step,6}  {warned.Kind}: {warned.Message}"));
+                break;
+            case RunNotice.UnitsMoved moved:
+                Print(Invariant($"step {moved.Step,6}  units moved: stages of {string.Join(" + ", moved.UnitCounts)} units"));
+                break;
             case RunNotice.Stopping stopping:
                 Print(Invariant($"stopping after step {stopping.EndStep}, saving first"));
                 break;

@@ -19,7 +19,7 @@ internal sealed class Replay : IDisposable
         if (settings.Step.StageCount > 1 && settings.Reduction.Activations.Kind != CompressionKind.None)
             throw new UsageException($"The activations of {run.Files.Folder} were compressed between stages: the unsplit trainer, which has none of these boundaries, cannot recompute what was lost.");
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, settings.Optimizer, settings.Summation, settings.Step.ReplicaCount);
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(settings.Optimizer, run.Files), settings.Summation, settings.Step.ReplicaCount);
         Step = fromStep;
     }
 

@@ -15,6 +15,8 @@ namespace Pipeline.Cli.Execution;
 /// <summary>What a configured run computes with: its corpus as tokens, its units, its micro-batches. Owns the token files.</summary>
 internal sealed class RunMaterials : IDisposable
 {
+    private const int WarmUpStepCount = 10;
+
     private const string CorpusProperty = "corpus";
 
     private RunMaterials(RunSettings settings, PreparedData data)
@@ -78,7 +80,8 @@ internal sealed class RunMaterials : IDisposable
     public TrainingPlan Plan(ICheckpointStore? store, string configuration, long resumeFrom)
     {
         var (run, step) = (Settings.Run, Settings.Step);
-        var firstTraced = Math.Min(resumeFrom + 2, run.StepCount);
+        // In short runs the last steps: the first ones are slow while code is compiled and caches fill, and say little of the others.
+        var firstTraced = Math.Min(resumeFrom + WarmUpStepCount + 1, Math.Max(resumeFrom + 1, run.StepCount - run.TraceStepCount + 1));
         return new TrainingPlan
         {
             Units = Units,
@@ -94,6 +97,7 @@ internal sealed class RunMaterials : IDisposable
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
             Barrier = step.Barrier,
+            Rebalance = step.Rebalance,
             Precision = Settings.Arithmetic(),
             Devices = [Device()],
             Seed = (ulong)Settings.Seed,

@@ -18,12 +18,15 @@ internal sealed class RunPrediction
     private readonly ImmutableArray<UnitRange> _partition;
     private readonly ImmutableArray<UnitProfile> _units;
     private readonly ModelProfile _profile;
+    private readonly RecomputePolicy _recompute;
 
     /// <param name="layout">How the run was spread.</param>
     /// <param name="profile">Costs of its units, measured or estimated.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
-    public RunPrediction(RunLayout layout, ModelProfile profile, int microBatchSize)
+    /// <param name="recompute">What the schedule's R makes again.</param>
+    public RunPrediction(RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None)
     {
+        _recompute = recompute;
         _layout = layout;
         _profile = profile;
         _units = profile.For(microBatchSize);
@@ -82,7 +85,7 @@ internal sealed class RunPrediction
     private IEnumerable<string> Rebalance(TracedSteps traced)
     {
         if (MeasuredCosts(traced) is not { } measured || _layout.Schedule.RankCount == 1) yield break;
-        var expected = StageProfile.Of(_units, _partition).Costs;
+        var expected = StageProfile.Of(_units, _partition, recompute: _recompute).Costs;
         var adjusted = _units.ToArray();
         for (var stage = 0; stage < _partition.Length; stage++)
         {
@@ -117,7 +120,7 @@ internal sealed class RunPrediction
 
     private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
     {
-        var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency);
+        var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency, _recompute);
         return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm });
     }
 

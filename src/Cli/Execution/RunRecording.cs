@@ -21,7 +21,8 @@ internal static class RunRecording
             resumes ? DigestFile.Resume(files.Digests, from) : DigestFile.Create(files.Digests),
             Begun(EventLog.Open(files.Events, time), leader),
             new TensorBoardWriter(files.Folder, time, resumes ? from : null),
-            materials.Data.BitsPerByte);
+            materials.Data.BitsPerByte,
+            SettingsLedger.Resume(files.Changes, from));
     }
 
     /// <summary>Goes on with what a former leader of the run has recorded, out of its reach.</summary>
@@ -31,7 +32,8 @@ internal static class RunRecording
         DigestFile.TakeOver(files.Digests, recordedStep),
         Begun(EventLog.TakeOver(files.Events, time), leader),
         new TensorBoardWriter(files.Folder, time, recordedStep),
-        materials.Data.BitsPerByte);
+        materials.Data.BitsPerByte,
+        SettingsLedger.Resume(files.Changes, long.MaxValue - 1));
 
     /// <summary>Until the first event of a start, the end of the former one would be the last thing that is told of the run.</summary>
     private static EventLog Begun(EventLog events, string? leader)

@@ -28,7 +28,7 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
         if (request.Options.IsDryRun)
         {
             PrintArithmetic(materials, draft, layout, prediction);
@@ -41,7 +41,7 @@ internal sealed class TrainRunner(CommandContext context)
         var resumeFrom = request.Options.ResumeDirectory is null ? 0 : ResumeStep(store, materials);
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
-        var plan = Planned(materials.Plan(store, text, resumeFrom));
+        var plan = Planned(materials.Plan(store, text, resumeFrom)).In(directory.Files, resumeFrom);
         PrintArithmetic(materials, plan, layout, prediction);
         foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
@@ -62,14 +62,15 @@ internal sealed class TrainRunner(CommandContext context)
     {
         var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
-        var control = OwnProcessControl.Open(files, options.IsReference ? 1 : plan.StageCount * plan.ReplicaCount, plan.ResumeFromStep, context.Time, stop);
+        var control = OwnProcessControl.Open(files, plan.ResumeFromStep, context.Time, stop);
         await using (control.ConfigureAwait(false))
         {
+            await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
             var observer = new ObserverChain(recorder, traced, times, progress, control);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
-                : await PipelineRun.TrainAsync(plan, observer, control.Stop).ConfigureAwait(false);
+                : await PipelineRun.TrainAsync(plan, observer, control.Led, control.Stop).ConfigureAwait(false);
         }
 
         if (options.IsReference) artifacts.Plot(traced);

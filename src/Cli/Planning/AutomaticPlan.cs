@@ -1,4 +1,5 @@
 using Pipeline.Cli.Configuration;
+using Pipeline.Model.Units;
 using Pipeline.Schedules;
 using Pipeline.Training;
 
@@ -34,6 +35,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
     {
         ScheduleText = ScheduleText.Format(Choice.Schedule!),
         UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
+        Recompute = Choice.Recompute is RecomputePolicy.Selective ? [.. plan.Units.Select(_ => Recomputation.Selective)] : null,
     };
 
     /// <summary>The same choice spelled out in settings, for a run that others lead.</summary>

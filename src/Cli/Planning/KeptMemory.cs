@@ -21,14 +21,16 @@ internal static class KeptMemory
     /// <param name="batches">Micro-batches.</param>
     /// <param name="reckoned">What shapes say of each unit: how many passes are needed, and the answer where measuring fails.</param>
     /// <param name="outputBytes">Of each unit's output.</param>
-    public static long[] Measure(StageModel[] models, RandomBatches batches, IReadOnlyList<long> reckoned, IReadOnlyList<long> outputBytes)
+    /// <param name="recompute">What the units drop.</param>
+    public static long[] Measure(
+        StageModel[] models, RandomBatches batches, IReadOnlyList<long> reckoned, IReadOnlyList<long> outputBytes, Recomputation recompute = Recomputation.None)
     {
         var kept = reckoned.ToArray();
         using var microBatch = batches.Training(1, 0, torch.CPU);
         torch.Tensor? input = null;
         for (var index = 0; index < models.Length; index++)
         {
-            kept[index] = Measure(models[index], microBatch, input, reckoned[index], index == models.Length - 1 ? 0 : outputBytes[index]);
+            kept[index] = Measure(models[index], microBatch, input, reckoned[index], index == models.Length - 1 ? 0 : outputBytes[index], recompute);
             var output = Output(models[index], microBatch, input);
             input?.Dispose();
             input = output;
@@ -38,7 +40,7 @@ internal static class KeptMemory
         return kept;
     }
 
-    private static long Measure(StageModel model, MicroBatch microBatch, torch.Tensor? input, long reckoned, long outputBytes)
+    private static long Measure(StageModel model, MicroBatch microBatch, torch.Tensor? input, long reckoned, long outputBytes, Recomputation recompute)
     {
         var count = (int)Math.Clamp(WantedBytes / Math.Max(1, reckoned), 4, MaxPassCount);
         var held = new List<(ForwardPass Pass, torch.Tensor? Input)>(count);
@@ -49,7 +51,7 @@ internal static class KeptMemory
             {
                 // In a run every micro-batch has an input of its own.
                 var own = input?.clone();
-                held.Add((model.Forward(microBatch, own, PassMode.Train), own));
+                held.Add((model.Forward(microBatch, own, PassMode.Train, recompute: [recompute]), own));
             }
 
             var grown = ResidentBytes() is { } after ? after - before : 0;

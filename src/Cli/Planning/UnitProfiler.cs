@@ -26,11 +26,12 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
     {
         var threads = ProbeThread.Run(settings.Step.StageCount, () => Rounds(microBatchSize));
         UnitSizes[] sizes = [.. units.Select(unit => UnitSizes.Of(unit, settings, microBatchSize))];
-        var kept = ProbeThread.Run(1, () => Kept(microBatchSize, sizes))[0];
-        return [.. units.Select((unit, index) => Profile(unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], sizes[index], kept[index]))];
+        var (kept, selective) = ProbeThread.Run(1, () => (Kept(microBatchSize, sizes), Kept(microBatchSize, sizes, Recomputation.Selective)))[0];
+        return [.. units.Select((unit, index) => Profile(
+            unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], sizes[index], kept[index], Math.Min(kept[index], selective[index])))];
     }
 
-    private static UnitProfile Profile(Unit unit, UnitTimes[] rounds, UnitSizes sizes, long kept)
+    private static UnitProfile Profile(Unit unit, UnitTimes[] rounds, UnitSizes sizes, long kept, long selective)
     {
         return new UnitProfile
         {
@@ -41,6 +42,8 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
             WeightGradient = Median(times => times.WeightGradient),
             Optimizer = Median(times => times.Optimizer),
             KeptBytes = kept,
+            SelectiveKeptBytes = selective,
+            SelectiveRecompute = Median(times => times.SelectiveRecompute),
             DeferredBytes = kept,
             OutputBytes = sizes.OutputBytes,
             StateBytes = sizes.StateBytes,
@@ -56,13 +59,13 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
 
     private StageModel[] Models() => [.. units.Select((_, index) => new StageModel(units, index, 1, _options))];
 
-    private long[] Kept(int microBatchSize, UnitSizes[] sizes)
+    private long[] Kept(int microBatchSize, UnitSizes[] sizes, Recomputation recompute = Recomputation.None)
     {
         var models = Models();
         try
         {
             return KeptMemory.Measure(
-                models, new RandomBatches(settings.Model, 1, microBatchSize), [.. sizes.Select(size => size.KeptBytes)], [.. sizes.Select(size => size.OutputBytes)]);
+                models, new RandomBatches(settings.Model, 1, microBatchSize), [.. sizes.Select(size => size.KeptBytes)], [.. sizes.Select(size => size.OutputBytes)], recompute);
         }
         finally
         {
@@ -91,11 +94,16 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
 }
 
 /// <summary>Seconds of one unit in one round.</summary>
-internal record struct UnitTimes(double Forward, double Backward, double InputGradient, double WeightGradient, double Optimizer);
+internal record struct UnitTimes(double Forward, double Backward, double InputGradient, double WeightGradient, double Optimizer, double SelectiveRecompute);
 
-/// <summary>A model as single units, one after the other: one round passes a micro-batch through it twice, whole and split.</summary>
+/// <summary>
+/// A model as single units, one after the other: one round passes a micro-batch through it three times: whole, split, and whole with
+/// selective recomputation.
+/// </summary>
 internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, int microBatchSize)
 {
+    private static readonly Recomputation[] s_selective = [Recomputation.Selective];
+
     private readonly RandomBatches _batches = new(settings.Model, 1, microBatchSize);
 
     /// <summary>Runs a round and says how long each unit took.</summary>
@@ -104,6 +112,9 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
         var times = new UnitTimes[models.Length];
         Pass(step, times, isSplit: false);
         Pass(step, times, isSplit: true);
+        var others = new UnitTimes[models.Length];
+        Pass(step, others, isSplit: false, s_selective);
+        for (var index = 0; index < models.Length; index++) times[index].SelectiveRecompute = others[index].SelectiveRecompute;
         for (var index = 0; index < models.Length; index++)
         {
             var model = models[index];
@@ -113,7 +124,7 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
         return times;
     }
 
-    private void Pass(int step, UnitTimes[] times, bool isSplit)
+    private void Pass(int step, UnitTimes[] times, bool isSplit, Recomputation[]? recompute = null)
     {
         using var microBatch = _batches.Training(step, 0, torch.CPU);
         var passes = new List<ForwardPass>();
@@ -121,7 +132,7 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
         for (var index = 0; index < models.Length; index++)
         {
             var (model, input) = (models[index], hidden);
-            times[index].Forward = Seconds(() => passes.Add(model.Forward(microBatch, input, PassMode.Train)));
+            times[index].Forward = Seconds(() => passes.Add(model.Forward(microBatch, input, PassMode.Train, recompute: recompute)));
             input?.Dispose();
             hidden = model.IsLast ? null : passes[index].DetachedOutput();
         }
@@ -129,7 +140,8 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
         torch.Tensor? gradient = null;
         for (var index = models.Length - 1; index >= 0; index--)
         {
-            var former = gradient;
+            var (former, model, pass) = (gradient, models[index], passes[index]);
+            if (recompute is not null) times[index].SelectiveRecompute = Seconds(() => model.Recompute(pass));
             gradient = isSplit ? Split(index, passes[index], former, ref times[index]) : Whole(index, passes[index], former, ref times[index]);
             former?.Dispose();
         }

@@ -1,3 +1,5 @@
+using Pipeline.Protocol;
+
 namespace Pipeline.Coordinator;
 
 /// <summary>Which steps a run takes and what happens between them.</summary>
@@ -30,8 +32,22 @@ public sealed record RunPlan
     /// </summary>
     public TimeSpan WindowSpan { get; init; }
 
+    /// <summary>What was changed since the run began, in the order of the steps.</summary>
+    public IReadOnlyList<SettingChange> Changes { get; init; } = [];
+
+    /// <summary>What every rank must know of it.</summary>
+    public StepCadence Cadence => new(EndStep, EvaluateEvery, EvaluationMicroBatchCount, Changes.Count > 0 ? Changes : null);
+
     /// <summary>Whether an evaluation follows a step.</summary>
-    public bool EvaluatesAfter(long step) => EvaluateEvery > 0 && (step % EvaluateEvery == 0 || step == EndStep);
+    public bool EvaluatesAfter(long step) => Cadence.EvaluatesAfter(step);
+
+    /// <summary>The plan after a change.</summary>
+    internal RunPlan With(SettingChange change) => this with
+    {
+        EndStep = change.Setting == SettingKind.Steps ? (long)change.Value : EndStep,
+        SaveEvery = change.Setting == SettingKind.SaveEvery ? (long)change.Value : SaveEvery,
+        Changes = [.. Changes, change],
+    };
 
     /// <summary>Whether a checkpoint follows a step.</summary>
     public bool SavesAfter(long step) => Saves && (step == EndStep || (SaveEvery > 0 && step % SaveEvery == 0));

@@ -1,3 +1,4 @@
+using Pipeline.Protocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Coordinator;
@@ -8,12 +9,12 @@ namespace Pipeline.Coordinator;
 /// </summary>
 internal sealed class RunProgress
 {
-    private readonly RunPlan _asked;
     private readonly StepLedger _ledger;
     private readonly SortedSet<long> _openEvaluations = [];
     private readonly HashSet<long> _knownEvaluations = [];
     private readonly long _evaluatedThrough;
     private readonly StepPace _pace;
+    private RunPlan _asked;
     private RunPlan _plan;
     private bool _isLastStepCommitted;
 
@@ -30,6 +31,9 @@ internal sealed class RunProgress
         Granted = committed;
         for (var step = evaluatedThrough + 1; step <= committed; step++) Await(step);
     }
+
+    /// <summary>The plan as it is asked for now.</summary>
+    internal RunPlan Plan => _asked;
 
     /// <summary>Last committed step.</summary>
     internal long Committed => _ledger.Committed;
@@ -48,6 +52,9 @@ internal sealed class RunProgress
 
     /// <summary>Whether somebody has asked for an end after the step under way.</summary>
     internal bool IsStopWanted { get; private set; }
+
+    /// <summary>Whether nothing further is handed out for the time being.</summary>
+    internal bool IsPaused { get; set; }
 
     /// <summary>No window reaches beyond this step while something is being prepared for its end.</summary>
     internal long Limit { get; set; } = long.MaxValue;
@@ -107,10 +114,14 @@ internal sealed class RunProgress
     internal IReadOnlyList<StageDirective> Next()
     {
         if (IsStopWanted) return SettleEnd();
+        if (IsPaused) return [];
         var directives = WindowPlan.Next(_plan, Granted, Math.Min(Limit, Committed + Math.Max(_plan.StepsAhead, _pace.StepsAhead)));
         foreach (var grant in directives.OfType<StageDirective.Grant>()) Hand(grant);
         return directives;
     }
+
+    /// <summary>A setting has another value from a step on that is not handed out yet.</summary>
+    internal void Change(SettingChange change) => (_asked, _plan) = (_asked.With(change), _plan.With(change));
 
     /// <summary>Notes a request to stop; false if it was made before.</summary>
     internal bool WantStop() => !IsStopWanted && (IsStopWanted = true);

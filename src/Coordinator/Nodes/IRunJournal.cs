@@ -28,6 +28,7 @@ public sealed class JournalException(string message) : Exception(message);
 /// <param name="Base">The state that the ranks' units began from.</param>
 /// <param name="ProtectedStep">Kept messages reach back to the end of this step, or less far.</param>
 /// <param name="IsStopWanted">Whether the run was asked to stop.</param>
+/// <param name="Changes">What was changed since the run began; null for nothing.</param>
 public sealed record JournalEntry(
     RunId Run,
     Generation Generation,
@@ -37,7 +38,8 @@ public sealed record JournalEntry(
     IReadOnlyList<NodeId> Nodes,
     StartingPoint Base,
     long ProtectedStep,
-    bool IsStopWanted);
+    bool IsStopWanted,
+    IReadOnlyList<SettingChange>? Changes = null);
 
 /// <summary>What a coordinator finds of its predecessor.</summary>
 /// <param name="Entry">The newest entry of the journal.</param>

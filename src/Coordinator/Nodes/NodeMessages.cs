@@ -48,6 +48,7 @@ public sealed record QueryStatus : INoSerializationVerificationNeeded
 /// <param name="Stages">By rank.</param>
 /// <param name="Nodes">Nodes that live.</param>
 /// <param name="Phase">What the coordinator is at, in a word.</param>
+/// <param name="EndStep">The step after which the run ends, as is known so far.</param>
 public sealed record RunStatus(
     Generation Generation,
     long Step,
@@ -55,7 +56,8 @@ public sealed record RunStatus(
     long ProtectedStep,
     IReadOnlyList<RankStatus> Stages,
     IReadOnlyList<NodeInfo> Nodes,
-    string Phase) : INoSerializationVerificationNeeded;
+    string Phase,
+    long EndStep = 0) : INoSerializationVerificationNeeded;
 
 /// <summary>How a rank stands.</summary>
 /// <param name="Rank">Rank.</param>

@@ -8,12 +8,13 @@ internal sealed class NodeTable
     private readonly Dictionary<NodeId, NodeInfo> _alive = [];
     private readonly Dictionary<NodeId, string> _lost = [];
     private readonly HashSet<NodeId> _draining = [];
+    private readonly HashSet<NodeId> _cordoned = [];
 
     /// <summary>Nodes that live, in the common order.</summary>
     internal IReadOnlyList<NodeInfo> Alive => [.. _alive.Values.OrderBy(node => node.Id)];
 
-    /// <summary>Nodes that live and are not to be left.</summary>
-    internal IReadOnlyList<NodeInfo> Usable => [.. Alive.Where(node => !_draining.Contains(node.Id))];
+    /// <summary>Nodes that live, are not to be left and may take further ranks.</summary>
+    internal IReadOnlyList<NodeInfo> Usable => [.. Alive.Where(node => !_draining.Contains(node.Id) && !_cordoned.Contains(node.Id))];
 
     /// <summary>A node that lives; null otherwise.</summary>
     internal NodeInfo? this[NodeId id] => _alive.GetValueOrDefault(id);
@@ -38,6 +39,9 @@ internal sealed class NodeTable
 
     /// <summary>A node is to be left; false if it is not there or known to be left.</summary>
     internal bool Drain(NodeId id) => _alive.ContainsKey(id) && _draining.Add(id);
+
+    /// <summary>Whether a node may take further ranks; false if that was so already.</summary>
+    internal bool Cordon(NodeId id, bool isCordoned) => isCordoned ? _cordoned.Add(id) : _cordoned.Remove(id);
 
     /// <summary>Whether a node is to be left.</summary>
     internal bool IsDraining(NodeId id) => _draining.Contains(id);

@@ -35,6 +35,9 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The state that the ranks began from with these units.</summary>
     internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
 
+    /// <summary>Evaluations, the end, what was changed of them.</summary>
+    internal StepCadence Cadence { get; set; } = run.Plan.Cadence;
+
     /// <summary>Where each rank lies.</summary>
     internal IReadOnlyList<RankPlace> Places { get; private set; } = [];
 
@@ -56,7 +59,7 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The layout that all ranks are told.</summary>
     internal PipelineLayout Layout => new(
         run.Run, Generation, PartitionedIn, UnitCounts, Schedule, Places, run.Links,
-        new StepCadence(run.Plan.EndStep, run.Plan.EvaluateEvery, run.Plan.EvaluationMicroBatchCount), run.Protection, run.Configuration);
+        Cadence, run.Protection, run.Configuration);
 
     /// <summary>Ranks that lie on a node.</summary>
     internal IReadOnlyList<int> On(NodeId node) => [.. Places.Index().Where(place => place.Item.Node == node).Select(place => place.Index)];

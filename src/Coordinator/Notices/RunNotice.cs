@@ -41,6 +41,29 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="EndStep">The step after which it stops at the latest.</param>
     public sealed record Stopping(long EndStep) : RunNotice;
 
+    /// <summary>No step beyond this one is granted for the time being.</summary>
+    public sealed record Paused(long Step) : RunNotice;
+
+    /// <summary>Steps are granted again.</summary>
+    /// <param name="Step">Last committed step.</param>
+    public sealed record Resumed(long Step) : RunNotice;
+
+    /// <summary>A setting has another value from a step on.</summary>
+    public sealed record SettingChanged(SettingChange Change) : RunNotice;
+
+    /// <summary>An operator's command was carried out, or refused.</summary>
+    /// <param name="Operator">Who, as far as is known.</param>
+    /// <param name="Command">The command's text.</param>
+    /// <param name="IsDone">Whether it was carried out.</param>
+    /// <param name="Result">What came of it.</param>
+    public sealed record Commanded(string Operator, string Command, bool IsDone, string Result) : RunNotice;
+
+    /// <summary>Something looks wrong to whoever watches the run.</summary>
+    /// <param name="Kind">What, in a word joined by dashes, such as <c>loss-spike</c>.</param>
+    /// <param name="Step">Step.</param>
+    /// <param name="Message">A sentence.</param>
+    public sealed record Warned(string Kind, long Step, string Message) : RunNotice;
+
     /// <summary>A node may take ranks.</summary>
     public sealed record NodeJoined(NodeInfo Node) : RunNotice;
 

@@ -10,12 +10,14 @@ namespace Pipeline.Coordinator;
 /// <param name="events">Faults, checkpoints, the end.</param>
 /// <param name="tensorBoard">The same curves for TensorBoard; null for none.</param>
 /// <param name="bitsPerByte">From a loss in nats per token to bits per byte of text; null where bytes are not known.</param>
+/// <param name="ledger">What was changed of the run; null for a run that nothing is changed of.</param>
 public sealed class RunRecorder(
     MetricsWriter metrics,
     DigestFile digests,
     EventLog events,
     TensorBoardWriter? tensorBoard = null,
-    Func<double, double>? bitsPerByte = null) : IRunObserver, IDisposable
+    Func<double, double>? bitsPerByte = null,
+    SettingsLedger? ledger = null) : IRunObserver, IDisposable
 {
     /// <inheritdoc/>
     public void OnNotice(RunNotice notice)
@@ -44,7 +46,12 @@ public sealed class RunRecorder(
             case RunNotice.Ended { Outcome: var outcome }:
                 Write(outcome);
                 break;
+            case RunNotice.SettingChanged { Change: var change }:
+                ledger?.Write(new ChangedSetting(change.FromStep, SettingChange.NameOf(change.Setting), change.Value));
+                OperatorEvents.Write(events, notice);
+                break;
             default:
+                OperatorEvents.Write(events, notice);
                 ClusterEvents.Write(events, notice);
                 break;
         }
@@ -57,6 +64,7 @@ public sealed class RunRecorder(
         digests.Dispose();
         events.Dispose();
         tensorBoard?.Dispose();
+        ledger?.Dispose();
     }
 
     /// <summary>A step as a line of metrics.</summary>
@@ -73,7 +81,7 @@ public sealed class RunRecorder(
     };
 
     private static StageMetrics StageOf(RankSummary rank) => new(
-        rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble,
+        rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble, rank.Timing.DiscardedActions,
         rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExposedSeconds : null, rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExchangedBytes : null);
 
     private void Write(StepSummary step)

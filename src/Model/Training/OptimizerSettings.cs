@@ -30,6 +30,19 @@ public sealed record OptimizerSettings
     /// <summary>Added to the root of the second moment.</summary>
     public double Epsilon { get; init; } = 1e-8;
 
+    /// <summary>What was changed while the run was under way, in the order of the steps.</summary>
+    public IReadOnlyList<OptimizerChange> Changes { get; init; } = [];
+
+    /// <summary>The settings of a step: those of the beginning, with what was changed through that step.</summary>
+    public OptimizerSettings At(long step)
+    {
+        if (Changes.Count == 0) return this;
+        var settings = this with { Changes = [] };
+        foreach (var change in Changes.TakeWhile(change => change.FromStep <= step))
+            settings = settings with { LearningRate = change.LearningRate ?? settings.LearningRate, Clip = change.Clip ?? settings.Clip };
+        return settings;
+    }
+
     /// <summary>Learning rate of a step, counted from 1: linear to the peak over the warm-up, then half a cosine, then flat.</summary>
     public double LearningRateAt(long step)
     {
@@ -55,3 +68,9 @@ public sealed record OptimizerSettings
     /// <summary>Whether a mean gradient of that norm is scaled down.</summary>
     public bool Clips(double meanNorm) => Clip > 0 && meanNorm > Clip;
 }
+
+/// <summary>Settings that have other values from a step on.</summary>
+/// <param name="FromStep">The first step that they hold for.</param>
+/// <param name="LearningRate">Peak learning rate; null where it stays.</param>
+/// <param name="Clip">Largest norm; null where it stays.</param>
+public sealed record OptimizerChange(long FromStep, double? LearningRate, double? Clip);

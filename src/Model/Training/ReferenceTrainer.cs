@@ -99,8 +99,9 @@ public sealed class ReferenceTrainer(
             throw new NonFiniteLossException(step, null, norm);
         }
 
-        model.OptimizerStep(step, settings, settings.GradientFactor(norm, tokenCount));
-        return new StepResult(step, lossSum / tokenCount, norm, settings.LearningRateAt(step), tokenCount);
+        var optimizer = settings.At(step);
+        model.OptimizerStep(step, optimizer, optimizer.GradientFactor(norm, tokenCount));
+        return new StepResult(step, lossSum / tokenCount, norm, optimizer.LearningRateAt(step), tokenCount);
     }
 }
 

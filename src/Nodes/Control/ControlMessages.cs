@@ -8,7 +8,11 @@ namespace Pipeline.Nodes;
 /// <param name="Run">For submit: what to run.</param>
 /// <param name="Node">For report-dead: the name of the node.</param>
 /// <param name="ProcessId">For report-dead: its process.</param>
-public sealed record ControlRequest(string Token, string Command, RunSubmission? Run = null, string? Node = null, int ProcessId = 0);
+/// <param name="Line">For operate and complete: a line of the operator's catalogue.</param>
+/// <param name="Operator">For operate: who asks, for the audit.</param>
+/// <param name="Id">For operate: tells the call from all others, so that one that is sent again is not carried out twice.</param>
+public sealed record ControlRequest(
+    string Token, string Command, RunSubmission? Run = null, string? Node = null, int ProcessId = 0, string? Line = null, string? Operator = null, string? Id = null);
 
 /// <summary>The commands of a control port.</summary>
 public static class ControlCommand
@@ -22,6 +26,12 @@ public static class ControlCommand
     /// <summary>Spread the stages over the nodes that are there.</summary>
     public const string Rebalance = "rebalance";
 
+    /// <summary>Carry out a command of the operator's catalogue.</summary>
+    public const string Operate = "operate";
+
+    /// <summary>Say what may stand at the end of an unfinished line, a word a line.</summary>
+    public const string Complete = "complete";
+
     /// <summary>Lead a run.</summary>
     public const string Submit = "submit";
 
@@ -33,7 +43,9 @@ public static class ControlCommand
 /// <param name="Done">Whether the command is or will be carried out.</param>
 /// <param name="Message">What is being done; for a refusal expected, found, remedy.</param>
 /// <param name="Status">For status.</param>
-public sealed record ControlReply(bool Done, string Message, ControlStatus? Status = null);
+/// <param name="Json">For operate: the answer for programs, as text.</param>
+/// <param name="NeedsConsent">For operate: whether it waits for somebody to agree to what the message says.</param>
+public sealed record ControlReply(bool Done, string Message, ControlStatus? Status = null, string? Json = null, bool NeedsConsent = false);
 
 /// <summary>A run that a cluster is asked to lead.</summary>
 /// <param name="Configuration">Its resolved settings, with the full path of its directory.</param>

@@ -17,7 +17,7 @@ public sealed class ControlServer : IAsyncDisposable
 {
     private const int MaximumLineBytes = 1 << 20;
     private const int MaximumConnections = 16;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(32);
     private readonly TcpListener _listener;
     private readonly byte[] _token;
     private readonly Func<ControlRequest, CancellationToken, Task<ControlReply>> _answer;

@@ -10,11 +10,11 @@ public static class EndpointAnnouncement
 
     /// <summary>Writes both.</summary>
     /// <exception cref="RunException">One cannot be written.</exception>
-    public static void Write(string endpointPath, ControlServer server, TimeProvider time)
+    public static void Write(string endpointPath, ControlServer server, TimeProvider time, Uri? dashboard = null)
     {
         var tokenPath = TokenPathOf(endpointPath);
         AtomicFile.Write(tokenPath, stream => stream.Write(Encoding.UTF8.GetBytes(server.Token)), OwnerOnly);
-        new EndpointFile(server.Address, tokenPath, Environment.ProcessId, time.GetUtcNow()).Write(endpointPath);
+        new EndpointFile(server.Address, tokenPath, Environment.ProcessId, time.GetUtcNow(), dashboard?.ToString()).Write(endpointPath);
     }
 
     /// <summary>Removes both, if they are there.</summary>

@@ -9,6 +9,7 @@ namespace Pipeline.Nodes;
 internal sealed class HostRequests(IActorRef host)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan OperatePatience = TimeSpan.FromSeconds(28);
     private static readonly TimeSpan VacatePatience = TimeSpan.FromSeconds(45);
 
     internal async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation) => request switch
@@ -16,10 +17,12 @@ internal sealed class HostRequests(IActorRef host)
         { Command: ControlCommand.Status } => Described(await host.Ask<ClusterStatus>(new AskStatus(), Patience, cancellation).ConfigureAwait(false)),
         { Command: ControlCommand.Stop } => await AskAsync(new EndRun(), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.Rebalance } => await AskAsync(new RebalanceRun(), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.Operate, Line: { } line } => await OperateAsync(new RunCommand(line, request.Operator ?? "", request.Id ?? ""), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.Complete, Line: { } line } => await OperateAsync(new CompleteCommand(line), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.Submit, Run: { } run } =>
             await AskAsync(new SubmitRun(run.Configuration, run.Directory, run.ResumeFrom, run.NodeCount, run.Start, run.IsLocked), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.ReportDead, Node: { } node } => await AskAsync(new ReportDead(node, request.ProcessId), cancellation).ConfigureAwait(false),
-        _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance or submit."),
+        _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance, submit or operate."),
     };
 
     /// <summary>Has the stages of this node moved away; the node leaves whether that succeeds or not, since it was told to.</summary>
@@ -39,6 +42,12 @@ internal sealed class HostRequests(IActorRef host)
     {
         var answer = await host.Ask<Answer>(request, Patience, cancellation).ConfigureAwait(false);
         return new ControlReply(answer.IsDone, answer.Sentence);
+    }
+
+    private async Task<ControlReply> OperateAsync(IRequest request, CancellationToken cancellation)
+    {
+        var answer = await host.Ask<CommandAnswered>(request, OperatePatience, cancellation).ConfigureAwait(false);
+        return new ControlReply(answer.IsDone, answer.Text, Json: answer.Json.Length > 0 ? answer.Json : null, NeedsConsent: answer.NeedsConsent);
     }
 
     private static ControlReply Described(ClusterStatus status) => new(true, "", new ControlStatus(

@@ -1,4 +1,5 @@
 using Pipeline.Coordinator;
+using Pipeline.Operator;
 using Pipeline.Stages;
 
 namespace Pipeline.Nodes;
@@ -12,8 +13,21 @@ public interface IRunSource
     /// <exception cref="Exception">Whatever makes the run impossible; its message is a sentence for the user.</exception>
     ILedRun Open(RunSubmission submission, string leader);
 
+    /// <summary>Has somebody look after a run that is led here, such as a dashboard; null for nobody.</summary>
+    /// <param name="submission">The run.</param>
+    /// <param name="desk">Where its commands are carried out.</param>
+    /// <param name="token">What a change must show.</param>
+    Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) => Task.FromResult<IRunAttendance?>(null);
+
     /// <summary>What the stages of this node compute with, taken from each assignment's configuration.</summary>
     IStageWorkloadFactory Workloads { get; }
+}
+
+/// <summary>Whoever looks after a run beside it, until disposed.</summary>
+public interface IRunAttendance : IAsyncDisposable
+{
+    /// <summary>Where people can look at the run; null for nowhere.</summary>
+    Uri? Address { get; }
 }
 
 /// <summary>A run as its leader needs it. Owns the files that it writes.</summary>

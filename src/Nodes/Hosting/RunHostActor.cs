@@ -2,6 +2,7 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Event;
 using Pipeline.Coordinator;
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
 using static Pipeline.Protocol.MembershipProtocol;
@@ -13,10 +14,11 @@ namespace Pipeline.Nodes;
 /// Leads the cluster's run: one of the coordinators, chosen by the cluster, has it. It learns who is there, takes an operator's requests,
 /// opens the submitted run, or the one that a former leader has left, and tells the run's coordinator who comes and goes.
 /// </summary>
-public sealed class RunHostActor : ReceiveActor
+public sealed partial class RunHostActor : ReceiveActor
 {
     private readonly IRunSource _source;
-    private readonly Action<string> _announce;
+    private readonly Action<string, Uri?> _announce;
+    private readonly Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> _attend;
     private readonly Action _replaced;
     private readonly Lazy<NodeAdmission> _admission;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
@@ -30,9 +32,9 @@ public sealed class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Func<NodeDescribed> self, Action<string> announce, Action replaced)
+    public RunHostActor(IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
     {
-        (_source, _announce, _replaced) = (source, announce, replaced);
+        (_source, _announce, _attend, _replaced) = (source, announce, attend, replaced);
         _admission = new(() => new NodeAdmission(self()));
         ReceiveMembership();
         ReceiveRequests();
@@ -44,10 +46,11 @@ public sealed class RunHostActor : ReceiveActor
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
     /// <param name="self">What the node says of itself: others are held against it.</param>
-    /// <param name="announce">Told the run directory once it is led from here.</param>
+    /// <param name="announce">Told the run directory once it is led from here, and where people can look at it once that is known.</param>
+    /// <param name="attend">Has somebody look after the run.</param>
     /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
-    public static Props Props(IRunSource source, Func<NodeDescribed> self, Action<string> announce, Action replaced) =>
-        Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, replaced));
+    public static Props Props(IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
+        Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, attend, replaced));
 
     /// <inheritdoc/>
     protected override void PreStart() => _cluster.Subscribe(
@@ -58,6 +61,7 @@ public sealed class RunHostActor : ReceiveActor
     {
         _cluster.Unsubscribe(Self);
         _run?.Dispose();
+        Leave();
     }
 
     /// <summary>The run's coordinator is not begun anew under its old name: what it knew is in the journal, for the next leader.</summary>
@@ -82,6 +86,7 @@ public sealed class RunHostActor : ReceiveActor
         Receive<Vacate>(OnVacate);
         Receive<ReportDead>(OnReportedDead);
         Receive<AskStatus>(_ => OnAskStatus());
+        ReceiveCommands();
         Receive<Answered>(answered => Sender.Tell(Status(answered.Status, answered.Links)));
     }
 
@@ -139,8 +144,7 @@ public sealed class RunHostActor : ReceiveActor
         (_submission, _phase) = (submission, "opening");
         foreach (var member in _nodes.Keys) MemberAt(member).Tell(new AnnounceRun(submission));
         var owner = _cluster.SelfUniqueAddress.ToString();
-        _ = Task.Run(() => _source.Open(new RunSubmission(
-                submission.Configuration, submission.Directory, submission.ResumeFrom, submission.NodeCount, submission.Start, submission.IsLocked), owner))
+        _ = Task.Run(() => _source.Open(Submission(submission), owner))
             .PipeTo(Self, success: run => new Opened(run), failure: fault => new OpeningFailed(fault));
     }
 
@@ -148,7 +152,7 @@ public sealed class RunHostActor : ReceiveActor
     {
         if (_submission is not { } submission) return;
         (_run, _phase) = (opened.Run, "running");
-        _announce(submission.Directory);
+        _announce(submission.Directory, null);
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var cluster = _cluster;
         var run = opened.Run.Coordinated with
@@ -158,7 +162,9 @@ public sealed class RunHostActor : ReceiveActor
             Home = new NodeId(_cluster.SelfAddress.ToString(), _cluster.SelfUniqueAddress.Uid),
             Down = (node, _) => cluster.Down(Address.Parse(node.Address)),
         };
-        _coordinator = Context.ActorOf(CoordinatorActor.Props(run, opened.Run.Recorder, ended), "coordinator-" + submission.Start);
+        RunWatch watch = new(TimeProvider.System, new RunFiles(submission.Directory), run.Predecessor?.RecordedStep ?? submission.ResumeFrom);
+        _coordinator = Context.ActorOf(CoordinatorActor.Props(run, new ObserverChain(opened.Run.Recorder, watch), ended), "coordinator-" + submission.Start);
+        Attend(submission, DeskFor(new RunFiles(submission.Directory), watch));
         foreach (var node in _nodes.Values) _coordinator.Tell(new NodeJoined(node.Info));
         _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
     }
@@ -177,6 +183,7 @@ public sealed class RunHostActor : ReceiveActor
         var isTakenOver = _run is { IsTakenOver: true };
         _run?.Dispose();
         _run = null;
+        Leave();
         // The run goes on under another leader, who must not hear of an end from this one.
         if (isTakenOver) _replaced();
         else Forget();
@@ -185,7 +192,7 @@ public sealed class RunHostActor : ReceiveActor
     private void Forget()
     {
         foreach (var member in _nodes.Keys) MemberAt(member).Tell(new ForgetRun(_submission!.Start));
-        (_submission, _coordinator, _phase) = (null, ActorRefs.Nobody, "idle");
+        (_submission, _coordinator, _desk, _phase) = (null, ActorRefs.Nobody, null, "idle");
     }
 
     private void OnEnd()
@@ -254,8 +261,7 @@ public sealed class RunHostActor : ReceiveActor
     }
 
     private ClusterStatus Status(RunStatus? run, IReadOnlyList<LinkLine> links) => new(
-        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(node => new NodeLine(
-            node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString()))],
+        [.. _nodes.Values.OrderBy(node => node.Name, StringComparer.Ordinal).Select(LineOf)],
         [.. (run?.Stages ?? []).Select(stage => new StageLine(stage.Rank, NameOf(stage.Node), stage.Holder is { } holder ? NameOf(holder) : "", stage.UnitCount, stage.Step))],
         run?.Generation.Number ?? 0,
         run?.Step ?? 0,
@@ -263,6 +269,9 @@ public sealed class RunHostActor : ReceiveActor
         _submission?.Directory ?? "",
         run?.ProtectedStep ?? 0,
         links);
+
+    private NodeLine LineOf(MembershipProtocol.NodeDescribed node) => new(
+        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString());
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 

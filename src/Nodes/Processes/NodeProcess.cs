@@ -88,7 +88,7 @@ public sealed class NodeProcess
 
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
         if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
-            ClusterSingletonManager.Props(RunHostActor.Props(_source, () => _self!, AnnounceRun, () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            ClusterSingletonManager.Props(RunHostActor.Props(_source, () => _self!, AnnounceRun, (run, desk) => _source.AttendAsync(run, desk, _control!.Token), () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName);
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),
@@ -134,9 +134,10 @@ public sealed class NodeProcess
     }
 
     /// <summary>Called by the actor that leads a run, once it does so here.</summary>
-    private void AnnounceRun(string directory)
+    private void AnnounceRun(string directory, Uri? dashboard)
     {
-        EndpointAnnouncement.Write(new RunFiles(directory).Endpoint, _control!, _time);
+        if (dashboard is not null) _output.WriteLine($"dashboard of {directory}: {dashboard}");
+        EndpointAnnouncement.Write(new RunFiles(directory).Endpoint, _control!, _time, dashboard);
     }
 
     private async Task LeaveAsync(ActorSystem system, NodeEnd end)

@@ -32,6 +32,7 @@ public static class PeerAuthorization
         // An operator speaks to any node, which has authenticated it and passes its requests on to the one that leads.
         (typeof(OperatorProtocol.IRequest), PeerRoles.Operator | Nodes),
         (typeof(OperatorProtocol.Answer), PeerRoles.Coordinator),
+        (typeof(OperatorProtocol.CommandAnswered), PeerRoles.Coordinator),
         (typeof(OperatorProtocol.ClusterStatus), PeerRoles.Coordinator),
     ];
 

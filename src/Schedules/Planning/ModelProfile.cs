@@ -29,6 +29,12 @@ public sealed record UnitProfile
     /// <summary>Bytes of activations from the forward to the end of the backward.</summary>
     public required long KeptBytes { get; init; }
 
+    /// <summary>Bytes kept instead where recomputation is selective; null for <see cref="KeptBytes"/>: the unit drops nothing then.</summary>
+    public long? SelectiveKeptBytes { get; init; }
+
+    /// <summary>What it takes to make again what selective recomputation drops.</summary>
+    public double SelectiveRecompute { get; init; }
+
     /// <summary>Bytes that wait for the weight-gradient half.</summary>
     public required long DeferredBytes { get; init; }
 
@@ -41,6 +47,14 @@ public sealed record UnitProfile
     /// <summary>Bytes of the gradient that replicas would exchange.</summary>
     public required long GradientBytes { get; init; }
 
+    /// <summary>The time of its recomputation under a policy.</summary>
+    internal double RecomputeUnder(RecomputePolicy policy) => policy switch
+    {
+        RecomputePolicy.Full => Forward,
+        RecomputePolicy.Selective => SelectiveRecompute,
+        _ => 0,
+    };
+
     /// <summary>The same unit for another size of micro-batch, all that depends on it in proportion.</summary>
     internal UnitProfile Scaled(double factor) => this with
     {
@@ -48,7 +62,9 @@ public sealed record UnitProfile
         Backward = Backward * factor,
         InputGradient = InputGradient * factor,
         WeightGradient = WeightGradient * factor,
+        SelectiveRecompute = SelectiveRecompute * factor,
         KeptBytes = (long)(KeptBytes * factor),
+        SelectiveKeptBytes = (long?)(SelectiveKeptBytes * factor),
         DeferredBytes = (long)(DeferredBytes * factor),
         OutputBytes = (long)(OutputBytes * factor),
     };

@@ -25,9 +25,8 @@ public static class PlanEvaluation
     // One stage a rank: the exact search knows memory and speed of every node.
     private static (PlanCandidate, SimulatedStep) OnePerRank(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain)
     {
-        var drops = candidate.Recompute is RecomputePolicy.Full;
         var demands = units.Select((unit, index) => new UnitDemand(
-            WorkOf(unit, plain.UsesSplitBackward, drops), unit.StateBytes, drops && index > 0 ? Math.Min(unit.KeptBytes, units[index - 1].OutputBytes) : unit.KeptBytes)).ToArray();
+            WorkOf(unit, plain.UsesSplitBackward, candidate.Recompute), unit.StateBytes, KeptBytes(units, index, candidate.Recompute))).ToArray();
         var found = NodePartitioner.Partition(demands, request.Ranks, ScheduleValidator.PeakInFlight(plain));
         // Nothing fits: what it would need is still worth knowing.
         return found is null
@@ -38,20 +37,27 @@ public static class PlanEvaluation
     // Several stages a rank share its memory, so that the search balances time and memory is judged afterwards.
     private static (PlanCandidate, SimulatedStep) SeveralPerRank(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain)
     {
-        var demands = units.Select(unit => new UnitDemand(WorkOf(unit, plain.UsesSplitBackward, candidate.Recompute is RecomputePolicy.Full), 0, 0)).ToArray();
+        var demands = units.Select(unit => new UnitDemand(WorkOf(unit, plain.UsesSplitBackward, candidate.Recompute), 0, 0)).ToArray();
         if (request.Ranks.Distinct().Count() == 1)
             return Evaluate(request, candidate, units, plain, Partitioner.Partition([.. demands.Select(demand => demand.Cost)], plain.StageCount), [.. Enumerable.Range(0, plain.RankCount)]);
         var stages = new OrderedSearch(demands, [.. plain.RankOfStage.Select(rank => request.Ranks[rank] with { MemoryBytes = long.MaxValue })], new int[plain.StageCount]).Find()!.Value.Stages;
         return Evaluate(request, candidate, units, plain, stages, [.. Enumerable.Range(0, plain.RankCount)]);
     }
 
-    private static double WorkOf(UnitProfile unit, bool isSplit, bool recomputes) =>
-        unit.Forward + (isSplit ? unit.InputGradient + unit.WeightGradient : unit.Backward) + (recomputes ? unit.Forward : 0);
+    private static double WorkOf(UnitProfile unit, bool isSplit, RecomputePolicy recompute) =>
+        unit.Forward + (isSplit ? unit.InputGradient + unit.WeightGradient : unit.Backward) + unit.RecomputeUnder(recompute);
+
+    private static long KeptBytes(ImmutableArray<UnitProfile> units, int index, RecomputePolicy recompute) => recompute switch
+    {
+        RecomputePolicy.Full when index > 0 => Math.Min(units[index].KeptBytes, units[index - 1].OutputBytes),
+        RecomputePolicy.Selective => units[index].SelectiveKeptBytes ?? units[index].KeptBytes,
+        _ => units[index].KeptBytes,
+    };
 
     private static (PlanCandidate, SimulatedStep) Evaluate(
         PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain, ImmutableArray<UnitRange> partition, ImmutableArray<int> nodeOfRank)
     {
-        var stages = StageProfile.Of(units, partition, request.Profile.ActionOverhead, request.Profile.HopLatency);
+        var stages = StageProfile.Of(units, partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
         var recomputing = candidate.Recompute is RecomputePolicy.None ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
         var schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition));
         var step = Simulator.Run(schedule, new SimulationModel

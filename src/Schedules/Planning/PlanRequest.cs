@@ -23,8 +23,8 @@ public sealed record PlanRequest
     /// <summary>Stages per rank to try, with kinds that allow them.</summary>
     public ImmutableArray<int> VirtualStages { get; init; } = [1, 2, 3, 4];
 
-    /// <summary>Whether to try dropping and recomputing activations.</summary>
-    public ImmutableArray<RecomputePolicy> Recomputes { get; init; } = [RecomputePolicy.None, RecomputePolicy.Full];
+    /// <summary>Whether to try dropping and recomputing activations; selective recomputation is tried where the profile knows of it.</summary>
+    public ImmutableArray<RecomputePolicy> Recomputes { get; init; } = [RecomputePolicy.None, RecomputePolicy.Selective, RecomputePolicy.Full];
 
     /// <summary>How outputs of given sizes travel between ranks; null where only the profile's latency counts.</summary>
     public Func<ImmutableArray<long>, LinkModel>? Links { get; init; }

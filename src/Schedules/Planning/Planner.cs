@@ -19,11 +19,12 @@ public static class Planner
         var sizes = request.MicroBatchSizes.Where(size => size >= 1 && request.SamplesPerStep % size == 0).Distinct().Order().ToArray();
         if (sizes.Length == 0)
             throw new ScheduleException($"No size of micro-batch among {string.Join(", ", request.MicroBatchSizes)} divides the {request.SamplesPerStep} samples of a step.");
+        var knowsSelective = request.Profile.BySize.First().Value.Any(unit => unit.SelectiveKeptBytes < unit.KeptBytes);
         var candidates = new List<PlanCandidate>();
         foreach (var size in sizes)
             foreach (var kind in request.Kinds)
                 foreach (var perRank in request.VirtualStages.Where(kind.StagesPerRank.Allows))
-                    foreach (var recompute in request.Recomputes)
+                    foreach (var recompute in request.Recomputes.Where(policy => policy is not RecomputePolicy.Selective || knowsSelective))
                         if (perRank * request.Ranks.Length <= request.Profile.UnitCount)
                         {
                             var shape = new ScheduleShape(request.Ranks.Length, request.SamplesPerStep / size, perRank);
@@ -43,7 +44,7 @@ public static class Planner
         if (kind is not Greedy)
             return kind;
         var forward = units.Sum(unit => unit.Forward);
-        return new Greedy(forward, units.Sum(unit => unit.InputGradient) + (recompute is RecomputePolicy.Full ? forward : 0), units.Sum(unit => unit.WeightGradient));
+        return new Greedy(forward, units.Sum(unit => unit.InputGradient) + units.Sum(unit => unit.RecomputeUnder(recompute)), units.Sum(unit => unit.WeightGradient));
     }
 
     private static ImmutableArray<PlanCandidate> Ordered(List<PlanCandidate> candidates)

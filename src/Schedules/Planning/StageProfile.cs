@@ -18,18 +18,19 @@ public sealed record StageProfile(
     /// <param name="partition">The units of each stage.</param>
     /// <param name="actionOverhead">Added to each action on a micro-batch.</param>
     /// <param name="hopLatency">From rank to rank.</param>
-    public static StageProfile Of(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, double actionOverhead = 0, double hopLatency = 0)
+    /// <param name="recompute">What a schedule's R makes again: everything unless it is selective, also where the schedule brings its R along.</param>
+    public static StageProfile Of(
+        ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, double actionOverhead = 0, double hopLatency = 0, RecomputePolicy recompute = RecomputePolicy.Full)
     {
-        var forward = Times(unit => unit.Forward);
-        var costs = ActionCosts.PerStage(forward, Times(unit => unit.Backward), hopLatency)
+        var costs = ActionCosts.PerStage(Times(unit => unit.Forward), Times(unit => unit.Backward), hopLatency)
             .With(ActionKind.InputGradient, Times(unit => unit.InputGradient))
             .With(ActionKind.WeightGradient, Times(unit => unit.WeightGradient))
-            .With(ActionKind.Recompute, forward)
+            .With(ActionKind.Recompute, Times(unit => recompute is RecomputePolicy.Selective ? unit.SelectiveRecompute : unit.Forward))
             .With(ActionKind.Optimizer, [.. partition.Select(range => Sum(range, unit => unit.Optimizer))]);
         return new StageProfile(
             costs,
             [.. partition.Select(range => new StageMemory(
-                Bytes(range, unit => unit.StateBytes), Bytes(range, unit => unit.KeptBytes), InputBytes(range), Bytes(range, unit => unit.DeferredBytes)))],
+                Bytes(range, unit => unit.StateBytes), Bytes(range, unit => unit.KeptBytes), KeptAfterForward(range), Bytes(range, unit => unit.DeferredBytes)))],
             [.. partition.Select(range => units[range.End - 1].OutputBytes)],
             [.. partition.Select(range => Bytes(range, unit => unit.GradientBytes))]);
 
@@ -51,7 +52,9 @@ public sealed record StageProfile(
             return sum;
         }
 
-        // A stage whose units recompute keeps the input of its first one: the others are made again on the way.
-        long InputBytes(UnitRange range) => range.Start == 0 ? 0 : units[range.Start - 1].OutputBytes;
+        // A stage whose units recompute wholly keeps the input of its first one: the others are made again on the way.
+        long KeptAfterForward(UnitRange range) => recompute is RecomputePolicy.Selective
+            ? Bytes(range, unit => unit.SelectiveKeptBytes ?? unit.KeptBytes)
+            : range.Start == 0 ? 0 : units[range.Start - 1].OutputBytes;
     }
 }

@@ -14,8 +14,11 @@ internal sealed class RankPlan : IDisposable
     private readonly Dictionary<int, IReadOnlyList<Recomputation>> _recomputations = [];
     private readonly HashSet<(int Stage, int MicroBatch)> _recomputed;
 
-    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule)
+    private readonly LiveSettings _live;
+
+    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule, LiveSettings live)
     {
+        _live = live;
         Assignment = assignment;
         Workload = workload;
         Schedule = schedule;
@@ -49,6 +52,9 @@ internal sealed class RankPlan : IDisposable
 
     internal int StageCount => Schedule.StageCount;
 
+    /// <summary>The optimizer's settings of a step, with what an operator has changed.</summary>
+    internal OptimizerSettings OptimizerAt(long step) => _live.Optimizer(Workload.Optimizer, step);
+
     /// <summary>The rank's stages by their numbers.</summary>
     internal IReadOnlyDictionary<int, StageModel> Models => _models;
 
@@ -78,11 +84,11 @@ internal sealed class RankPlan : IDisposable
 
     /// <summary>Builds the rank's stages: allocates, initialises, loads the state to start from.</summary>
     /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
-    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies)
+    internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies, LiveSettings live)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
         var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule, Reduces(assignment, workload, schedule)).MayRunAhead };
-        var plan = new RankPlan(assignment, workload with { Options = options }, schedule);
+        var plan = new RankPlan(assignment, workload with { Options = options }, schedule, live);
         try
         {
             plan.BuildModels();

@@ -20,6 +20,7 @@ internal sealed class StageExecutor
     private readonly IStageLinks _links;
     private readonly StageInbox _inbox;
     private readonly List<StateCopy> _copies;
+    private readonly LiveSettings _live;
     private readonly StepRecorder _recorder = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _step;
@@ -30,9 +31,11 @@ internal sealed class StageExecutor
     /// <param name="factory">Makes its workload.</param>
     /// <param name="links">Ways out.</param>
     /// <param name="inbox">Way in.</param>
+    /// <param name="live">What may change while the thread computes.</param>
     /// <param name="copies">The copies to start from, owned by the thread; none for other starting points.</param>
-    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, IReadOnlyList<StateCopy> copies)
+    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, LiveSettings live, IReadOnlyList<StateCopy> copies)
     {
+        _live = live;
         _copies = [.. copies];
         _assignment = assignment;
         _factory = factory;
@@ -64,7 +67,8 @@ internal sealed class StageExecutor
     }
 
     /// <summary>Asks the thread to end at the end of the action under way. Does not wait.</summary>
-    internal void RequestStop() => _inbox.Close();
+    /// <param name="finishesSaves">Whether a save of the step under way is completed first; see <see cref="StageInbox.Close"/>.</param>
+    internal void RequestStop(bool finishesSaves = false) => _inbox.Close(finishesSaves);
 
     private void Run()
     {
@@ -92,7 +96,7 @@ internal sealed class StageExecutor
             TorchRuntime.UseThreads(workload.ThreadCount);
             var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
-            var plan = RankPlan.Build(_assignment, workload, _copies);
+            var plan = RankPlan.Build(_assignment, workload, _copies, _live);
             var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
@@ -146,9 +150,9 @@ internal sealed class StageExecutor
     private bool RunStep(RankPlan plan, StepRunner steps, EvaluationRunner evaluation)
     {
         var step = ++_step;
-        _recorder.BeginStep(_assignment.Recording.WantsSpans(step));
+        _recorder.BeginStep(_live.WantsSpans(_assignment.Recording, step));
         steps.Run(step);
-        var (copies, evaluates) = (_assignment.Layout.Protection.CopiesAfter(step), _assignment.Layout.Cadence.EvaluatesAfter(step));
+        var (copies, evaluates) = (_assignment.Layout.Protection.CopiesAfter(step), _live.Cadence.EvaluatesAfter(step));
         if (copies || evaluates) steps.Settle();
         if (steps.IsRefused) return false;
         // A step that was begun after the last one never was, and what follows the last one was done before.
@@ -199,7 +203,7 @@ internal sealed class StageExecutor
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
         var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
-            plan.Workload.Optimizer.LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans);
+            plan.OptimizerAt(settled.Step).LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans);
         if (digests.Count > 0) _recorder.Exclude(since);
         return report;
     }

@@ -120,7 +120,7 @@ internal sealed class StepEnd(
         _isDecided = true;
         var started = Stopwatch.GetTimestamp();
         var model = plan.Models[action.Stage];
-        var optimizer = plan.Workload.Optimizer;
+        var optimizer = plan.OptimizerAt(_step.Step);
         if (Outcome is null) model.StepAhead(_step.Step, optimizer, optimizer.UnclippedFactor(tokenCount));
         else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, Outcome.TokenCount));
         else model.ClearGradients();

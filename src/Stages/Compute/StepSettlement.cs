@@ -56,7 +56,8 @@ internal sealed class StepSettlement(
         if (outcome.TokenCount != open.TokenCount)
             throw new InvalidOperationException($"Step {open.Key.Step}: rank {plan.Rank} counted {open.TokenCount} tokens, the last stage {outcome.TokenCount}.");
         _open = null;
-        var factor = plan.Workload.Optimizer.GradientFactor(outcome.GradientNorm, outcome.TokenCount);
+        var optimizer = plan.OptimizerAt(open.Key.Step);
+        var factor = optimizer.GradientFactor(outcome.GradientNorm, outcome.TokenCount);
         var isAsAssumed = outcome.Verdict == StepVerdict.Apply && factor == Assumed(open);
         var stands = isAsAssumed && !outcome.IsLast;
         if (!stands) recorder.Discard();
@@ -64,8 +65,8 @@ internal sealed class StepSettlement(
         {
             var started = Stopwatch.GetTimestamp();
             var model = plan.Models[stage];
-            if (isAsAssumed) model.CommitAhead(open.Key.Step, plan.Workload.Optimizer, factor);
-            else if (outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(open.Key.Step, plan.Workload.Optimizer, factor);
+            if (isAsAssumed) model.CommitAhead(open.Key.Step, optimizer, factor);
+            else if (outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(open.Key.Step, optimizer, factor);
             else model.ForgetAhead();
             recorder.Record(StageAction.StepLevel(stage, ActionKind.Optimizer), asked, ready, started);
         }
@@ -78,7 +79,7 @@ internal sealed class StepSettlement(
 
     private void Close(OpenStep step, StepOutcome outcome)
     {
-        var isClipped = outcome.Verdict == StepVerdict.Apply && plan.Workload.Optimizer.Clips(outcome.GradientNorm);
+        var isClipped = outcome.Verdict == StepVerdict.Apply && plan.OptimizerAt(step.Key.Step).Clips(outcome.GradientNorm);
         Last = outcome;
         // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
         NextAttempt = isClipped && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;

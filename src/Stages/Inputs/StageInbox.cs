@@ -22,6 +22,8 @@ internal sealed class StageInbox
     private readonly HashSet<StepKey> _abandoned = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
+    private bool _finishesSaves;
+    private long _begunStep;
     private bool _isEndWanted;
     private object? _awaited;
     // One on its way, one that has arrived and may be wanted by another holder.
@@ -111,11 +113,15 @@ internal sealed class StageInbox
     }
 
     /// <summary>Wakes the compute thread for good: every wait ends with <see cref="StageClosedException"/>.</summary>
-    internal void Close()
+    /// <param name="finishesSaves">
+    /// Whether a save that was ordered after the step under way is still done, as long as that needs no further input: when a run fails, the
+    /// ranks that are a little behind the failed one complete the checkpoint that the others have written already.
+    /// </param>
+    internal void Close(bool finishesSaves = false)
     {
         lock (_gate)
         {
-            _isClosed = true;
+            (_isClosed, _finishesSaves) = (true, finishesSaves);
             Wake();
         }
     }
@@ -142,7 +148,12 @@ internal sealed class StageInbox
             {
                 ThrowIfClosed();
                 if (_orders.TryTakeSave(step, out var save)) return new StageOrder(StageOrderKind.Save, save);
-                if (!isEnded && step < _orders.GrantedStep) return new StageOrder(StageOrderKind.Step);
+                if (!isEnded && step < _orders.GrantedStep)
+                {
+                    _begunStep = step + 1;
+                    return new StageOrder(StageOrderKind.Step);
+                }
+
                 if (awaited is { } totals && Holds(totals)) return new StageOrder(StageOrderKind.Settle);
                 Wait(FormattableString.Invariant($"a grant beyond step {step}"));
             }
@@ -243,7 +254,7 @@ internal sealed class StageInbox
     {
         lock (_gate)
         {
-            if (_isClosed) throw new StageClosedException();
+            if (_isClosed && !(_finishesSaves && _orders.HasSave(_begunStep))) throw new StageClosedException();
         }
     }
 
@@ -302,6 +313,7 @@ internal sealed class StageInbox
 
     private void Wait(object awaited)
     {
+        if (_isClosed) throw new StageClosedException();
         _awaited = awaited;
         Monitor.Wait(_gate);
         _awaited = null;

@@ -20,6 +20,9 @@ internal sealed class StageOrders
         if (!_saves.Any(other => (other.Step, other.Attempt) == (save.Step, save.Attempt))) _saves.Add(save);
     }
 
+    /// <summary>Whether a save waits for this step, or for an earlier one.</summary>
+    internal bool HasSave(long step) => _saves.Any(waiting => waiting.Step <= step);
+
     /// <summary>A save of this step, or of an earlier one, which has come too late.</summary>
     internal bool TryTakeSave(long step, [NotNullWhen(true)] out SaveCheckpoint? save)
     {

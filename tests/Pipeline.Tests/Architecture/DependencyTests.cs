@@ -22,9 +22,13 @@ public sealed class DependencyTests
         ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
         // The composition of a run within one process: the one library that sees both sides.
         ["Training"] = ["Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Stages", "Coordinator"],
+        // Commands to a run under way, whichever way they come, and what has been seen of it.
+        ["Operator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Coordinator"],
+        // The same for browsers and for what collects metrics: the one library that serves HTTP.
+        ["Dashboard"] = ["Operator", "Coordinator", "Protocol", "Runs"],
         // A process of a cluster: hosts stages, leads runs, follows membership.
-        ["Nodes"] = ["Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
-        ["Cli"] = ["Nodes", "Storage", "Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        ["Nodes"] = ["Operator", "Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        ["Cli"] = ["Dashboard", "Operator", "Nodes", "Storage", "Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
     };
 
     private static readonly string Root = FindRoot();

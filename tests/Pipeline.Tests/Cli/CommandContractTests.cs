@@ -58,7 +58,7 @@ public sealed class CommandContractTests
     [Fact]
     public void Every_query_has_json()
     {
-        string[] actions = ["train", "node", "generate", "data prepare", "data fetch", "certs init", "certs issue", "checkpoint export"];
+        string[] actions = ["train", "node", "console", "generate", "data prepare", "data fetch", "certs init", "certs issue", "checkpoint export"];
         foreach (var path in Paths(Tree()).Where(path => Find(Tree(), path).Subcommands.Count == 0 && !actions.Contains(string.Join(" ", path))))
             Assert.Contains(Find(Tree(), path).Options, option => option.Name == "--json");
     }
@@ -132,4 +132,16 @@ public sealed class CommandContractTests
         command.Subcommands.SelectMany(sub => Paths(sub).Select(rest => (string[])[sub.Name, .. rest]).Prepend([sub.Name]));
 
     private static Command Find(Command root, string[] path) => path.Aggregate(root, (command, word) => command.Subcommands.Single(sub => sub.Name == word));
+
+    [Theory]
+    [InlineData("checkpoint", "now")]
+    [InlineData("move", "0", "somewhere", "--yes")]
+    [InlineData("drain", "somewhere", "--yes")]
+    [InlineData("set", "lr", "1e-4", "--yes")]
+    public void Words_of_the_operator_are_understood_before_a_run_is_looked_for(params string[] words)
+    {
+        var run = CommandLineRun.Of(["ctl", .. words, "--run", "/does/not/exist"]);
+        Assert.DoesNotContain("Cannot parse", run.Error, StringComparison.Ordinal);
+        Assert.Contains("/does/not/exist", run.Error, StringComparison.Ordinal);
+    }
 }

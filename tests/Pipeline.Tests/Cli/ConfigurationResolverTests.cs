@@ -72,7 +72,7 @@ public sealed class ConfigurationResolverTests
             "pipeline.precision (my.conf, line 3): Expected one of auto, fp32, bf16; did you mean bf16? Found \"bf61\".",
             "HOCON (cut.conf, line 2): The key 'steps' has no value after '=': the text is truncated.",
             "HOCON (cut.conf, line 1): The text ends inside the section opened here ('{' without '}'): it is truncated, or a brace is missing.",
-            "pipeline.run.steps (environment PIPELINE__RUN__STEPS): Expected a whole number from 1 to 1000000000 (steps); found \"-1\". Correct it, or leave it out for 200 (preset gpt-micro).",
+            "pipeline.run.steps (environment PIPELINE__RUN__STEPS): Expected a whole number from 1 to 1000000000 (steps); found \"-1\". Correct it, or leave it out for 400 (preset gpt-micro).",
             "--set nonsense: Expected KEY=VALUE, such as --set model.layers=8.",
             "pipeline.optimizer.betas (--set): Expected a list of 2 numbers, each from 0 to below 1, such as [0.9, 0.95]; found \"[0.9]\". Correct it, or leave it out for [0.9, 0.95] (reference.conf).",
             "pipeline.parallelism.pipeline (--stages): Expected a whole number from 1 to 1024 (stages); found \"0\". Correct it, or leave it out for 2 (reference.conf).",
@@ -109,7 +109,7 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]
-    [InlineData("pipeline.optimizer.warmup = 300", "Expected at most the horizon, 200 steps; found 300.")]
+    [InlineData("pipeline.optimizer.warmup = 500", "Expected at most the horizon, 400 steps; found 500.")]
     [InlineData("pipeline.optimizer.learning-rate = NaN", "Expected a number above 0")]
     [InlineData("pipeline.model.dropout = 1", "Expected a number from 0 to below 1")]
     [InlineData("pipeline.model.layers = [1, 2]", "found [1, 2]")]
@@ -129,8 +129,8 @@ public sealed class ConfigurationResolverTests
         var settled = RunSettingsBinder.Settle(bound, () => true);
         Assert.Equal(PrecisionChoice.Bf16, settled.Settings.Precision);
         Assert.Equal(global::Pipeline.Model.Precision.Bf16, settled.Settings.Arithmetic());
-        Assert.Equal(200, settled.Configuration.Get(OptimizerKeys.Horizon));
-        Assert.Equal(20, settled.Configuration.Get(OptimizerKeys.Warmup));
+        Assert.Equal(400, settled.Configuration.Get(OptimizerKeys.Horizon));
+        Assert.Equal(40, settled.Configuration.Get(OptimizerKeys.Warmup));
         Assert.Equal(bound.Settings.Optimizer, settled.Settings.Optimizer);
         Assert.Equal(bound.Settings.Model, settled.Settings.Model);
     }
@@ -141,9 +141,9 @@ public sealed class ConfigurationResolverTests
         var stored = File(ConfigurationPrinter.Hocon(RunSettingsBinder.Settle(RunSettingsBinder.Resolve(ConfigurationSources.None), () => false).Configuration), "config.conf");
         var resumed = RunSettingsBinder.Resume(stored, ConfigurationSources.None with
         {
-            Flags = ConfigurationLayer.FromFlags([(RunKeys.Steps, "--steps", "400"), (SettingsSchema.Stages, "--stages", "3")]),
+            Flags = ConfigurationLayer.FromFlags([(RunKeys.Steps, "--steps", "800"), (SettingsSchema.Stages, "--stages", "3")]),
         }).Settings;
-        Assert.Equal((400, 200, 3), (resumed.Run.StepCount, resumed.Optimizer.Horizon, resumed.Step.StageCount));
+        Assert.Equal((800, 400, 3), (resumed.Run.StepCount, resumed.Optimizer.Horizon, resumed.Step.StageCount));
     }
 
     [Theory]

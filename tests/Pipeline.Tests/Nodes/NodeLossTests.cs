@@ -19,9 +19,9 @@ public sealed class NodeLossTests
         var outcome = await cluster.UntilAsync(cluster.Ended);
         Assert.Equal(new RunOutcome(RunEnd.Completed, 5), outcome);
         TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
-        Assert.Empty(cluster.Notices.All.OfType<RunNotice.Recovering>().Select(notice => notice.Reason));
-        var placed = Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>());
-        Assert.Equal(["b", "c", "d"], placed.Nodes.Select(node => node.Id.Address));
+        // A start on a busy machine may have to be repeated ("nothing has moved"): then all say again what they said, and nobody is lost.
+        Assert.All(cluster.Notices.All.OfType<RunNotice.Recovering>(), notice => Assert.Empty(notice.Ranks));
+        Assert.All(cluster.Notices.All.OfType<RunNotice.Placed>(), placed => Assert.Equal(["b", "c", "d"], placed.Nodes.Select(node => node.Id.Address)));
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
     }
 
@@ -39,7 +39,7 @@ public sealed class NodeLossTests
         var outcome = await cluster.UntilAsync(cluster.Ended);
         Assert.Equal(new RunOutcome(RunEnd.Completed, 5), outcome);
         TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
-        var recovering = Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>());
+        var recovering = Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>(), notice => notice.Reason != "nothing has moved");
         Assert.Equal([(1, new NodeId("e", 1))], recovering.Ranks);
         Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovered>());
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));

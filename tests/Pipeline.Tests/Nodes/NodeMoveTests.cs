@@ -30,7 +30,7 @@ public sealed class NodeMoveTests : IDisposable
         cluster.StartCoordinator("a");
         await AssertCompletedAsync(cluster);
         Assert.Null((await await drained).Refusal);
-        Assert.Equal([(1, new NodeId("e", 1))], Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>()).Ranks.Where(place => place.Rank == 1));
+        Assert.Equal([(1, new NodeId("e", 1))], Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>(), notice => notice.Reason != "nothing has moved").Ranks.Where(place => place.Rank == 1));
         // With copies nobody computes a step twice; from a checkpoint of the same step neither.
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
     }
@@ -46,12 +46,30 @@ public sealed class NodeMoveTests : IDisposable
         IReadOnlyList<int> wanted = [1, 4, 3];
         var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
         var moved = cluster.AtStep(3, () => cluster.Coordinator.Ask<Rebalanced>(Rebalance.Instance, Patience));
-        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => (wanted, schedule) });
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) });
         await AssertCompletedAsync(cluster);
         var answer = await await moved;
         Assert.Null(answer.Refusal);
         Assert.Equal(wanted, answer.UnitCounts);
         Assert.Equal(answer.Step, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).Step);
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_run_that_may_divides_its_units_anew_by_what_its_ranks_were_measured_to_need_and_the_bits_stay()
+    {
+        var plan = Plan(ProtectionKind.Memory);
+        using var cluster = new SimulatedCluster(1, plan, 4);
+        IReadOnlyList<int> wanted = [1, 4, 3];
+        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
+        cluster.StartCoordinator("a", run => run with
+        {
+            Rebalance = new RebalancePolicy(RebalanceKind.Auto, 2),
+            Repartition = (_, seconds) => seconds.All(one => one > 0) ? new UnitDivision(wanted, schedule, 0.2) : null,
+        });
+        await AssertCompletedAsync(cluster);
+        Assert.Equal(wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        Assert.Contains("1,4,3 units", Assert.Single(cluster.Notices.All.OfType<RunNotice.Warned>()).Message, StringComparison.Ordinal);
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
     }
 

@@ -39,9 +39,11 @@ internal static class WireMessageGenerators
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
         .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
+    private static readonly Gen<SettingChange> Changes = Gen.Select(Long, Gen.Int[0, 6], Gen.Double).Select((step, setting, value) => new SettingChange(step, (SettingKind)setting, value));
+
     private static readonly Gen<PipelineLayout> Layouts = Gen.Select(
             Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),
-            Gen.Select(Long, Long, Number).Select((end, every, count) => new StepCadence(end, every, count)),
+            Gen.Select(Long, Long, Number, Changes.Array[0, 3]).Select((end, every, count, changes) => new StepCadence(end, every, count, changes)),
             Gen.Select(Gen.Enum<ProtectionKind>(), Number, Text).Select((kind, every, folder) => new ProtectionDuties(kind, every, folder)), Text)
         .Select((ids, parts, places, links, cadence, protection, configuration) =>
             new PipelineLayout(ids.Item1, ids.Item2, ids.Item3, parts.Item1, parts.Item2, places, links, cadence, protection, configuration));
@@ -130,6 +132,10 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.Vacate)] = NodeIds.Select(node => (IWireMessage)new OperatorProtocol.Vacate(node)),
         [typeof(OperatorProtocol.AskStatus)] = Gen.Const((IWireMessage)new OperatorProtocol.AskStatus()),
         [typeof(OperatorProtocol.Answer)] = Gen.Select(Gen.Bool, Text).Select((isDone, sentence) => (IWireMessage)new OperatorProtocol.Answer(isDone, sentence)),
+        [typeof(OperatorProtocol.RunCommand)] = Gen.Select(Text, Text, Text).Select((line, who, id) => (IWireMessage)new OperatorProtocol.RunCommand(line, who, id)),
+        [typeof(OperatorProtocol.CompleteCommand)] = Text.Select(line => (IWireMessage)new OperatorProtocol.CompleteCommand(line)),
+        [typeof(OperatorProtocol.CommandAnswered)] = Gen.Select(Gen.Bool, Text, Text, Gen.Bool)
+            .Select((isDone, text, json, asks) => (IWireMessage)new OperatorProtocol.CommandAnswered(isDone, text, json, asks)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
                 Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
                 Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text, Links.Array[0, 3])

@@ -8,7 +8,7 @@ namespace Pipeline.Tests.Schedules;
 public sealed class PlannerTests
 {
     private static readonly Gen<ModelProfile> s_profiles = Gen.Select(Gen.Double[0.1, 2], Gen.Double[0.5, 1.5], Gen.Long[1, 50])
-        .Select((forward, ratio, kept) => Unit(forward, forward * ratio, kept)).Array[8, 14].Select(Profile);
+        .Select((forward, ratio, kept) => Unit(forward, forward * ratio, kept) with { SelectiveKeptBytes = kept / 2, SelectiveRecompute = forward / 5 }).Array[8, 14].Select(Profile);
 
     [Fact]
     public void The_choice_is_the_fastest_that_fits_and_its_prediction_is_that_of_its_own_schedule() =>
@@ -30,7 +30,7 @@ public sealed class PlannerTests
                 Assert.Equal(8, candidate.MicroBatchCount * candidate.MicroBatchSize);
             }
 
-            var stages = StageProfile.Of(profile.For(choice.MicroBatchSize), choice.Partition);
+            var stages = StageProfile.Of(profile.For(choice.MicroBatchSize), choice.Partition, recompute: choice.Recompute);
             var again = Simulator.Run(choice.Schedule!, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory });
             Assert.Equal(choice.StepTime, again.Duration, 9);
             Assert.Equal(choice.PeakBytes, again.Memory.Max(rank => rank.Total));
@@ -47,6 +47,21 @@ public sealed class PlannerTests
         var none = Planner.Find(Request(profile, 2, 5));
         Assert.Null(none.Choice);
         Assert.Contains("fits", none.Explanation[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Selective_recomputation_is_tried_where_units_can_drop_something_and_is_taken_where_it_is_enough()
+    {
+        var droppers = Profile([.. Enumerable.Repeat(Unit(1, 2, 100) with { SelectiveKeptBytes = 40, SelectiveRecompute = 0.1 }, 8)]);
+        var request = Request(droppers, 2, 1_000_000) with { Kinds = [new OneForwardOneBackward()], VirtualStages = [1], MicroBatchSizes = [1] };
+        var byPolicy = Planner.Find(request).Candidates.ToDictionary(candidate => candidate.Recompute);
+        Assert.Equal(3, byPolicy.Count);
+        Assert.InRange(byPolicy[RecomputePolicy.Selective].StepTime, byPolicy[RecomputePolicy.None].StepTime, byPolicy[RecomputePolicy.Full].StepTime);
+        Assert.InRange(byPolicy[RecomputePolicy.Selective].PeakBytes, byPolicy[RecomputePolicy.Full].PeakBytes, byPolicy[RecomputePolicy.None].PeakBytes - 1);
+        var room = new NodeCapacity(1, byPolicy[RecomputePolicy.Selective].PeakBytes);
+        Assert.Equal(RecomputePolicy.Selective, Planner.Find(request with { Ranks = [room, room] }).Choice!.Recompute);
+        var keepers = Planner.Find(request with { Profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 100), 8)]) });
+        Assert.DoesNotContain(keepers.Candidates, candidate => candidate.Recompute is RecomputePolicy.Selective);
     }
 
     [Fact]

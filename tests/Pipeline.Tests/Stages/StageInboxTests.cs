@@ -68,6 +68,23 @@ public sealed class StageInboxTests
     }
 
     [Fact]
+    public void A_stop_lets_a_save_of_the_step_under_way_be_done_and_no_further_step_be_begun()
+    {
+        StageInbox inbox = new();
+        inbox.Grant(9);
+        Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(2, isEnded: false).Kind);
+        inbox.Post(new StageProtocol.SaveCheckpoint(Generation.None, 3, 0));
+        inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
+        inbox.Close(finishesSaves: true);
+        inbox.ThrowIfClosed();
+        Assert.Equal(2, inbox.TakeTotals(Step).Value.Outcome.LossSum);
+        Assert.Throws<StageClosedException>(() => inbox.TakeTotals(Step));
+        Assert.Equal(3, inbox.TakeOrder(3, isEnded: false).Save?.Step);
+        Assert.Throws<StageClosedException>(() => inbox.TakeOrder(3, isEnded: false));
+        Assert.Throws<StageClosedException>(inbox.ThrowIfClosed);
+    }
+
+    [Fact]
     public void An_evaluation_after_a_step_outlives_the_step()
     {
         StageInbox inbox = new();

@@ -30,7 +30,7 @@ public sealed class PipelineFixture : IDisposable
         ActorSystem system, TrainingPlan plan, NoticeList? notices = null, StageLocator? stages = null, CancellationToken stop = default)
     {
         notices ??= new NoticeList();
-        var outcome = await PipelineRun.TrainAsync(plan, RunLayout.For(plan), system, notices, stages, stop).WaitAsync(Patience, CancellationToken.None);
+        var outcome = await PipelineRun.TrainAsync(plan, RunLayout.For(plan), system, notices, stages, stop: stop).WaitAsync(Patience, CancellationToken.None);
         return (outcome, notices);
     }
 }

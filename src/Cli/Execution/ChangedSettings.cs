@@ -1,0 +1,30 @@
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Runs;
+using Pipeline.Training;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>What an operator has changed of a run, for whoever resumes or recomputes it.</summary>
+internal static class ChangedSettings
+{
+    /// <summary>The plan with the changes that change its numbers; cadences and the last step are the command line's at each start.</summary>
+    internal static TrainingPlan In(this TrainingPlan plan, RunFiles files, long resumeFrom)
+    {
+        IReadOnlyList<SettingChange> changes = [.. SettingsLedger.Read(files.Changes, resumeFrom).Where(_ => resumeFrom > 0)
+            .Select(change => SettingChange.Parse(change.Setting) is { } setting ? new SettingChange(change.FromStep, setting, change.Value) : null)
+            .OfType<SettingChange>().Where(change => change.Setting is SettingKind.LearningRate or SettingKind.Clip)];
+        return plan with { Changes = changes, Optimizer = plan.Optimizer.Changed(changes) };
+    }
+
+    /// <summary>The optimizer of a run that is recomputed, with all its changes.</summary>
+    internal static OptimizerSettings OptimizerOf(OptimizerSettings settings, RunFiles files) => settings.Changed(
+        [.. SettingsLedger.Read(files.Changes).Where(change => SettingChange.Parse(change.Setting) is not null)
+            .Select(change => new SettingChange(change.FromStep, SettingChange.Parse(change.Setting)!.Value, change.Value))]);
+
+    private static OptimizerSettings Changed(this OptimizerSettings settings, IReadOnlyList<SettingChange> changes) => settings with
+    {
+        Changes = [.. changes.Where(change => change.Setting is SettingKind.LearningRate or SettingKind.Clip).OrderBy(change => change.FromStep).Select(change =>
+            new OptimizerChange(change.FromStep, change.Setting == SettingKind.LearningRate ? change.Value : null, change.Setting == SettingKind.Clip ? change.Value : null))],
+    };
+}

@@ -1,0 +1,47 @@
+using Pipeline.Cli.Configuration;
+using Pipeline.Dashboard;
+using Pipeline.Nodes;
+using Pipeline.Operator;
+
+namespace Pipeline.Cli.Execution;
+
+/// <summary>
+/// Whoever looks after a run in the process that leads it: its watchdog and its dashboard. The run needs neither: a dashboard that cannot
+/// listen is said on stderr, and the run goes on without.
+/// </summary>
+internal sealed class RunAttendance : IRunAttendance
+{
+    private readonly Watchdog _watchdog;
+    private readonly DashboardServer? _dashboard;
+
+    private RunAttendance(Watchdog watchdog, DashboardServer? dashboard) => (_watchdog, _dashboard) = (watchdog, dashboard);
+
+    /// <summary>Where the dashboard is; null without one.</summary>
+    public Uri? Address => _dashboard?.Address;
+
+    /// <summary>Begins.</summary>
+    /// <param name="context">Where to say what cannot be.</param>
+    /// <param name="settings">What is wanted.</param>
+    /// <param name="desk">The run.</param>
+    /// <param name="token">What a change must show.</param>
+    public static async Task<RunAttendance> StartAsync(CommandContext context, TelemetrySettings settings, Func<CommandDesk> desk, string token)
+    {
+        DashboardServer? dashboard = null;
+        try
+        {
+            if (settings.Listen is { } listen) dashboard = await DashboardServer.StartAsync(new DashboardOptions(listen, token, settings.Otlp), desk, context.Time).ConfigureAwait(false);
+        }
+        catch (Exception taken) when (taken is IOException or System.Net.Sockets.SocketException)
+        {
+            await context.Error.WriteLineAsync($"The dashboard cannot listen on {settings.Listen}: {taken.Message.TrimEnd('.')}. The run goes on without it; set telemetry.port or telemetry.bind.").ConfigureAwait(false);
+        }
+
+        return new RunAttendance(new Watchdog(desk, settings.Watchdog, context.Time), dashboard);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _watchdog.DisposeAsync().ConfigureAwait(false);
+        if (_dashboard is not null) await _dashboard.DisposeAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,151 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// What an operator may do to a run under way. Nothing here changes what a step computes: pauses and moves happen between steps, a restart is
+/// a loss like any other.
+/// </summary>
+public sealed partial class CoordinatorActor
+{
+    private readonly List<(long Step, IActorRef Asker)> _awaitedSaves = [];
+
+    private void ReceiveOperations()
+    {
+        Receive<PauseRun>(_ => OnPause());
+        Receive<ResumeRun>(_ => OnResume());
+        Receive<SaveNow>(_ => OnSaveNow());
+        Receive<StopRunNow>(_ => OnStopNow());
+        Receive<MoveRank>(OnMoveRank);
+        Receive<RestartRank>(OnRestartRank);
+        Receive<CordonNode>(OnCordon);
+        Receive<ChangeSetting>(OnChange);
+    }
+
+    private void ReceiveRecords()
+    {
+        Receive<RecordNotice>(record => _observer.Tell(record.Notice));
+        Receive<IOperation>(_ => Answer(false, "The run is not under way: it waits for its nodes, or ends. `status` says which."));
+    }
+
+    private void OnPause()
+    {
+        if (_progress.IsStopWanted)
+        {
+            Answer(false, "The run is stopping; there is nothing to pause.");
+            return;
+        }
+
+        if (!_progress.IsPaused) _observer.Tell(new RunNotice.Paused(_progress.Granted));
+        _progress.IsPaused = true;
+        Answer(true, _progress.Committed == _progress.Granted
+            ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
+            : $"The run pauses after step {_progress.Granted}, the last one that is granted; {_progress.Committed} is committed. `resume` goes on.");
+    }
+
+    private void OnResume()
+    {
+        if (!_progress.IsPaused)
+        {
+            Answer(true, "The run is not paused.");
+            return;
+        }
+
+        _progress.IsPaused = false;
+        _observer.Tell(new RunNotice.Resumed(_progress.Committed));
+        Answer(true, $"The run goes on after step {_progress.Granted}.");
+        WatchProgress();
+        Advance();
+    }
+
+    /// <summary>No rank is past the last granted step, so that its state can still be had.</summary>
+    private void OnSaveNow()
+    {
+        var step = _progress.Granted;
+        if (!_progress.Saves || _run.Keeper is null) Answer(false, "The run keeps no checkpoints. Start it with checkpoints.");
+        else if (!_hasBegun || !IsSettled || _ranks.Unready.Count > 0) Answer(false, "The run is recovering. Try again in a few seconds.");
+        else if (_saving.LastSaved == step) Answer(true, $"The state after step {step} is saved already.");
+        else if (step < _progress.EndStep && _saving.LastIssued < step) SaveFor(Sender, step);
+        else _awaitedSaves.Add((step, Sender));
+    }
+
+    private void SaveFor(IActorRef asker, long step)
+    {
+        _awaitedSaves.Add((step, asker));
+        Save(step);
+    }
+
+    private void AnswerSaves(long step, bool isDone, string sentence)
+    {
+        foreach (var (_, asker) in _awaitedSaves.Where(awaited => awaited.Step == step)) asker.Tell(new OperationResult(isDone, sentence));
+        _awaitedSaves.RemoveAll(awaited => awaited.Step == step);
+    }
+
+    private void OnStopNow()
+    {
+        Answer(true, $"The run ends at once; its newest checkpoint is that of step {_saving.LastSaved}.");
+        End(new RunOutcome(RunEnd.Stopped, _progress.Committed));
+    }
+
+    private void OnMoveRank(MoveRank move)
+    {
+        if (!IsRankOfNodes(move.Rank)) return;
+        if (_nodes[move.Node] is not { } node) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
+        else if (!node.Roles.Contains(NodeInfo.StageRole)) Answer(false, $"The node {move.Node} does not have the role '{NodeInfo.StageRole}'. `nodes` says who has.");
+        else if (_ranks.Places[move.Rank].Node == move.Node) Answer(true, $"Rank {move.Rank} is there already.");
+        else Plan(new PlannedMove(Sender, null, null, move, null));
+    }
+
+    private void OnRestartRank(RestartRank restart)
+    {
+        if (!IsRankOfNodes(restart.Rank)) return;
+        if (!_hasBegun || _ranks.Unready.Count > 0 || !IsSettled)
+        {
+            Answer(false, "The run is recovering. Try again in a few seconds.");
+            return;
+        }
+
+        Recover($"an operator has rank {restart.Rank} restarted", [restart.Rank]);
+        Answer(true, $"Rank {restart.Rank} begins anew in generation {_ranks.Generation.Number}.");
+    }
+
+    private void OnCordon(CordonNode cordon)
+    {
+        if (_nodes[cordon.Node] is null) Answer(false, $"There is no node {cordon.Node}. `nodes` names those that are there.");
+        else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned)) Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
+        else Answer(true, cordon.IsCordoned ? "The node was cordoned already." : "The node was not cordoned.");
+    }
+
+    private void OnChange(ChangeSetting change)
+    {
+        if (SettingFault.Of(change, _progress) is { } fault) Answer(false, fault);
+        else Plan(new PlannedMove(Sender, null, null, null, change));
+    }
+
+    /// <summary>All ranks hear of it in a new generation, in which alone the steps are granted that it holds for.</summary>
+    private void Apply(ChangeSetting change, long step)
+    {
+        SettingChange changed = new(step + 1, change.Setting, change.Value);
+        _progress.Change(changed);
+        _ranks.Cadence = _progress.Plan.Cadence;
+        _ranks.Generation = _ranks.Generation.Next();
+        _observer.Tell(new RunNotice.SettingChanged(changed));
+        Decide(() =>
+        {
+            _assignedNow.Clear();
+            RegenerateOthers();
+            WatchProgress();
+        });
+    }
+
+    private bool IsRankOfNodes(int rank)
+    {
+        if (_run.Stages is not null) Answer(false, "The run has one process: its stages are all in it. Start it with --processes to spread it.");
+        else if ((uint)rank >= (uint)_run.RankCount) Answer(false, $"There is no rank {rank}. Expected 0 to {_run.RankCount - 1}.");
+        else return true;
+        return false;
+    }
+
+    private void Answer(bool isDone, string sentence) => Sender.Tell(new OperationResult(isDone, sentence));
+}

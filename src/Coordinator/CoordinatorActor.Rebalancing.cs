@@ -1,0 +1,42 @@
+using System.Globalization;
+using Akka.Actor;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>Units that are divided anew by measured times: on an operator's word, or by the run's own <see cref="RebalanceWatch"/>.</summary>
+public sealed partial class CoordinatorActor
+{
+    private void OnRebalance()
+    {
+        if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _rebalance.Seconds) is not { } division)
+        {
+            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units cannot be divided better by what has been measured so far."));
+            return;
+        }
+
+        if (division.UnitCounts.SequenceEqual(_ranks.UnitCounts))
+        {
+            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units are divided as well as can be already."));
+            return;
+        }
+
+        Plan(new PlannedMove(Sender, null, division, null, null));
+    }
+
+    private void ConsiderRebalance()
+    {
+        if (_run.Repartition is not { } divide || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
+        var (now, then) = (string.Join(',', _ranks.UnitCounts), string.Join(',', division.UnitCounts));
+        var saved = division.Gain.ToString("P0", CultureInfo.InvariantCulture);
+        if (_run.Rebalance.Kind is RebalanceKind.Auto)
+        {
+            _observer.Tell(new RunNotice.Warned("rebalance", _progress.Committed, $"Stages of {then} units instead of {now} save {saved} of the slowest rank's time: they change hands at a step's end."));
+            Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+        }
+        else
+        {
+            _observer.Tell(new RunNotice.Warned(
+                "rebalance", _progress.Committed, $"Stages of {then} units instead of {now} would save {saved} of the slowest rank's time: `rebalance` moves them, and schedule.rebalance = auto does so by itself."));
+        }
+    }
+}

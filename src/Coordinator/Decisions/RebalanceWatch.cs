@@ -1,0 +1,78 @@
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>What follows when the measured times of the ranks ask for another division of the units.</summary>
+public enum RebalanceKind
+{
+    /// <summary>Nothing, unless an operator asks.</summary>
+    None,
+
+    /// <summary>It is said, once for each division.</summary>
+    Propose,
+
+    /// <summary>It is done at a step's end.</summary>
+    Auto,
+}
+
+/// <summary>When a run looks at the times of its ranks, and what follows. A value.</summary>
+/// <param name="Kind">What follows.</param>
+/// <param name="Every">Steps of a window; two windows in a row must ask for the same division.</param>
+/// <param name="LeastGain">Share of the slowest rank's time that the division must save.</param>
+public sealed record RebalancePolicy(RebalanceKind Kind, int Every, double LeastGain = 0.05)
+{
+    /// <summary>Only on an operator's word.</summary>
+    public static RebalancePolicy None { get; } = new(RebalanceKind.None, 16);
+}
+
+/// <summary>
+/// Compares what the ranks need with what they were meant to need: equal times. It asks for a division only where the medians of two
+/// windows in a row give the same one, so that a burst of other work on a machine moves nothing. Pure.
+/// </summary>
+/// <param name="policy">When.</param>
+/// <param name="rankCount">Ranks.</param>
+internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
+{
+    private readonly Queue<double>[] _seconds = [.. Enumerable.Range(0, rankCount).Select(_ => new Queue<double>())];
+    private IReadOnlyList<int> _former = [];
+    private IReadOnlyList<int> _asked = [];
+    private int _inWindow;
+
+    /// <summary>What each rank computes in a step, the median of the newest; 0 while nothing was measured.</summary>
+    internal IReadOnlyList<double> Seconds => [.. _seconds.Select(newest => newest.Count == 0 ? 0 : newest.Order().ElementAt(newest.Count / 2))];
+
+    /// <summary>A step of all ranks.</summary>
+    internal void Enter(IReadOnlyList<StepCompleted> reports)
+    {
+        foreach (var report in reports)
+        {
+            var newest = _seconds[report.Rank];
+            newest.Enqueue(report.Timing.BusySeconds);
+            if (newest.Count > policy.Every) newest.Dequeue();
+        }
+
+        _inWindow++;
+    }
+
+    /// <summary>The division to propose or to make now; null for none.</summary>
+    /// <param name="unitCounts">Units of each stage so far.</param>
+    /// <param name="divide">Divides them by the times of the ranks.</param>
+    internal UnitDivision? Consider(IReadOnlyList<int> unitCounts, Repartition divide)
+    {
+        if (policy.Kind is RebalanceKind.None || _inWindow < policy.Every) return null;
+        _inWindow = 0;
+        var wanted = divide(unitCounts, Seconds) is { } division && division.Gain >= policy.LeastGain && !division.UnitCounts.SequenceEqual(unitCounts) ? division : null;
+        var isAgreed = wanted is not null && _former.SequenceEqual(wanted.UnitCounts) && !_asked.SequenceEqual(wanted.UnitCounts);
+        _former = wanted?.UnitCounts ?? [];
+        if (!isAgreed) return null;
+        _asked = _former;
+        return wanted;
+    }
+
+    /// <summary>Ranks hold other units, or are elsewhere: what was measured says nothing of them.</summary>
+    internal void Restart()
+    {
+        foreach (var newest in _seconds) newest.Clear();
+        (_former, _asked, _inWindow) = ([], [], 0);
+    }
+}

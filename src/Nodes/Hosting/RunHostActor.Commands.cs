@@ -1,0 +1,91 @@
+using Akka.Actor;
+using Akka.Event;
+using Pipeline.Coordinator;
+using Pipeline.Operator;
+using Pipeline.Runs;
+using static Pipeline.Protocol.OperatorProtocol;
+
+namespace Pipeline.Nodes;
+
+/// <summary>How an operator's commands reach the desk of the run that is led here. The desk works on tasks; the answer goes to who asked.</summary>
+public sealed partial class RunHostActor
+{
+    // An answer is one message of the control plane, whose frames are bounded.
+    private const int LongestAnswer = 40_000;
+    private static readonly TimeSpan NodesPatience = TimeSpan.FromSeconds(5);
+    private static readonly CommandAnswered NoRun = new(false, "The cluster has no run. Submit one with: pipeline train --cluster", "", false);
+    private CommandDesk? _desk;
+    private IRunAttendance? _attendance;
+
+    private void ReceiveCommands()
+    {
+        Receive<RunCommand>(OnCommand);
+        Receive<CompleteCommand>(OnComplete);
+        Receive<Attended>(OnAttended);
+        Receive<ListNodes>(_ => Sender.Tell(new NodeList([.. _nodes.Values.Select(node => new OperatedNode(node.Info.Id, LineOf(node)))])));
+    }
+
+    private CommandDesk DeskFor(RunFiles files, RunWatch watch)
+    {
+        var (self, coordinator) = (Self, _coordinator);
+        return new CommandDesk(
+            new OperatedRun(files, coordinator, async cancellation => (await self.Ask<NodeList>(new ListNodes(), NodesPatience, cancellation).ConfigureAwait(false)).Nodes, () => coordinator.Tell(StopRun.Instance)),
+            watch);
+    }
+
+    private void Attend(SubmitRun submission, CommandDesk desk)
+    {
+        _desk = desk;
+        _ = _attend(Submission(submission), desk).PipeTo(Self, success: attendance => new Attended(submission, attendance), failure: fault => new Attended(submission, null, fault));
+    }
+
+    private void OnAttended(Attended attended)
+    {
+        if (attended.Fault is { } fault) _log.Error(fault, "Nobody looks after the run in {0}; it goes on.", attended.Submission.Directory);
+        if (_desk is null || !ReferenceEquals(_submission, attended.Submission))
+        {
+            _ = attended.Attendance?.DisposeAsync().AsTask();
+            return;
+        }
+
+        _attendance = attended.Attendance;
+        if (_attendance?.Address is { } address) _announce(attended.Submission.Directory, address);
+    }
+
+    private void Leave()
+    {
+        _ = _attendance?.DisposeAsync().AsTask();
+        (_attendance, _desk) = (null, null);
+    }
+
+    private static RunSubmission Submission(SubmitRun submission) =>
+        new(submission.Configuration, submission.Directory, submission.ResumeFrom, submission.NodeCount, submission.Start, submission.IsLocked);
+
+    private void OnCommand(RunCommand command)
+    {
+        if (_desk is { } desk) _ = desk.RunAsync(new CommandCall(command.Line, command.Operator, command.Id), CancellationToken.None).PipeTo(Sender, Self, OnWire, Failed);
+        else Sender.Tell(NoRun);
+    }
+
+    private void OnComplete(CompleteCommand command)
+    {
+        if (_desk is { } desk) _ = desk.CompleteAsync(command.Line, CancellationToken.None).PipeTo(Sender, Self, words => new CommandAnswered(true, Bounded(string.Join('\n', words)), "", false), Failed);
+        else Sender.Tell(NoRun);
+    }
+
+    private static CommandAnswered OnWire(CommandAnswer answer)
+    {
+        var json = answer.Json?.ToJsonString() ?? "";
+        return new CommandAnswered(answer.IsDone, Bounded(answer.Text), json.Length <= LongestAnswer ? json : "", answer.NeedsConsent);
+    }
+
+    private static CommandAnswered Failed(Exception fault) => new(false, $"The command failed: {fault.Message}", "", false);
+
+    private static string Bounded(string text) => text.Length <= LongestAnswer ? text : text[..LongestAnswer] + "\n…";
+
+    private sealed record Attended(SubmitRun Submission, IRunAttendance? Attendance, Exception? Fault = null) : INoSerializationVerificationNeeded;
+
+    private sealed record ListNodes : INoSerializationVerificationNeeded;
+
+    private sealed record NodeList(IReadOnlyList<OperatedNode> Nodes) : INoSerializationVerificationNeeded;
+}

@@ -1,0 +1,71 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Pipeline.Coordinator;
+
+namespace Pipeline.Operator;
+
+/// <summary>
+/// Why a run is as slow as it is, in words and numbers: which rank the others wait for, what dividing the units anew could win, what is lost
+/// beside computing and waiting. Pure.
+/// </summary>
+public static class Explanation
+{
+    /// <summary>Steps that are looked at.</summary>
+    public const int StepCount = 50;
+
+    /// <summary>A rank counts as a straggler from this much more computing than the mean on.</summary>
+    public const double StragglerFactor = 1.15;
+
+    /// <summary>Time that is neither computing nor waiting is worth a sentence from this share on.</summary>
+    private const double NotableRest = 0.1;
+
+    /// <summary>The ranks that compute notably longer than the mean.</summary>
+    public static IReadOnlyList<RankShares> Stragglers(IReadOnlyList<RankShares> shares)
+    {
+        if (shares.Count < 2) return [];
+        var mean = shares.Average(share => share.Busy);
+        return [.. shares.Where(share => mean > 0 && share.Busy > StragglerFactor * mean).OrderByDescending(share => share.Busy)];
+    }
+
+    /// <summary>Explains some steps.</summary>
+    public static (string Text, JsonObject Json) Of(IReadOnlyList<StepSummary> steps)
+    {
+        if (steps.Count == 0) return ("No step was committed since this process leads the run. Ask again after some steps.", new JsonObject { ["steps"] = 0 });
+        var shares = RankShares.Of(steps);
+        var (seconds, bubble) = (steps.Average(step => step.Seconds), steps.Average(step => step.Bubble));
+        List<string> lines =
+        [
+            Invariant($"Over the last {steps.Count} steps a step took {seconds:F3} s: {steps.Average(step => step.TokenCount) / seconds:N0} tokens/s."),
+            Invariant($"All ranks together compute {1 - bubble:P1} of the time; {bubble:P1} is the bubble."),
+        ];
+        foreach (var share in shares) lines.Add(Invariant($"  rank {share.Rank}: computes {share.Busy:P0}, waits for inputs {share.Wait:P0}, neither {share.Rest:P0}  {Bar(share)}"));
+        lines.Add(Verdict(shares));
+        if (shares.Max(share => share.Rest) is > NotableRest and var rest)
+            lines.Add(Invariant($"Up to {rest:P0} of a rank's time is neither: sending, starting actions, or a processor that others use too."));
+        return (string.Join('\n', lines), new JsonObject
+        {
+            ["steps"] = steps.Count, ["step_seconds"] = StatusJson.Finite(seconds), ["bubble"] = StatusJson.Finite(bubble),
+            ["ranks"] = new JsonArray([.. shares.Select(share => (JsonNode)new JsonObject { ["rank"] = share.Rank, ["busy"] = share.Busy, ["wait"] = share.Wait, ["rest"] = share.Rest })]),
+            ["stragglers"] = new JsonArray([.. Stragglers(shares).Select(share => (JsonNode)share.Rank)]),
+        });
+    }
+
+    private static string Verdict(IReadOnlyList<RankShares> shares)
+    {
+        if (shares.Count == 1) return "There is one rank: nothing waits for anything. Only a faster stage makes the run faster.";
+        var (slowest, mean) = (shares.MaxBy(share => share.Busy)!, shares.Average(share => share.Busy));
+        return Stragglers(shares).Count > 0
+            ? Invariant($"Rank {slowest.Rank} computes {slowest.Busy / mean:F2} times as long as the mean, and the others wait for it. Equal ranks would save up to {(slowest.Busy - mean) / Math.Max(slowest.Busy, double.Epsilon):P0} of its time: try `rebalance`, or `move` it to a faster node.")
+            : "The ranks compute about equally long: what they wait is the schedule's own bubble. More micro-batches a step, or a schedule with less of it, make it smaller (`pipeline plan`).";
+    }
+
+    private static string Bar(RankShares share)
+    {
+        const int width = 24;
+        var busy = (int)Math.Round(Math.Clamp(share.Busy, 0, 1) * width);
+        var wait = Math.Min(width - busy, (int)Math.Round(Math.Clamp(share.Wait, 0, 1) * width));
+        return new string('█', busy) + new string('░', wait) + new string(' ', width - busy - wait);
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

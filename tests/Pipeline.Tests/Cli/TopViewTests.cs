@@ -1,0 +1,31 @@
+using System.Text.Json.Nodes;
+using Pipeline.Cli.Terminal;
+using Xunit;
+
+namespace Pipeline.Tests.Cli;
+
+/// <summary>The live view of a run, as lines.</summary>
+public sealed class TopViewTests
+{
+    private static readonly TopView View = new(
+        JsonNode.Parse("""{"run":"/runs/first","phase":"running","generation":2,"step":50,"end_step":200,"loss":3.25,"lr":0.001,"tokens_per_second":12345.6,"bubble":0.25,"eta_seconds":75}""")!.AsObject(),
+        JsonNode.Parse("""[{"rank":0,"node":"node-\u001b[2Jevil","units":4,"busy":0.75,"wait":0.2},{"rank":1,"node":"node-2","units":4,"busy":null,"wait":null}]""")!.AsArray(),
+        JsonNode.Parse("""[{"name":"node-1","ranks":[0,1],"cpu_seconds":12.5,"memory_bytes":104857600},{"name":"node-2","ranks":[],"cpu_seconds":null,"memory_bytes":null}]""")!.AsArray(),
+        "5.0 ▇▅▃▁ 3.25");
+
+    [Theory]
+    [InlineData(40)]
+    [InlineData(80)]
+    [InlineData(200)]
+    public void No_line_is_wider_than_the_window(int width) => Assert.All(View.Screen(width, hasColor: false), line => Assert.True(line.Length <= width, line));
+
+    [Fact]
+    public void Without_colour_nothing_drives_the_terminal() => Assert.All(View.Screen(120, hasColor: false), line => Assert.DoesNotContain('\u001b', line));
+
+    [Fact]
+    public void A_name_from_outside_drives_it_neither_with_colour() => Assert.DoesNotContain(View.Screen(120, hasColor: true), line => line.Contains("\u001b[2J", StringComparison.Ordinal));
+
+    [Fact]
+    public void One_line_says_the_most_important() =>
+        Assert.Equal("running step 50/200  loss 3.2500  lr 1.00E-3  12,346 tokens/s  bubble 25.0 %  ETA 00:01:15", View.Line());
+}

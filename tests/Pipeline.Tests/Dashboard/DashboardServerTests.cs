@@ -1,0 +1,176 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using Akka.Actor;
+using Pipeline.Coordinator;
+using Pipeline.Dashboard;
+using Pipeline.Operator;
+using Pipeline.Protocol;
+using Pipeline.Runs;
+using Pipeline.Tests.Operator;
+using Pipeline.Tests.Runs;
+using Xunit;
+
+namespace Pipeline.Tests.Dashboard;
+
+/// <summary>The web page's server over real HTTP on loopback: what it serves, and whom it refuses.</summary>
+public sealed class DashboardServerTests : IAsyncLifetime
+{
+    private const string Token = "0123456789abcdef";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private readonly TemporaryFolder _folder = new();
+    private readonly RunWatch _watch = new(TimeProvider.System);
+    private readonly RunMeter _meter = new(TimeProvider.System);
+    private DashboardServer _server = null!;
+    private HttpClient _client = null!;
+    private int _stops;
+
+    public async Task InitializeAsync()
+    {
+        IReadOnlyList<OperatedNode> nodes = [new(default, new NodeLine("<b>evil</b>\u001b[2J", Environment.ProcessId, ["stage"], "", Environment.MachineName, true))];
+        // Without a coordinator: what the unsplit trainer's run can be asked.
+        var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder.Folder), ActorRefs.Nobody, _ => Task.FromResult(nodes), () => _stops++), _watch);
+        _server = await DashboardServer.StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token), () => desk, TimeProvider.System);
+        _client = new HttpClient { BaseAddress = _server.Address, Timeout = Patience };
+    }
+
+    public async Task DisposeAsync()
+    {
+        _client.Dispose();
+        await _server.DisposeAsync();
+        _meter.Dispose();
+        _folder.Dispose();
+    }
+
+    [Theory]
+    [InlineData("/", "text/html")]
+    [InlineData("/app.js", "text/javascript")]
+    [InlineData("/charts.js", "text/javascript")]
+    [InlineData("/pipeline.js", "text/javascript")]
+    [InlineData("/style.css", "text/css")]
+    [InlineData("/uPlot.js", "text/javascript")]
+    [InlineData("/uPlot.css", "text/css")]
+    [InlineData("/uPlot.LICENSE", "text/plain")]
+    [InlineData("/favicon.svg", "image/svg+xml")]
+    public async Task The_page_comes_whole_under_a_strict_policy(string path, string type)
+    {
+        using var response = await _client.GetAsync(path);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Equal(type, response.Content.Headers.ContentType!.MediaType);
+        var policy = Assert.Single(response.Headers.GetValues("Content-Security-Policy"));
+        Assert.StartsWith("default-src 'none'", policy, StringComparison.Ordinal);
+        Assert.DoesNotContain("unsafe", policy, StringComparison.Ordinal);
+        if (type == "text/html") Assert.DoesNotContain("//", (await response.Content.ReadAsStringAsync()).Replace("http://www.w3.org", "", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_change_needs_the_token_and_consent()
+    {
+        Assert.Equal(HttpStatusCode.Forbidden, (await PostAsync("stop --yes", null)).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden, (await PostAsync("stop --yes", "wrong")).StatusCode);
+        Assert.Equal(0, _stops);
+        var asked = await PostAsync("stop", Token);
+        Assert.True((await asked.Content.ReadFromJsonAsync<JsonObject>())!["asks"]!.GetValue<bool>());
+        Assert.Equal(0, _stops);
+        Assert.True((await (await PostAsync("stop --yes", Token)).Content.ReadFromJsonAsync<JsonObject>())!["done"]!.GetValue<bool>());
+        Assert.Equal(1, _stops);
+    }
+
+    [Theory]
+    [InlineData("Sec-Fetch-Site", "cross-site")]
+    [InlineData("Origin", "http://evil.example")]
+    [InlineData("Origin", "null")]
+    [InlineData("Host", "evil.example")]
+    public async Task What_another_site_causes_is_refused(string header, string value)
+    {
+        using HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = JsonContent.Create(new JsonObject { ["line"] = "stop --yes" }) };
+        request.Headers.Authorization = new("Bearer", Token);
+        request.Headers.TryAddWithoutValidation(header, value);
+        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(request)).StatusCode);
+        Assert.Equal(0, _stops);
+    }
+
+    [Fact]
+    public async Task A_name_that_was_pointed_here_may_not_even_read()
+    {
+        using HttpRequestMessage request = new(HttpMethod.Get, "/api/status");
+        request.Headers.Host = "evil.example";
+        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(request)).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_body_of_another_kind_is_refused()
+    {
+        using HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = new StringContent("{\"line\":\"stop --yes\"}", System.Text.Encoding.UTF8, "text/plain") };
+        request.Headers.Authorization = new("Bearer", Token);
+        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(request)).StatusCode);
+        Assert.Equal(0, _stops);
+    }
+
+    [Fact]
+    public async Task The_course_of_a_long_run_is_thinned_and_ends_with_its_newest_step()
+    {
+        for (var step = 1; step <= 20_000; step++) _watch.OnNotice(new RunNotice.StepCommitted(Steps.Of(step, 5.0 / step)));
+        var points = (await _client.GetFromJsonAsync<JsonObject>("/api/points?most=500"))!["points"]!.AsArray();
+        Assert.Equal(500, points.Count);
+        Assert.Equal(20_000, points[^1]![0]!.GetValue<long>());
+        points = (await _client.GetFromJsonAsync<JsonObject>("/api/points?after=100&through=110"))!["points"]!.AsArray();
+        Assert.Equal(Enumerable.Range(101, 10).Select(step => (long)step), points.Select(point => point![0]!.GetValue<long>()));
+    }
+
+    [Fact]
+    public async Task What_happens_is_streamed()
+    {
+        using CancellationTokenSource limit = new(Patience);
+        using var response = await _client.GetAsync("/api/stream", HttpCompletionOption.ResponseHeadersRead, limit.Token);
+        using StreamReader reader = new(await response.Content.ReadAsStreamAsync(limit.Token));
+        Assert.Equal(": here", await reader.ReadLineAsync(limit.Token));
+        _watch.OnNotice(new RunNotice.StepCommitted(Steps.Of(7, 3.25)));
+        _watch.OnNotice(new RunNotice.Paused(7));
+        List<string> lines = [];
+        while (lines.Count(line => line.StartsWith("event:", StringComparison.Ordinal)) < 2 || lines[^1].Length > 0) lines.Add((await reader.ReadLineAsync(limit.Token))!);
+        Assert.Contains("event: steps", lines);
+        Assert.Contains("data: [[7,3.25,1,0.001,1000,0.2,1]]", lines);
+        Assert.Contains(lines, line => line.Contains("run-paused", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Prometheus_reads_what_was_measured()
+    {
+        _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(1, 3.5)));
+        var text = await _client.GetStringAsync("/metrics");
+        Assert.Contains("pipeline_steps_total", text, StringComparison.Ordinal);
+        Assert.Contains("pipeline_step_duration_seconds_bucket", text, StringComparison.Ordinal);
+        Assert.Contains("pipeline_loss", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Health_and_readiness_are_told()
+    {
+        Assert.Equal("ok\n", await _client.GetStringAsync("/healthz"));
+        Assert.Equal(HttpStatusCode.OK, (await _client.GetAsync("/readyz")).StatusCode);
+        _watch.OnNotice(new RunNotice.Ended(new RunOutcome(RunEnd.Completed, 1)));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await _client.GetAsync("/readyz")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Names_from_outside_reach_no_terminal_as_they_are()
+    {
+        var answer = (await _client.GetFromJsonAsync<JsonObject>("/api/nodes"))!;
+        Assert.DoesNotContain('\u001b', answer["message"]!.GetValue<string>());
+    }
+
+    [Theory]
+    [InlineData("..")]
+    [InlineData("/etc")]
+    [InlineData("")]
+    public async Task Another_run_is_found_by_its_name_only(string name) =>
+        Assert.Equal(HttpStatusCode.NotFound, (await _client.GetAsync("/api/compare?run=" + Uri.EscapeDataString(name))).StatusCode);
+
+    private async Task<HttpResponseMessage> PostAsync(string line, string? token)
+    {
+        using HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = JsonContent.Create(new JsonObject { ["line"] = line }) };
+        if (token is not null) request.Headers.Authorization = new("Bearer", token);
+        return await _client.SendAsync(request);
+    }
+}

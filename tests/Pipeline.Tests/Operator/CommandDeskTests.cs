@@ -1,0 +1,197 @@
+using System.Text.Json.Nodes;
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model;
+using Pipeline.Model.Training;
+using Pipeline.Operator;
+using Pipeline.Tests.Training;
+using Pipeline.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Operator;
+
+/// <summary>Every command against a run that is under way in this process; what changes no step changes no bit.</summary>
+[Collection(PipelineCollection.Name)]
+public sealed class CommandDeskTests : IDisposable
+{
+    private const int Steps = 60;
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-desk-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public async Task Pauses_and_saves_leave_every_bit_as_it_is()
+    {
+        var paused = new TaskCompletionSource<Task<CommandAnswer>>();
+        var run = await OperatedTinyRun.StartAsync(_folder, Plan(), (step, self) =>
+        {
+            if (step == 3) paused.SetResult(self.RunAsync("pause"));
+        });
+        Assert.True((await await paused.Task).IsDone);
+        var status = await run.ReachAsync("paused");
+        Assert.InRange(status.Step, 3, Steps - 1);
+        Assert.Equal(status.GrantedStep, status.Step);
+
+        var saved = await run.RunAsync("checkpoint now");
+        Assert.True(saved.IsDone, saved.Text);
+        Assert.Contains(new FolderCheckpointStore(Path.Combine(_folder, "run", "checkpoints")).List(), one => one.Step == status.Step && one.State == CheckpointState.Complete);
+        Assert.Contains($"{status.Step}", (await run.RunAsync("checkpoint ls")).Text, StringComparison.Ordinal);
+
+        Assert.True((await run.RunAsync("resume")).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await run.Ended);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), run.Notices.Steps);
+        Assert.Equal(["pause", "checkpoint now", "resume"], run.Notices.All.OfType<RunNotice.Commanded>().Where(command => command.IsDone).Select(command => command.Command));
+        Assert.All(run.Notices.All.OfType<RunNotice.Commanded>(), command => Assert.Equal("tester", command.Operator));
+    }
+
+    [Fact]
+    public async Task A_paused_run_can_be_asked_everything()
+    {
+        var run = await PausedAsync();
+        await File.WriteAllTextAsync(run.Files.Configuration, "pipeline.seed = 17  # the command line\npipeline.optimizer.clip = 0.5  # reference.conf\n");
+        foreach (var line in CommandCatalogue.All.Where(command => !command.IsChange && command.ArgumentCount.Least == 0).Select(command => command.Name))
+        {
+            var answer = await run.RunAsync(line);
+            Assert.True(answer.IsDone, $"{line}: {answer.Text}");
+            Assert.NotEmpty(answer.Text);
+            Assert.NotNull(answer.ToJson());
+            Assert.DoesNotContain(answer.Text, text => char.IsControl(text) && text != '\n');
+        }
+
+        Assert.Equal("pipeline.optimizer.clip = 0.5", (await run.RunAsync("config optimizer")).Text);
+        Assert.Contains("# reference.conf", (await run.RunAsync("config optimizer --origin")).Text, StringComparison.Ordinal);
+        Assert.Equal(2, (await run.RunAsync("stages")).Json!.AsArray().Count);
+        Assert.Contains("loss", (await run.RunAsync("metrics")).Text, StringComparison.Ordinal);
+        Assert.StartsWith("There is no metric", (await run.RunAsync("metrics temper")).Text, StringComparison.Ordinal);
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task The_shape_of_the_status_is_stable()
+    {
+        var run = await PausedAsync();
+        var status = Assert.IsType<JsonObject>((await run.RunAsync("status --json")).Json);
+        Assert.Equal(
+            ["nodes", "stages", "generation", "step", "phase", "run", "protected_step", "end_step", "loss", "val_loss", "lr", "bubble", "step_seconds", "tokens_per_second", "eta_seconds"],
+            status.Select(field => field.Key));
+        Assert.Equal(["name", "pid", "roles", "address", "host", "coordinates"], status["nodes"]![0]!.AsObject().Select(field => field.Key));
+        Assert.Equal(["rank", "node", "holder", "units", "step"], status["stages"]![0]!.AsObject().Select(field => field.Key));
+        Assert.Equal("paused", status["phase"]!.GetValue<string>());
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task Nothing_dangerous_happens_without_consent_and_a_repeated_call_not_twice()
+    {
+        var run = await PausedAsync();
+        var asked = await run.RunAsync("stop");
+        Assert.True(asked.NeedsConsent);
+        Assert.False(asked.IsDone);
+        Assert.Equal("paused", (await run.Desk.Run.StatusAsync(CancellationToken.None)).Phase);
+
+        Assert.True((await run.RunAsync("resume", "call-1")).IsDone);
+        var again = await run.RunAsync("resume", "call-1");
+        Assert.False(again.IsDone);
+        Assert.Contains("not done twice", again.Text, StringComparison.Ordinal);
+
+        Assert.True((await run.RunAsync("stop --yes")).IsDone);
+        var outcome = await run.Ended;
+        Assert.True(outcome.End is RunEnd.Stopped or RunEnd.Completed);
+        TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, Steps).Take((int)outcome.Step)], run.Notices.Steps);
+        Assert.Contains(run.Notices.All.OfType<RunNotice.Commanded>(), command => !command.IsDone && command.Command == "resume");
+    }
+
+    [Fact]
+    public async Task Stop_now_ends_a_run_without_a_further_step()
+    {
+        var run = await PausedAsync();
+        var step = (await run.Desk.Run.StatusAsync(CancellationToken.None)).Step;
+        Assert.True((await run.RunAsync("stop --now --yes")).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Stopped, step), await run.Ended);
+    }
+
+    [Theory]
+    [InlineData("move 0 local --yes")]
+    [InlineData("restart 0 --yes")]
+    [InlineData("move 0 nowhere --yes")]
+    [InlineData("drain nowhere --yes")]
+    [InlineData("restart many --yes")]
+    public async Task What_one_process_cannot_do_is_refused_in_a_sentence(string line)
+    {
+        var run = await PausedAsync();
+        var answer = await run.RunAsync(line);
+        Assert.False(answer.IsDone);
+        Assert.EndsWith(".", answer.Text, StringComparison.Ordinal);
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task Lines_are_completed_with_words_and_live_names()
+    {
+        var run = await PausedAsync();
+        Assert.Equal(["pause"], await run.Desk.CompleteAsync("pau", CancellationToken.None));
+        Assert.Equal(["local"], await run.Desk.CompleteAsync("drain l", CancellationToken.None));
+        Assert.Equal(["0", "1"], await run.Desk.CompleteAsync("restart ", CancellationToken.None));
+        Assert.Equal(["--now", "--yes"], await run.Desk.CompleteAsync("stop --", CancellationToken.None));
+        Assert.Empty(await run.Desk.CompleteAsync("nonsense ", CancellationToken.None));
+        await EndAsync(run);
+    }
+
+    [Fact]
+    public async Task A_changed_setting_holds_from_its_step_on_as_in_the_reference()
+    {
+        var run = await PausedAsync();
+        var first = (await run.Desk.Run.StatusAsync(CancellationToken.None)).GrantedStep + 1;
+        Assert.True((await run.RunAsync("set lr 0.02")).NeedsConsent);
+        Assert.True((await run.RunAsync("set lr 0.02 --yes")).IsDone);
+        Assert.True((await run.RunAsync("set clip 0.05 --yes")).IsDone);
+        Assert.True((await run.RunAsync("set steps 40 --yes")).IsDone);
+        Assert.True((await run.RunAsync("evaluate")).IsDone);
+        Assert.True((await run.RunAsync("trace start")).IsDone);
+        Assert.True((await run.RunAsync("resume")).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 40), await run.Ended);
+        var changed = Plan() with { Steps = 40, Optimizer = TinyRun.Optimizer with { Changes = [new OptimizerChange(first, 0.02, null), new OptimizerChange(first, null, 0.05)] } };
+        TinyRun.AssertEqual(TinyRun.Train(changed), run.Notices.Steps);
+        Assert.Equal([first], run.Notices.All.OfType<RunNotice.Evaluated>().Select(one => one.AfterStep));
+        Assert.All(run.Notices.Steps.Where(step => step.Step >= first), step => Assert.NotEmpty(step.Ranks[0].Spans));
+    }
+
+    [Theory]
+    [InlineData("set lr -1 --yes", "Expected a learning rate")]
+    [InlineData("set lr many --yes", "'many' is no number")]
+    [InlineData("set steps 1 --yes", "Expected a whole number above")]
+    [InlineData("set eval-every 2.5 --yes", "Expected a whole number of steps")]
+    [InlineData("set seed 7 --yes", "cannot be changed of a run under way")]
+    public async Task A_value_that_cannot_be_is_refused_in_a_sentence(string line, string sentence)
+    {
+        var run = await PausedAsync();
+        var answer = await run.RunAsync(line);
+        Assert.False(answer.IsDone);
+        Assert.Contains(sentence, answer.Text, StringComparison.Ordinal);
+        await EndAsync(run);
+    }
+
+    private async Task<OperatedTinyRun> PausedAsync()
+    {
+        var paused = new TaskCompletionSource();
+        var run = await OperatedTinyRun.StartAsync(_folder, Plan(), (step, self) =>
+        {
+            if (step == 2) _ = self.RunAsync("pause").ContinueWith(_ => paused.SetResult(), TaskScheduler.Default);
+        });
+        await paused.Task;
+        await run.ReachAsync("paused");
+        return run;
+    }
+
+    private static async Task EndAsync(OperatedTinyRun run)
+    {
+        await run.RunAsync("stop --now --yes");
+        await run.Ended;
+    }
+
+    private TrainingPlan Plan() => TinyRun.Plan(2, 2, steps: Steps) with
+    {
+        StepsAhead = 1,
+        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, "run", "checkpoints")), RunTests.Describe),
+    };
+}
