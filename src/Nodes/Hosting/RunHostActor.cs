@@ -32,7 +32,8 @@ public sealed partial class RunHostActor : ReceiveActor
     private string _phase = "idle";
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public RunHostActor(IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
+    public RunHostActor(
+        IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced)
     {
         (_source, _announce, _attend, _replaced) = (source, announce, attend, replaced);
         _admission = new(() => new NodeAdmission(self()));
@@ -49,7 +50,8 @@ public sealed partial class RunHostActor : ReceiveActor
     /// <param name="announce">Told the run directory once it is led from here, and where people can look at it once that is known.</param>
     /// <param name="attend">Has somebody look after the run.</param>
     /// <param name="replaced">Told when another leader has taken the run over: this node was given up.</param>
-    public static Props Props(IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
+    public static Props Props(
+        IRunSource source, Func<NodeDescribed> self, Action<string, Uri?> announce, Func<RunSubmission, CommandDesk, Task<IRunAttendance?>> attend, Action replaced) =>
         Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, attend, replaced));
 
     /// <inheritdoc/>

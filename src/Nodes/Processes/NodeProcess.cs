@@ -88,7 +88,10 @@ public sealed class NodeProcess
 
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
         if (_settings.Roles.Contains(NodeRole.Coordinator)) system.ActorOf(
-            ClusterSingletonManager.Props(RunHostActor.Props(_source, () => _self!, AnnounceRun, (run, desk) => _source.AttendAsync(run, desk, _control!.Token), () => _end.TrySetResult(NodeEnd.Fenced)), PoisonPill.Instance, ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
+            ClusterSingletonManager.Props(
+                RunHostActor.Props(_source, () => _self!, AnnounceRun, (run, desk) => _source.AttendAsync(run, desk, _control!.Token), () => _end.TrySetResult(NodeEnd.Fenced)),
+                PoisonPill.Instance,
+                ClusterSingletonManagerSettings.Create(system).WithRole(NodeRole.Coordinator)),
             HostName);
         var host = system.ActorOf(
             ClusterSingletonProxy.Props("/user/" + HostName, ClusterSingletonProxySettings.Create(system).WithRole(NodeRole.Coordinator)),

@@ -64,17 +64,30 @@ internal static class LowRank
         {
             var column = columns.Slice(start, length);
             var before = Math.Sqrt(DotInDouble(column, column));
-            for (var other = 0; other < start; other += length)
-            {
-                var along = DotInDouble(column, columns.Slice(other, length));
-                for (var index = 0; index < length; index++) column[index] = (float)(column[index] - along * columns[other + index]);
-            }
-
-            var norm = Math.Sqrt(DotInDouble(column, column));
-            // Not a comparison that NaN would fail: what is not finite must come out as such.
-            var factor = norm <= Dependent * before ? 0 : 1 / norm;
-            for (var index = 0; index < length; index++) column[index] = (float)(column[index] * factor);
+            RemoveOthers(columns, start, length);
+            Normalize(column, Dependent * before);
+            // Of a column that nearly was the others', what rounding left of them is no longer small: twice is enough (Kahan, in Parlett 1980).
+            RemoveOthers(columns, start, length);
+            Normalize(column, 0);
         }
+    }
+
+    private static void RemoveOthers(Span<float> columns, int start, int length)
+    {
+        var column = columns.Slice(start, length);
+        for (var other = 0; other < start; other += length)
+        {
+            var along = DotInDouble(column, columns.Slice(other, length));
+            for (var index = 0; index < length; index++) column[index] = (float)(column[index] - along * columns[other + index]);
+        }
+    }
+
+    private static void Normalize(Span<float> column, double least)
+    {
+        var norm = Math.Sqrt(DotInDouble(column, column));
+        // Not a comparison that NaN would fail: what is not finite must come out as such.
+        var factor = norm <= least ? 0 : 1 / norm;
+        for (var index = 0; index < column.Length; index++) column[index] = (float)(column[index] * factor);
     }
 
     private static float Dot(ReadOnlySpan<float> left, ReadOnlySpan<float> right)
