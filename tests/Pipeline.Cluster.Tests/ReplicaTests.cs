@@ -1,6 +1,5 @@
 using System.Runtime.Versioning;
 using Pipeline.Chaos;
-using Pipeline.Nodes;
 using Pipeline.Runs;
 using Xunit;
 

@@ -22,7 +22,7 @@ internal static class ReductionSpeed
     {
         var input = Gradient(isQuick ? 1 << 16 : Length);
         Measured[] kinds = [.. Kinds().Select(kind => new Measured(kind.Name, kind.Goal, kind.Make(input.Length), input))];
-        var sums = new SumMeasured(input);
+        using var sums = new SumMeasured(input);
         for (var round = 0; round < roundCount; round++)
         {
             foreach (var kind in kinds) kind.Run(round);
@@ -95,7 +95,7 @@ internal static class ReductionSpeed
     }
 
     /// <summary>Eight leaves added in the tree.</summary>
-    private sealed class SumMeasured(float[] input)
+    private sealed class SumMeasured(float[] input) : IDisposable
     {
         private const int LeafCount = 8;
         private readonly TreeAccumulator _sums = new(new SummationTree(LeafCount), input.Length);
@@ -109,6 +109,8 @@ internal static class ReductionSpeed
             _sums.TakeRoot(_sum);
             _seconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds / LeafCount);
         }
+
+        public void Dispose() => _sums.Dispose();
 
         internal IReadOnlyList<string> Row() => ["tree of 8 leaves, a leaf", Rate(input.Length, _seconds), "–", "–", "–", "1.00"];
     }

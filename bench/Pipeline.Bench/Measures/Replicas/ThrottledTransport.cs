@@ -13,6 +13,7 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
 {
     private const int PieceBytes = 64 << 10;
     private readonly long _start = clock.GetTimestamp();
+    private readonly ManualResetEventSlim _closed = new();
     private double _due;
 
     /// <inheritdoc/>
@@ -55,10 +56,18 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
     public bool AwaitData(TimeSpan patience) => inner.AwaitData(patience);
 
     /// <inheritdoc/>
-    public void Close() => inner.Close();
+    public void Close()
+    {
+        _closed.Set();
+        inner.Close();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => inner.Dispose();
+    public void Dispose()
+    {
+        _closed.Set();
+        inner.Dispose();
+    }
 
     /// <summary>Waits until so many bytes may leave: an idle line saves nothing up.</summary>
     private void Await(int byteCount)
@@ -66,6 +75,6 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
         var now = clock.GetElapsedTime(_start).TotalSeconds;
         _due = Math.Max(_due, now) + byteCount / bytesPerSecond;
         var left = _due - now;
-        if (left > 0) Thread.Sleep(TimeSpan.FromSeconds(left));
+        if (left > 0) _closed.Wait(TimeSpan.FromSeconds(left));
     }
 }
