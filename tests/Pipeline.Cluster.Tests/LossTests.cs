@@ -98,7 +98,7 @@ public sealed class LossTests(TinyTraining tiny) : IClassFixture<TinyTraining>
     /// <summary>Stops the run, and computes every step of it again, unsplit.</summary>
     private async Task EndsWellAsync(string run, ProgramRun train)
     {
-        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", tiny.In(run));
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", tiny.In(run));
         Assert.True(code == 0, output + train.Output);
         Assert.True(await train.EndAsync() == 0, train.Output);
         var steps = MetricsReader.Read(new RunFiles(tiny.In(run)).Metrics).OfType<StepMetrics>().Select(line => line.Step).ToArray();

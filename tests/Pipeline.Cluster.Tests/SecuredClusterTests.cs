@@ -72,7 +72,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         var status = await ProgressAsync((await ProgressAsync(0)).Step);
         Assert.Equal(["tls"], status.Links.Select(link => link.Kind).Distinct());
         Assert.Contains(status.Links, link => link is { Purpose: "frames", FromRank: 0, ToRank: 1, Connected: true, Bytes: > 0 });
-        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
+        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
         Assert.True(code == 0, output);
         // The nodes are free again once the run has ended.
         await StatusAsync(status => status.Phase == "idle");

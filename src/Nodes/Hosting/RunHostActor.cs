@@ -23,7 +23,7 @@ public sealed partial class RunHostActor : ReceiveActor
     private readonly Lazy<NodeAdmission> _admission;
     private readonly Cluster _cluster = Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
-    private readonly HashSet<Address> _up = [];
+    private readonly HashSet<NodeId> _up = [];
     private readonly HashSet<Address> _silent = [];
     private readonly Dictionary<Address, NodeDescribed> _nodes = [];
     private SubmitRun? _submission;
@@ -71,11 +71,11 @@ public sealed partial class RunHostActor : ReceiveActor
 
     private void ReceiveMembership()
     {
-        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member.Address));
-        Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
+        Receive<ClusterEvent.MemberUp>(up => OnUp(up.Member));
+        Receive<ClusterEvent.UnreachableMember>(gone => Lose(gone.Member, node => new NodeSuspected(node, "it does not answer the cluster's heartbeats"), forget: false));
         Receive<ClusterEvent.ReachableMember>(back => _silent.Remove(back.Member.Address));
-        Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member.Address, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
-        Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member.Address, node => new NodeLeft(node), forget: true));
+        Receive<ClusterEvent.MemberDowned>(gone => Lose(gone.Member, node => new NodeSuspected(node, "it was removed from the cluster"), forget: true));
+        Receive<ClusterEvent.MemberRemoved>(gone => Lose(gone.Member, node => new NodeLeft(node), forget: true));
         Receive<ClusterEvent.IMemberEvent>(_ => { });
         Receive<NodeDescribed>(OnDescribed);
     }
@@ -92,17 +92,17 @@ public sealed partial class RunHostActor : ReceiveActor
         Receive<Answered>(answered => Sender.Tell(Status(answered.Status, answered.Links)));
     }
 
-    private void OnUp(Address member)
+    private void OnUp(Member member)
     {
-        _up.Add(member);
-        MemberAt(member).Tell(new DescribeNode());
+        _up.Add(IdOf(member));
+        MemberAt(member.Address).Tell(new DescribeNode());
     }
 
     private void OnDescribed(NodeDescribed node)
     {
         var address = Address.Parse(node.Info.Id.Address);
         // An answer may arrive after its sender was removed.
-        if (!_up.Contains(address)) return;
+        if (!_up.Contains(node.Info.Id)) return;
         if (_admission.Value.RefusalOf(node, _nodes.Where(known => !_silent.Contains(known.Key)).Select(known => known.Value)) is { } refusal)
         {
             _log.Warning("{0} It is not let take part.", refusal);
@@ -116,14 +116,16 @@ public sealed partial class RunHostActor : ReceiveActor
         else if (node.Run is { } left && !RunEnding.IsOver(new RunFiles(left.Directory))) Open(left);
     }
 
-    private void Lose(Address member, Func<NodeId, object> notice, bool forget)
+    /// <summary>Of a member that is gone for good the run hears also where it has never said who it is: a former leader may have given it ranks.</summary>
+    private void Lose(Member member, Func<NodeId, object> notice, bool forget)
     {
-        if (forget) _up.Remove(member);
-        if (forget) _silent.Remove(member);
-        else _silent.Add(member);
-        if (!_nodes.TryGetValue(member, out var node)) return;
-        if (forget) _nodes.Remove(member);
-        _coordinator.Tell(notice(node.Info.Id));
+        var id = IdOf(member);
+        if (forget) _up.Remove(id);
+        if (forget) _silent.Remove(member.Address);
+        else _silent.Add(member.Address);
+        var isKnown = _nodes.TryGetValue(member.Address, out var node) && node.Info.Id == id;
+        if (isKnown && forget) _nodes.Remove(member.Address);
+        if (isKnown || forget) _coordinator.Tell(notice(id));
     }
 
     private void OnSubmit(SubmitRun submit)
@@ -168,6 +170,7 @@ public sealed partial class RunHostActor : ReceiveActor
         _coordinator = Context.ActorOf(CoordinatorActor.Props(run, new ObserverChain(opened.Run.Recorder, watch), ended), "coordinator-" + submission.Start);
         Attend(submission, DeskFor(new RunFiles(submission.Directory), watch));
         foreach (var node in _nodes.Values) _coordinator.Tell(new NodeJoined(node.Info));
+        foreach (var gone in (run.Predecessor?.Entry.Nodes ?? []).Where(node => !_up.Contains(node))) _coordinator.Tell(new NodeLeft(gone));
         _ = ended.Task.PipeTo(Self, success: outcome => new Ended(outcome), failure: fault => new Ended(new RunOutcome(RunEnd.Failed, 0, fault.Message)));
     }
 
@@ -276,6 +279,8 @@ public sealed partial class RunHostActor : ReceiveActor
         node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString());
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
+
+    private static NodeId IdOf(Member member) => new(member.Address.ToString(), member.UniqueAddress.Uid);
 
     private ActorSelection MemberAt(Address member) => Context.ActorSelection(new RootActorPath(member) / "user" / MemberActor.Name);
 
