@@ -14,7 +14,8 @@ namespace Pipeline.Cli.Planning;
 internal static class ProfileCalibration
 {
     private const int MicroBatchCount = 8;
-    private const int WarmUpStepCount = 3;
+    // Code that is new to the runtime is slow for its first calls.
+    private const int WarmUpStepCount = 8;
     private const int MeasuredStepCount = 6;
 
     /// <summary>Seconds of an action besides its units, and from rank to rank; zero where there is one rank.</summary>
