@@ -9,8 +9,8 @@ internal sealed record BenchOptions
     /// <summary>What can be asked for.</summary>
     public const string Usage = """
         ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-steps|replica-scale|curves|
-                             soak|simulator|wire|wire-control|all] [options]
-        'all', the default, leaves out schedules, those of replicas, curves, wire and wire-control, which take long.
+                             soak|simulator|prediction|wire|wire-control|all] [options]
+        'all', the default, leaves out schedules, prediction, those of replicas, curves, wire and wire-control, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
@@ -23,9 +23,9 @@ internal sealed record BenchOptions
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-steps", "replica-scale", "curves", "soak", "simulator", "wire", "wire-control"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-steps", "replica-scale", "curves", "soak", "simulator", "prediction", "wire", "wire-control"];
 
-    private static readonly string[] Long = ["schedules", "replica-link", "replica-steps", "replica-scale", "curves", "wire", "wire-control"];
+    private static readonly string[] Long = ["schedules", "prediction", "replica-link", "replica-steps", "replica-scale", "curves", "wire", "wire-control"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

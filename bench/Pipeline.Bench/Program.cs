@@ -46,6 +46,7 @@ if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
 if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
+if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;
