@@ -17,6 +17,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
 
     private readonly FaultDice _dice = new(seed);
     private readonly List<RecoveryTime> _recoveries = [];
+    private readonly List<Strike> _strikes = [];
     private int _survived;
     private int _divergences;
 
@@ -40,6 +41,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     private async Task<bool> RunOnceAsync(string run, int faults, IReadOnlyList<string> reference)
     {
         using var cluster = ChaosCluster.Start(tiny, run, Processes, [.. settings.Length == 0 ? ["--stages", "3"] : new[] { "--stages", "2" }, .. settings]);
+        _strikes.Clear();
         try
         {
             for (var fault = 0; fault < faults; fault++)
@@ -47,19 +49,20 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
                 var status = await SettledAsync(cluster);
                 await Task.Delay(_dice.Pause());
                 await StrikeAsync(cluster, status, _dice.Next());
+                await SettledAsync(cluster);
                 _survived++;
             }
 
-            await SettledAsync(cluster);
             if (await cluster.StopAsync() is var code && code != 0) throw new InvalidOperationException($"The train process ended with {code}.");
         }
         catch (Exception failure) when (failure is TimeoutException or InvalidOperationException)
         {
             output.WriteLine($"{run}: NOT SURVIVED after {_survived} faults: {failure.Message}\n{cluster.Output}");
+            foreach (var line in File.Exists(cluster.Files.Events) ? File.ReadLines(cluster.Files.Events).TakeLast(20) : []) output.WriteLine(line);
             return false;
         }
 
-        _recoveries.AddRange(RecoveryTime.Read(cluster.Files));
+        _recoveries.AddRange(RecoveryTime.Read(cluster.Files, _strikes));
         Compare(run, RunBits.Of(cluster.Files.Folder).Lines, reference);
         return true;
     }
@@ -78,6 +81,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  step {status.Step,5}: {fault} ({leader.Name} leads, {stage.Name})"));
         var victims = fault switch { Fault.KillCoordinator => [leader], Fault.KillBoth => [leader, stage], _ => new[] { stage } };
         var signal = fault switch { Fault.FreezeShortly or Fault.FreezeLong or Fault.FreezeMinute => Signal.Stop, Fault.Drain => Signal.Terminate, _ => Signal.Kill };
+        if (fault != Fault.FreezeShortly) _strikes.Add(new Strike(fault, TimeProvider.System.GetUtcNow(), [.. status.Stages.Where(place => victims.Any(victim => victim.Name == place.Node)).Select(place => place.Rank)]));
         foreach (var victim in victims) Signals.Send(victim.Pid, signal);
         if (signal == Signal.Stop)
         {

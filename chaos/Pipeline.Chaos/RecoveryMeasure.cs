@@ -21,16 +21,17 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         List<RecoveryTime> inside = [];
         for (var run = 1; stages.Count < count; run++)
         {
+            List<Strike> strikes = [];
             using var cluster = ChaosCluster.Start(tiny, $"measured-{run}", Processes, "--stages", "2");
             for (var round = 0; round < 5 && stages.Count < count; round++)
             {
-                stages.Add(await TimeAsync(cluster, status => status.Nodes.First(node => status.Stages.Any(place => place.Node == node.Name) && !node.Coordinates)));
-                leaders.Add(await TimeAsync(cluster, status => status.Nodes.Single(node => node.Coordinates)));
+                stages.Add(await TimeAsync(cluster, Fault.KillStage, strikes, status => status.Nodes.First(node => status.Stages.Any(place => place.Node == node.Name) && !node.Coordinates)));
+                leaders.Add(await TimeAsync(cluster, Fault.KillCoordinator, strikes, status => status.Nodes.Single(node => node.Coordinates)));
                 output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  stage {stages[^1]:F2} s, leader {leaders[^1]:F2} s"));
             }
 
             await cluster.StopAsync();
-            inside.AddRange(RecoveryTime.Read(cluster.Files));
+            inside.AddRange(RecoveryTime.Read(cluster.Files, strikes));
         }
 
         Report("kill -9 of a stage to the next committed step", stages);
@@ -39,11 +40,12 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         return true;
     }
 
-    private static async Task<double> TimeAsync(ChaosCluster cluster, Func<ControlStatus, NodeStatus> choose)
+    private static async Task<double> TimeAsync(ChaosCluster cluster, Fault fault, List<Strike> strikes, Func<ControlStatus, NodeStatus> choose)
     {
         var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count == 2);
         var status = await cluster.StatusAsync(status => status.Step >= first.Step + 5);
         var victim = choose(status);
+        strikes.Add(new Strike(fault, TimeProvider.System.GetUtcNow(), [.. status.Stages.Where(place => place.Node == victim.Name).Select(place => place.Rank)]));
         var start = Stopwatch.GetTimestamp();
         Signals.Send(victim.Pid, Signal.Kill);
         await NextGenerationAsync(cluster, status.Generation);

@@ -4,41 +4,78 @@ using Pipeline.Runs;
 
 namespace Pipeline.Chaos;
 
-/// <summary>How long one recovery took, as the run's events tell it, in seconds.</summary>
+/// <summary>What was done to a run, and when.</summary>
+/// <param name="Fault">The fault.</param>
+/// <param name="At">When it began.</param>
+/// <param name="Ranks">The ranks whose state was lost with it.</param>
+internal sealed record Strike(Fault Fault, DateTimeOffset At, IReadOnlyList<int> Ranks);
+
+/// <summary>
+/// How long the recovery from one strike took, in seconds: from the harness's clock and the run's events, which are of one machine. Where a recovery was
+/// itself overtaken by another one, the parts are the later one's and the total holds all.
+/// </summary>
+/// <param name="Fault">What was done.</param>
+/// <param name="Detection">From the strike until the run said that it recovers.</param>
 /// <param name="Placement">From the suspicion until the new assignment was sent.</param>
 /// <param name="Loading">Until every rank had its state.</param>
 /// <param name="Replay">Until the next step was committed.</param>
-internal sealed record RecoveryTime(double Placement, double Loading, double Replay)
+/// <param name="Total">From the strike to that step.</param>
+/// <param name="Recomputed">Ranks that ran steps again although nothing had happened to them.</param>
+internal sealed record RecoveryTime(Fault Fault, double Detection, double Placement, double Loading, double Replay, double Total, int Recomputed)
 {
-    internal double Total => Placement + Loading + Replay;
+    private static readonly (string Name, Func<RecoveryTime, double> Of)[] s_parts =
+    [
+        ("detection", time => time.Detection), ("placement", time => time.Placement), ("loading", time => time.Loading), ("replay", time => time.Replay), ("total", time => time.Total),
+    ];
 
-    internal static IEnumerable<RecoveryTime> Read(RunFiles files)
+    /// <summary>Reads a run's events. What the run did not say is missing, not guessed.</summary>
+    internal static IEnumerable<RecoveryTime> Read(RunFiles files, IReadOnlyList<Strike> strikes)
     {
-        foreach (var line in File.ReadLines(files.Events))
+        Event[] events = [.. File.ReadLines(files.Events).Select(Event.Parse).OfType<Event>()];
+        foreach (var (index, strike) in strikes.Index())
         {
-            using var json = JsonDocument.Parse(line);
-            var root = json.RootElement;
-            if (root.GetProperty("event").GetString() != "recovered") continue;
-            yield return new RecoveryTime(root.GetProperty("placement").GetDouble(), root.GetProperty("loading").GetDouble(), root.GetProperty("replay").GetDouble());
+            var end = index + 1 < strikes.Count ? strikes[index + 1].At : DateTimeOffset.MaxValue;
+            var own = events.Where(told => told.At >= strike.At && told.At < end).ToArray();
+            if (own.FirstOrDefault(told => told.Parts is null) is not { } first || own.FirstOrDefault(told => told.Parts is not null) is not { Parts: { } parts } last) continue;
+            var recomputed = own.Where(told => told.Parts is null).SelectMany(told => told.Ranks).Distinct().Except(strike.Ranks).Count();
+            yield return new RecoveryTime(strike.Fault, (first.At - strike.At).TotalSeconds, parts.Placement, parts.Loading, parts.Replay, (last.At - strike.At).TotalSeconds, recomputed);
         }
     }
 
+    /// <summary>Prints the quantiles of each part for each kind of fault.</summary>
     internal static void Report(IReadOnlyList<RecoveryTime> times, TextWriter output)
     {
-        if (times.Count == 0) return;
-        output.WriteLine($"{times.Count} recoveries, from the suspicion on, seconds:");
-        Line("placement", times.Select(time => time.Placement));
-        Line("loading", times.Select(time => time.Loading));
-        Line("replay", times.Select(time => time.Replay));
-        Line("total", times.Select(time => time.Total));
-
-        void Line(string name, IEnumerable<double> values)
+        foreach (var kind in times.GroupBy(time => time.Fault).OrderBy(kind => kind.Key))
         {
-            var sorted = values.Order().ToArray();
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {name,-10} p50 {Quantile(sorted, 0.5):F3}  p99 {Quantile(sorted, 0.99):F3}  max {sorted[^1]:F3}"));
+            output.WriteLine($"{kind.Key}: {kind.Count()} recoveries, seconds; ranks that ran again although nothing had happened to them: {kind.Sum(time => time.Recomputed)}");
+            foreach (var (name, of) in s_parts)
+            {
+                double[] sorted = [.. kind.Select(of).Order()];
+                output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {name,-10} p50 {Quantile(sorted, 0.5):F3}  p99 {Quantile(sorted, 0.99):F3}  max {sorted[^1]:F3}"));
+            }
         }
     }
 
     /// <summary>The smallest value that at least the share of all does not exceed.</summary>
     internal static double Quantile(double[] sorted, double share) => sorted[Math.Max(0, (int)Math.Ceiling(share * sorted.Length) - 1)];
+
+    /// <summary>A line that tells of a recovery's begin (with the ranks that run again) or of its end (with its parts).</summary>
+    private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts)
+    {
+        internal static Event? Parse(string line)
+        {
+            using var json = JsonDocument.Parse(line);
+            var root = json.RootElement;
+            var at = root.GetProperty("time").GetDateTimeOffset();
+            return root.GetProperty("event").GetString() switch
+            {
+                "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null),
+                "recovered" => new Event(at, [], (root.GetProperty("placement").GetDouble(), root.GetProperty("loading").GetDouble(), root.GetProperty("replay").GetDouble())),
+                _ => null,
+            };
+        }
+
+        // "0 on akka.tcp://…, 2 on …"
+        private static IEnumerable<int> RanksOf(string places) => places.Split(", ", StringSplitOptions.RemoveEmptyEntries).Select(place => int.Parse(place.Split(' ')[0], CultureInfo.InvariantCulture));
+    }
 }

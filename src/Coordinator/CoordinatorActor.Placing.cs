@@ -20,7 +20,8 @@ public sealed partial class CoordinatorActor
         var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
         if (placement is null)
         {
-            End(Failed($"{_run.RankCount - kept.Count} ranks fit on none of the {_nodes.Usable.Count} nodes that are left. Start nodes with the role '{NodeInfo.StageRole}' and resume the run."));
+            End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
+                + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
             return false;
         }
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Pipeline.Model;
 using Pipeline.Schedules;
-using Pipeline.Stages;
 using Pipeline.Training;
 
 namespace Pipeline.Cli.Execution;
@@ -29,7 +28,7 @@ internal static class RunArithmetic
         yield return Line("stages", $"{replicas}{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
             + $"{plan.ThreadsPerStage} thread{(plan.ThreadsPerStage == 1 ? "" : "s")} each");
         foreach (var line in Stages(plan, layout)) yield return line;
-        yield return Memory(materials, plan, layout, parameterCount);
+        yield return Memory(materials, plan, layout);
         var checkpointBytes = 12.0 * parameterCount;
         yield return Line("disk", $"about {checkpointBytes / MiB:N0} MiB a checkpoint, {settings.Checkpoint.KeepCount} kept: {checkpointBytes * settings.Checkpoint.KeepCount / MiB:N0} MiB");
         yield return Line("bubble", $"{prediction.Step.BubbleShare:P1} predicted{(prediction.IsInSeconds ? $", {prediction.Step.Duration * 1e3:F1} ms a step" : "")}; "
@@ -50,27 +49,10 @@ internal static class RunArithmetic
         }
     }
 
-    private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout, long parameterCount)
+    private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout)
     {
-        var bytesPerElement = plan.Precision == Precision.Bf16 ? 2 : 4;
-        // What is computed with and the gradient; two moments and in a bf16 run the master weights, of a share where it is shared out; the copy
-        // of a step that may be taken back, which replicas do not have.
-        var isBf16 = plan.Precision == Precision.Bf16;
-        var shardCount = plan.SharesOptimizer ? layout.ReplicaCount : 1;
-        var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
-        var stateBytes = parameterCount * ((isBf16 ? 6.0 : 8.0) + (isBf16 ? 12.0 : 8.0) / shardCount + (runsAhead ? 4 : 0));
-        var tokens = (double)materials.Settings.Step.MicroBatchSize * materials.Settings.Model.Context;
-        var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
-        double activations = 0;
-        var first = 0;
-        for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
-        {
-            var elements = plan.Units.Skip(first).Take(layout.UnitCounts[stage]).Sum(unit => unit.KeptElementsPerToken);
-            activations += elements * tokens * bytesPerElement * inFlight[layout.Schedule.RankOfStage[stage]];
-            first += layout.UnitCounts[stage];
-        }
-
-        return Line("memory", $"about {stateBytes * layout.ReplicaCount / MiB:N0} MiB of weights, gradients and moments, {activations * layout.ReplicaCount / MiB:N0} MiB of activations at the peak");
+        var memory = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch);
+        return Line("memory", $"about {memory.StateBytes.Sum() / MiB:N0} MiB of weights, gradients and moments, {memory.ActivationBytes.Sum() / MiB:N0} MiB of activations at the peak");
     }
 
     private static double EqualStagesBubble(RunLayout layout) =>

@@ -40,6 +40,9 @@ internal sealed class RunMaterials : IDisposable
 
     public SampleBatchSource Batches { get; }
 
+    /// <summary>Samples of a micro-batch times their length.</summary>
+    public long TokensPerMicroBatch => (long)Settings.Step.MicroBatchSize * Settings.Model.Context;
+
     /// <summary>Opens the corpus, preparing it if this is its first use.</summary>
     /// <exception cref="DataException">The corpus, the tokenizer or the cache needs the user.</exception>
     public static RunMaterials Prepare(RunSettings settings, CommandContext context, CancellationToken cancellation)

@@ -36,6 +36,7 @@ internal static class NodeLinks
                 Cluster = settings.Cluster,
                 Settings = links,
                 TcpHost = settings.Host,
+                TcpBind = settings.Bind,
                 Credentials = credentials,
                 // Without certificates links do not leave the machine, and nodes that can read each other's token belong together.
                 Secret = credentials is not null ? [] : SHA256.HashData(Encoding.UTF8.GetBytes("links " + TokenFile.ReadOrCreate(settings.TokenPath))),

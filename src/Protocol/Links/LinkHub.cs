@@ -125,7 +125,8 @@ public sealed class LinkHub : IDisposable
 
     private (string Host, int Port) ListenOnTcp(string host, LinkHubOptions options, Action<LinkEvent> raise)
     {
-        var address = host == "localhost" ? IPAddress.Loopback : Dns.GetHostAddresses(host).First();
+        var listen = options.TcpBind ?? host;
+        var address = listen == "localhost" ? IPAddress.Loopback : IPAddress.TryParse(listen, out var given) ? given : Dns.GetHostAddresses(listen).First();
         if (options.Credentials is null && !IPAddress.IsLoopback(address))
         {
             raise(new LinkWarning(options.Node, $"Without certificates links listen on 127.0.0.1 only, not on {host}: make some with `pipeline certs init`."));

@@ -21,8 +21,11 @@ public sealed record LinkHubOptions
     /// <summary>Whether to listen on a Unix socket.</summary>
     public bool HasUnix { get; init; } = true;
 
-    /// <summary>Address to listen on over TCP, and that others connect to; null for none. Without credentials it is loopback, whatever stands here.</summary>
+    /// <summary>Address that others connect to over TCP, and to listen on; null for none. Without credentials it is loopback, whatever stands here.</summary>
     public string? TcpHost { get; init; } = "127.0.0.1";
+
+    /// <summary>Address to listen on over TCP where it is another one than others connect to; null for <see cref="TcpHost"/>.</summary>
+    public string? TcpBind { get; init; }
 
     /// <summary>Port to listen on; 0 takes a free one.</summary>
     public int TcpPort { get; init; }

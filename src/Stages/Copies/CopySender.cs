@@ -18,8 +18,9 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private static readonly TimeSpan LinkPatience = TimeSpan.FromSeconds(10);
 
     private readonly StateCopy _copy;
-    private readonly IActorRef _receiver;
+    private readonly IActorRef _named;
     private readonly CopyLinks? _links;
+    private IActorRef _receiver;
     private ILink? _link;
     private int _inlet;
     private ulong _checksum;
@@ -28,7 +29,7 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
 
     public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links)
     {
-        (_copy, _receiver, _links) = (copy, receiver, links);
+        (_copy, _named, _receiver, _links) = (copy, receiver, receiver, links);
         Receive<Summed>(OnSummed);
         Receive<CopyReceived>(received => received.Copy == _copy.Id, OnReceived);
         Receive<PartGone>(gone => gone.Link == _link, OnPartGone);
@@ -78,7 +79,7 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         _sent = Math.Max(_sent, _acknowledged);
         if (_acknowledged == _copy.ByteCount)
         {
-            Context.Parent.Tell(new CopyDelivered(_copy, _receiver));
+            Context.Parent.Tell(new CopyDelivered(_copy, _named));
             Context.Stop(Self);
         }
         else if (_links is null || received.LinkAddress.Length == 0 || received.LinkAddress == _links.Address)
@@ -95,6 +96,8 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private void Repeat()
     {
         DropLink();
+        // A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.
+        if (_receiver is EmptyLocalActorRef) _receiver = ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(_receiver.Path);
         _sent = Math.Max(_acknowledged, 0);
         _receiver.Tell(new OfferCopy(_copy.Id, _copy.Tensors, _copy.ByteCount, _checksum));
         // With links the receiver's answer says whether it has any.

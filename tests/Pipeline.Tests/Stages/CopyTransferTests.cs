@@ -56,6 +56,18 @@ public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel
     }
 
     [Fact]
+    public void A_holder_that_was_not_there_yet_when_its_place_was_named_gets_the_copy_too()
+    {
+        var named = ((ExtendedActorSystem)Sys).Provider.ResolveActorRef(new RootActorPath(((ExtendedActorSystem)Sys).Provider.DefaultAddress) / "user" / "late");
+        Assert.IsType<EmptyLocalActorRef>(named);
+        using var copy = Copy(1000);
+        Sys.ActorOf(Props.Create(() => new Parent(TestActor, CopySender.Props(copy, named, null))));
+        var holder = Sys.ActorOf(CopyHolder.Props(), "late");
+        Assert.Equal(named, ExpectMsg<CopyDelivered>(Patience).Receiver);
+        Assert.Equal(Id, Assert.Single(Held(holder)));
+    }
+
+    [Fact]
     public void A_copy_whose_bytes_are_not_those_that_were_offered_is_never_called_whole()
     {
         using var copy = Copy(100_000);
