@@ -1,8 +1,18 @@
+using System.Globalization;
 using Pipeline.Bench;
 using Pipeline.Bench.Measures;
+using Pipeline.Bench.Measures.Replicas;
 using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
+
+if (args is [ReplicaPair.ChildWord, RawExchange.Word, var path, var bytes, var rounds])
+    return RawExchange.RunChild(path, int.Parse(bytes, CultureInfo.InvariantCulture), int.Parse(rounds, CultureInfo.InvariantCulture));
+if (args is [ReplicaPair.ChildWord, var specification])
+{
+    TorchRuntime.Initialize();
+    return ReplicaPair.RunChild(specification);
+}
 
 if (args.Contains("--help", StringComparer.Ordinal))
 {
@@ -30,6 +40,11 @@ if (options.Wants("efficiency")) writer.Write(await PipelineEfficiency.MeasureAs
 if (options.Wants("split")) writer.Write(SplitOverhead.Measure(options));
 if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsync(options));
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
+if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
+if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
+if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
+if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));

@@ -7,7 +7,7 @@ namespace Pipeline.Chaos;
 /// Random faults over many runs, the same ones for the same seed: each must be survived, and at the end every line of every run must be the
 /// unsplit trainer's, each step once.
 /// </summary>
-internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter output)
+internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter output, params string[] settings)
 {
     private const int Processes = 4;
     private const int FaultsPerRun = 10;
@@ -25,8 +25,8 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     /// <returns>Whether all were survived without divergence.</returns>
     internal async Task<bool> RunAsync(int count)
     {
-        output.WriteLine($"chaos: {count} faults, seed {seed}, {Processes} processes, 3 stages");
-        var reference = (await tiny.ReferenceAsync(ReferenceSteps)).Lines;
+        output.WriteLine($"chaos: {count} faults, seed {seed}, {Processes} processes, {(settings.Length == 0 ? "3 stages" : string.Join(' ', settings))}");
+        var reference = (await tiny.ReferenceAsync(ReferenceSteps, settings)).Lines;
         for (var run = 1; _survived < count; run++)
         {
             if (await RunOnceAsync($"run-{run}", Math.Min(FaultsPerRun, count - _survived), reference)) continue;
@@ -40,7 +40,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
 
     private async Task<bool> RunOnceAsync(string run, int faults, IReadOnlyList<string> reference)
     {
-        using var cluster = ChaosCluster.Start(tiny, run, Processes, "--stages", "3");
+        using var cluster = ChaosCluster.Start(tiny, run, Processes, [.. settings.Length == 0 ? ["--stages", "3"] : new[] { "--stages", "2" }, .. settings]);
         _strikes.Clear();
         try
         {
@@ -70,7 +70,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     /// <summary>All nodes are there, no recovery is under way, and steps are being committed.</summary>
     private static async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
     {
-        var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count == 3);
+        var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count >= 3);
         return await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Step >= first.Step + 3);
     }
 

@@ -3,14 +3,18 @@ using Pipeline.Chaos;
 
 Option<int> count = new("--count") { Description = "How many faults, or recoveries to measure.", DefaultValueFactory = _ => 300 };
 Option<int> seed = new("--seed") { Description = "The same seed gives the same faults.", DefaultValueFactory = _ => 1 };
+Option<string[]> settings = new("--set")
+{
+    Description = "KEY=VALUE of the runs and of their reference, such as parallelism.data=2: the runs have two stages then.", DefaultValueFactory = _ => [],
+};
 Option<double> minutes = new("--minutes") { Description = "How long to soak.", DefaultValueFactory = _ => 10 };
 
-RootCommand root = new("Real processes on this machine to which things are done. Without a word: seeded random faults over many runs; killed nodes are started anew.") { count, seed };
+RootCommand root = new("Real processes on this machine to which things are done. Without a word: seeded random faults over many runs; killed nodes are started anew.") { count, seed, settings };
 Command recovery = new("recovery", "Measures the time from kill -9 to the next committed step, of a stage and of the leader.") { count };
 Command soak = new("soak", "Four processes at full load: no losses, memory flat.") { minutes };
 root.Add(recovery);
 root.Add(soak);
-root.SetAction((parsed, _) => WithTiny(tiny => new FaultCampaign(tiny, parsed.GetValue(seed), Console.Out).RunAsync(parsed.GetValue(count))));
+root.SetAction((parsed, _) => WithTiny(tiny => new FaultCampaign(tiny, parsed.GetValue(seed), Console.Out, [.. (parsed.GetValue(settings) ?? []).SelectMany(setting => new[] { "--set", setting })]).RunAsync(parsed.GetValue(count))));
 recovery.SetAction((parsed, _) => WithTiny(tiny => new RecoveryMeasure(tiny, Console.Out).RunAsync(parsed.GetValue(count))));
 soak.SetAction((parsed, _) => WithTiny(tiny => new Soak(tiny, Console.Out).RunAsync(parsed.GetValue(minutes))));
 return await root.Parse(args).InvokeAsync();

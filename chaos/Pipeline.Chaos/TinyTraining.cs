@@ -12,7 +12,7 @@ public sealed class TinyTraining : IDisposable
     public const int Steps = 24;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-cluster-").FullName;
-    private readonly Dictionary<int, Task<RunBits>> _references = [];
+    private readonly Dictionary<string, Task<RunBits>> _references = new(StringComparer.Ordinal);
 
     /// <summary>Makes the folder and the corpus.</summary>
     public TinyTraining()
@@ -43,17 +43,20 @@ public sealed class TinyTraining : IDisposable
     ];
 
     /// <summary>What the unsplit trainer gives after so many steps.</summary>
-    internal Task<RunBits> ReferenceAsync(int steps = Steps)
+    /// <param name="steps">Steps.</param>
+    /// <param name="settings">Words of the command line that the bits depend on, such as the replicas whose order of addition is followed.</param>
+    internal Task<RunBits> ReferenceAsync(int steps = Steps, params string[] settings)
     {
+        var run = string.Join('-', [$"reference-{steps}", .. settings.Where(word => word != "--set").Select(word => word.Replace('=', '-'))]);
         lock (_references)
         {
-            return _references.TryGetValue(steps, out var known) ? known : _references[steps] = MakeAsync();
+            return _references.TryGetValue(run, out var known) ? known : _references[run] = MakeAsync();
         }
 
         async Task<RunBits> MakeAsync()
         {
-            var (code, output) = await ProgramRun.ToEndAsync(Arguments($"reference-{steps}", steps, "--reference"));
-            return code == 0 ? RunBits.Of(In($"reference-{steps}")) : throw new InvalidOperationException(output);
+            var (code, output) = await ProgramRun.ToEndAsync(Arguments(run, steps, [.. settings, "--reference"]));
+            return code == 0 ? RunBits.Of(In(run)) : throw new InvalidOperationException(output);
         }
     }
 

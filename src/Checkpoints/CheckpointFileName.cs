@@ -18,6 +18,9 @@ public static class CheckpointFileName
     /// <summary>Optimizer state of one part: <c>optimizer-00001-of-00002.safetensors</c> for index 0 of 2.</summary>
     public static string Optimizer(int partIndex, int partCount) => Part("optimizer", partIndex, partCount);
 
+    /// <summary>What compression between replicas has lost so far, of one rank: <c>residual-00001-of-00002.safetensors</c> for index 0 of 2.</summary>
+    public static string Residual(int partIndex, int partCount) => Part("residual", partIndex, partCount);
+
     internal static bool HoldsWeights(string name) => HoldsTensors(name) && (name.StartsWith(ModelPrefix, StringComparison.Ordinal) || name == "model.safetensors");
 
     internal static bool HoldsTensors(string name) => name.EndsWith(".safetensors", StringComparison.Ordinal);

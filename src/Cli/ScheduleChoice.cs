@@ -15,7 +15,7 @@ public static class ScheduleChoice
     }
 
     private static ScheduleShape ShapeOf(StepSettings step, IScheduleGenerator generator) =>
-        new(step.StageCount, step.MicroBatchCount, step.VirtualStages ?? generator.StagesPerRank.Default) { MemoryCredit = step.MemoryCredit };
+        new(step.StageCount, step.MicroBatchesPerReplica, step.VirtualStages ?? generator.StagesPerRank.Default) { MemoryCredit = step.MemoryCredit };
 
     private static Schedule FromFile(StepSettings step)
     {
@@ -26,10 +26,10 @@ public static class ScheduleChoice
                 + "Set pipeline.schedule.virtual-stages to null, or name another schedule.");
         }
 
-        if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchCount)
+        if (schedule.RankCount != step.StageCount || schedule.MicroBatchCount != step.MicroBatchesPerReplica)
         {
             throw new ScheduleException($"{step.Schedule} is a schedule of {schedule.RankCount} ranks and {schedule.MicroBatchCount} micro-batches, but the settings "
-                + $"ask for {step.StageCount} and {step.MicroBatchCount}. Set --stages {schedule.RankCount} --micro-batches {schedule.MicroBatchCount}, or name another schedule.");
+                + $"ask for {step.StageCount} and {step.MicroBatchesPerReplica}. Set --stages {schedule.RankCount} --micro-batches {schedule.MicroBatchCount}, or name another schedule.");
         }
 
         ScheduleValidator.ThrowIfInvalid(schedule);

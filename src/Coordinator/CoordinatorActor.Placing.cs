@@ -17,7 +17,7 @@ public sealed partial class CoordinatorActor
         foreach (var (rank, node) in _wanted) kept[rank] = node;
         var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
         var bytes = _run.RankBytes.Count == _run.RankCount ? _run.RankBytes : new long[_run.RankCount];
-        var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, bytes, holders);
+        var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
         if (placement is null)
         {
             End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "

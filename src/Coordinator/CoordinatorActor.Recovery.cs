@@ -160,8 +160,16 @@ public sealed partial class CoordinatorActor
         var isBaseWhole = _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
         return new LossReport(
             lost, _run.RankCount, _copies, starts.Append(_announcedProtection).Max(), _ranks.Base, isBaseWhole, _saving.LastSaved,
-            starts.Any(step => step <= _progress.Committed) ? long.MaxValue : _progress.ReportedThrough);
+            starts.Any(step => step <= _progress.Committed) ? long.MaxValue : _progress.ReportedThrough, ReachedStep(lost));
     }
+
+    /// <summary>
+    /// With several replicas, what every rank that is left has completed, as far as was heard: before that it may still lack sums, totals and
+    /// weights that only the lost rank can send. One that replays counts from where it began.
+    /// </summary>
+    private long ReachedStep(int[] lost) => _ranks.RanksPerReplica == _run.RankCount
+        ? long.MaxValue
+        : Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 

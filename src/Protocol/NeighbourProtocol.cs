@@ -21,11 +21,11 @@ public static class NeighbourProtocol
 
     /// <summary>What one stage contributes to the step's totals.</summary>
     /// <param name="Step">Step.</param>
-    /// <param name="Stage">Who contributes.</param>
-    /// <param name="Squares">Sum of squares of each owned parameter's gradient, in model order.</param>
-    /// <param name="LossSum">Summed loss; 0 except on the last stage.</param>
+    /// <param name="Stage">Who contributes: stage s of replica r is r · stages + s.</param>
+    /// <param name="Squares">Sum of squares of each owned parameter's gradient, in model order: 0 where another replica owns it, none where the first replica says all.</param>
+    /// <param name="Losses">Summed loss of each of the replica's micro-batches, in their order; none except on the last stage.</param>
     /// <param name="TokenCount">Predicted tokens; 0 except on the last stage.</param>
-    /// <param name="NonFiniteMicroBatch">First micro-batch whose loss is not finite; -1 if none.</param>
+    /// <param name="NonFiniteMicroBatch">First micro-batch of the step whose loss is not finite; -1 if none.</param>
     /// <param name="Known">
     /// What the step amounts to, where the sender was told before the totals' rank was lost: it must say the same again, or a stop that
     /// one rank has acted on would be unsaid to the others. Null in all other cases.
@@ -35,7 +35,7 @@ public static class NeighbourProtocol
         [property: Key(0)] StepKey Step,
         [property: Key(1)] int Stage,
         [property: Key(2)] IReadOnlyList<double> Squares,
-        [property: Key(3)] double LossSum,
+        [property: Key(3)] IReadOnlyList<double> Losses,
         [property: Key(4)] long TokenCount,
         [property: Key(5)] int NonFiniteMicroBatch,
         [property: Key(6)] StepOutcome? Known = null) : INote

@@ -11,6 +11,7 @@ namespace Pipeline.Protocol;
 /// <param name="FirstMoment">Hash of the first moment; null where there is none.</param>
 /// <param name="SecondMoment">Hash of the second moment; null where there is none.</param>
 /// <param name="UnitIndex">Place of the unit in the model: a rank's stages need not follow each other.</param>
+/// <param name="ParameterIndex">Place of the parameter in the unit: replicas may share a unit's optimizer state.</param>
 [MessagePackObject]
 public sealed record ParameterDigest(
     [property: Key(0)] string Unit,
@@ -18,7 +19,8 @@ public sealed record ParameterDigest(
     [property: Key(2)] string Weight,
     [property: Key(3)] string? FirstMoment,
     [property: Key(4)] string? SecondMoment,
-    [property: Key(5)] int UnitIndex = 0)
+    [property: Key(5)] int UnitIndex = 0,
+    [property: Key(6)] int ParameterIndex = 0)
 {
     /// <summary>One hash a unit, over the names and hashes of its parameters in their order.</summary>
     public static IReadOnlyDictionary<string, string> ByUnit(IEnumerable<ParameterDigest> digests) =>

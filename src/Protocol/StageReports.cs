@@ -60,12 +60,16 @@ public sealed record StepOutcome(
 /// <param name="BusySeconds">In actions.</param>
 /// <param name="WaitSeconds">Waiting for inputs.</param>
 /// <param name="DiscardedActions">Actions of the step that ran in vain, since the former step was not what had been assumed.</param>
+/// <param name="ExposedSeconds">Of the waiting, that for what other replicas add up or update: communication that nothing hid.</param>
+/// <param name="ExchangedBytes">Bytes of tensors that were sent to other replicas.</param>
 [MessagePackObject]
 public sealed record StepTiming(
     [property: Key(0)] double Seconds,
     [property: Key(1)] double BusySeconds,
     [property: Key(2)] double WaitSeconds,
-    [property: Key(3)] int DiscardedActions = 0)
+    [property: Key(3)] int DiscardedActions = 0,
+    [property: Key(4)] double ExposedSeconds = 0,
+    [property: Key(5)] long ExchangedBytes = 0)
 {
     /// <summary>Share of the time in which no action ran.</summary>
     [IgnoreMember]

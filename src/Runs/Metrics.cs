@@ -10,7 +10,9 @@ public abstract record MetricsLine(long Step);
 /// <param name="Wait">Seconds in which it waited for input.</param>
 /// <param name="Bubble">Idle share of the step, 0 to 1.</param>
 /// <param name="Discarded">Actions that ran in vain, since the step before was not what had been assumed; stands in the file where there are any.</param>
-public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble, int Discarded = 0);
+/// <param name="Exposed">Seconds of the waiting that were for other replicas; null where there are none.</param>
+/// <param name="Sent">Bytes of tensors that it sent to other replicas; null where there are none.</param>
+public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble, int Discarded = 0, double? Exposed = null, long? Sent = null);
 
 /// <summary>A training step. Numbers that are not finite are kept as NaN and stand in the file as null.</summary>
 /// <param name="Step">The step.</param>

@@ -53,7 +53,9 @@ public static class MetricsReader
         Number(stage.GetProperty("busy")),
         Number(stage.GetProperty("wait")),
         Number(stage.GetProperty("bubble")),
-        stage.TryGetProperty("discarded", out var discarded) ? discarded.GetInt32() : 0);
+        stage.TryGetProperty("discarded", out var discarded) ? discarded.GetInt32() : 0,
+        stage.TryGetProperty("exposed", out var exposed) ? Number(exposed) : null,
+        stage.TryGetProperty("sent", out var sent) ? sent.GetInt64() : null);
 
     private static double Number(JsonElement element) => element.ValueKind == JsonValueKind.Null ? double.NaN : element.GetDouble();
 }

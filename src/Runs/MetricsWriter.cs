@@ -65,6 +65,8 @@ public sealed class MetricsWriter : IDisposable
         WriteNumber(json, "wait", stage.Wait);
         WriteNumber(json, "bubble", stage.Bubble);
         if (stage.Discarded > 0) json.WriteNumber("discarded", stage.Discarded);
+        if (stage.Exposed is { } exposed) WriteNumber(json, "exposed", exposed);
+        if (stage.Sent is { } sent) json.WriteNumber("sent", sent);
         json.WriteEndObject();
     }
 

@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace Pipeline.Schedules;
 
 /// <summary>
-/// What a stage does in one action. The first five kinds work on one micro-batch; the last three end the step and work
-/// on the whole stage, once.
+/// What a stage does in one action. The first five kinds work on one micro-batch; the others end the step and work on the
+/// whole stage, once.
 /// </summary>
 public enum ActionKind : byte
 {
@@ -23,6 +23,12 @@ public enum ActionKind : byte
     /// <summary>Letter R: the forward pass again, to restore activations that were not kept.</summary>
     Recompute,
 
+    /// <summary>Letter S: the sums of gradients that this replica completes are added up over the replicas and sent on.</summary>
+    ReduceScatter,
+
+    /// <summary>Letter G: the sums that other replicas have completed are taken, so that all hold the same gradients.</summary>
+    AllGather,
+
     /// <summary>Letter T: the gradients of a parameter that several stages hold (tied embeddings) are exchanged and added.</summary>
     TiedSum,
 
@@ -31,19 +37,22 @@ public enum ActionKind : byte
 
     /// <summary>Letter O: clip by the global norm and update the stage's weights.</summary>
     Optimizer,
+
+    /// <summary>Letter A: the weights that other replicas have updated are taken, where each updates a share.</summary>
+    WeightGather,
 }
 
 /// <summary>
 /// The letters of the kinds, and what a kind implies. F, B, I and W are the letters that the field's schedule files use;
-/// R, T, N and O are ours and clash with none of them, nor with the words SEND, RECV, UNSHARD, RESHARD and OVERLAP_F_B,
+/// R, S, G, T, N, O and A are ours and clash with none of them, nor with the words SEND, RECV, UNSHARD, RESHARD and OVERLAP_F_B,
 /// since a kind is exactly one letter.
 /// </summary>
 public static class ActionKinds
 {
-    private const string Letters = "FBIWRTNO";
+    private const string Letters = "FBIWRSGTNOA";
 
     /// <summary>The number of kinds; arrays indexed by kind have this length.</summary>
-    public const int Count = 8;
+    public const int Count = 11;
 
     /// <summary>The letter that stands for the kind in the text form of an action.</summary>
     public static char Letter(this ActionKind kind) => Letters[(int)kind];
@@ -56,8 +65,8 @@ public static class ActionKinds
         return index >= 0;
     }
 
-    /// <summary>True for T, N and O: once a step and stage, without a micro-batch.</summary>
-    public static bool IsStepLevel(this ActionKind kind) => kind >= ActionKind.TiedSum;
+    /// <summary>True for S, G, T, N, O and A: once a step and stage, without a micro-batch.</summary>
+    public static bool IsStepLevel(this ActionKind kind) => kind >= ActionKind.ReduceScatter;
 
     /// <summary>True for B and W, which finish a leaf: one micro-batch's gradient of the stage's parameters.</summary>
     public static bool MakesLeaf(this ActionKind kind) => kind is ActionKind.Backward or ActionKind.WeightGradient;
@@ -73,9 +82,12 @@ public static class ActionKinds
         ActionKind.InputGradient => "input-gradient half",
         ActionKind.WeightGradient => "weight-gradient half",
         ActionKind.Recompute => "recompute",
+        ActionKind.ReduceScatter => "reduce-scatter",
+        ActionKind.AllGather => "all-gather",
         ActionKind.TiedSum => "tied sum",
         ActionKind.Norm => "norm",
         ActionKind.Optimizer => "optimizer",
+        ActionKind.WeightGather => "weight gather",
         _ => throw new UnreachableException($"kind {(int)kind}"),
     };
 }

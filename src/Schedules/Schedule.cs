@@ -79,6 +79,12 @@ public sealed class Schedule : IEquatable<Schedule>
     /// <summary>True where some backward is split into I and W: such a schedule needs an executor that can split.</summary>
     public bool UsesSplitBackward => Actions.Any(row => row.Any(action => action.Kind is ActionKind.InputGradient));
 
+    /// <summary>True where gradients are added up over replicas: such a schedule has S on every stage, and G, or A, too.</summary>
+    public bool Reduces => EndsStep && Actions.Any(row => row.Any(action => action.Kind is ActionKind.ReduceScatter));
+
+    /// <summary>True where each replica updates a share of the weights: such a schedule has S and A on every stage.</summary>
+    public bool SharesOptimizer => EndsStep && Actions.Any(row => row.Any(action => action.Kind is ActionKind.WeightGather));
+
     /// <summary>The stages of a rank, in the model's order.</summary>
     public ImmutableArray<int> StagesOf(int rank) => _stagesOfRank[rank];
 

@@ -16,7 +16,7 @@ public readonly record struct StageAction(int Stage, ActionKind Kind, int MicroB
     /// <summary>The micro-batch of an action that has none.</summary>
     public const int NoMicroBatch = -1;
 
-    /// <summary>A step-level action (T, N or O).</summary>
+    /// <summary>A step-level action (S, G, T, N, O or A).</summary>
     public static StageAction StepLevel(int stage, ActionKind kind) => new(stage, kind, NoMicroBatch);
 
     /// <summary>Parses the text form.</summary>
@@ -26,7 +26,7 @@ public readonly record struct StageAction(int Stage, ActionKind Kind, int MicroB
             ? action
             : throw new ScheduleException(
                 $"'{text}' is not an action: expected stage, kind and micro-batch with the kind F, B, I, W or R (as in 2F0), " +
-                "or stage and kind with the kind T, N or O (as in 0O), numbers without sign or leading zeros.");
+                "or stage and kind with the kind S, G, T, N, O or A (as in 0O), numbers without sign or leading zeros.");
 
     /// <summary>True where the text is exactly the text form of an action.</summary>
     public static bool TryParse(ReadOnlySpan<char> text, out StageAction action)

@@ -2,6 +2,7 @@ using Pipeline.Checkpoints;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 
 namespace Pipeline.Stages;
 
@@ -31,6 +32,15 @@ public sealed record StageWorkload
 
     /// <summary>Whether a step waits for its norm before its optimizer runs.</summary>
     public OptimizerBarrier Barrier { get; init; }
+
+    /// <summary>In which order gradients of micro-batches are added.</summary>
+    public Summation Summation { get; init; }
+
+    /// <summary>Whether each replica holds the optimizer state of a share of the parameters and updates these for all.</summary>
+    public bool SharesOptimizer { get; init; }
+
+    /// <summary>How replicas add their gradients up.</summary>
+    public ReductionSettings Reduction { get; init; } = new();
 
     /// <summary>Intra-operation threads of the compute thread.</summary>
     public int ThreadCount { get; init; } = 1;

@@ -12,6 +12,9 @@ internal static class MeasuredDivision
     internal static UnitDivision? For(TrainingPlan plan, RunLayout layout, IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds)
     {
         if (rankSeconds.Any(seconds => seconds <= 0)) return null;
+        // All replicas hold the same stages: what a rank needs is what its likes need on average.
+        var ranksPerReplica = layout.Schedule.RankCount;
+        rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
         var rankOfStage = layout.Schedule.RankOfStage;
         double[] estimated = [.. plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon))];
         var ranks = RankOfUnit(unitCounts);

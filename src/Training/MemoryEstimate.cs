@@ -13,9 +13,6 @@ namespace Pipeline.Training;
 /// <param name="ActivationBytes">By rank, what forwards keep for their backwards, at the schedule's peak.</param>
 public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyList<long> ActivationBytes)
 {
-    // Master weight, gradient, two moments in fp32.
-    private const int StateBytesPerParameter = 16;
-
     /// <summary>By rank, both together.</summary>
     public IReadOnlyList<long> RankBytes => [.. StateBytes.Zip(ActivationBytes, (state, activations) => state + activations)];
 
@@ -26,8 +23,11 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
     public static MemoryEstimate Of(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch)
     {
         var isBf16 = plan.Precision == Precision.Bf16;
-        // The rounded copy of a bf16 run; the copy of a step that may be taken back.
-        var parameterBytes = StateBytesPerParameter + (isBf16 ? 2 : 0) + (new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead ? 4 : 0);
+        // What is computed with and the gradient; two moments and in a bf16 run the master weights, of a share where it is shared out; the copy
+        // of a step that may be taken back, which replicas do not have.
+        var shardCount = plan.SharesOptimizer ? layout.ReplicaCount : 1;
+        var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
+        var parameterBytes = (isBf16 ? 6 : 8) + ((isBf16 ? 12 : 8) + shardCount - 1) / shardCount + (runsAhead ? 4 : 0);
         var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
         var state = new long[layout.Schedule.RankCount];
         var activations = new long[layout.Schedule.RankCount];
@@ -42,6 +42,7 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
             first += layout.UnitCounts[stage];
         }
 
-        return new MemoryEstimate(state, activations);
+        // Ranks of a run count replica by replica.
+        return new MemoryEstimate([.. Enumerable.Repeat(state, layout.ReplicaCount).SelectMany(rank => rank)], [.. Enumerable.Repeat(activations, layout.ReplicaCount).SelectMany(rank => rank)]);
     }
 }

@@ -118,7 +118,7 @@ public static class PipelineRun
         },
         UnitCounts = layout.UnitCounts,
         Schedule = ScheduleText.Format(layout.Schedule),
-        RankCount = layout.Schedule.RankCount,
+        RankCount = layout.RankCount,
         Links = plan.Links,
         Recording = plan.Recording,
         Stages = stages,

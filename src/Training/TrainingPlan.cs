@@ -4,6 +4,7 @@ using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 using Pipeline.Stages;
 using TorchSharp;
 
@@ -29,6 +30,18 @@ public sealed record TrainingPlan
 
     /// <summary>Stages, one a rank. At most as many as there are units.</summary>
     public int StageCount { get; init; } = 1;
+
+    /// <summary>Replicas of the pipeline, which share a step's micro-batches; their number divides that of the micro-batches.</summary>
+    public int ReplicaCount { get; init; } = 1;
+
+    /// <summary>In which order gradients of micro-batches are added.</summary>
+    public Summation Summation { get; init; }
+
+    /// <summary>Whether each replica holds the optimizer state of a share of the parameters and updates these for all (ZeRO, stage 1).</summary>
+    public bool SharesOptimizer { get; init; }
+
+    /// <summary>How replicas add their gradients up.</summary>
+    public ReductionSettings Reduction { get; init; } = new();
 
     /// <summary>Name of a schedule, such as <c>1f1b</c> or <c>gpipe</c>.</summary>
     public string Schedule { get; init; } = "1f1b";

@@ -23,13 +23,6 @@ public enum PlanKind
     Auto,
 }
 
-/// <summary>In which order the gradients of micro-batches are added.</summary>
-public enum SummationKind
-{
-    /// <summary>That of the micro-batches' indices.</summary>
-    Index,
-}
-
 /// <summary>Where checkpoints lie.</summary>
 public enum CheckpointStoreKind
 {

@@ -19,6 +19,7 @@ internal static class Conflicts
         }
 
         foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
+        foreach (var fault in OfReplicas(configuration, settings)) yield return fault;
 
         if (settings.Optimizer.Warmup > settings.Optimizer.Horizon)
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
@@ -49,6 +50,9 @@ internal static class Conflicts
             yield return new(SettingsSchema.MemoryCredit.FullPath, configuration.OriginOf(SettingsSchema.MemoryCredit),
                 $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
     }
+
+    private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>
+        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting));
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>
     private static bool IsChanged(ResolvedConfiguration configuration, Setting setting) =>

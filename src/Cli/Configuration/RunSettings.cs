@@ -3,6 +3,7 @@ using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -46,6 +47,12 @@ public sealed record RunSettings
 
     /// <summary>Length and cadences.</summary>
     public required CadenceSettings Run { get; init; }
+
+    /// <summary>In which order gradients of micro-batches are added.</summary>
+    public required Summation Summation { get; init; }
+
+    /// <summary>How replicas add their gradients up.</summary>
+    public required ReductionSettings Reduction { get; init; }
 
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
@@ -107,6 +114,15 @@ public sealed record StepSettings
 
     /// <summary>Samples of a micro-batch.</summary>
     public required int MicroBatchSize { get; init; }
+
+    /// <summary>Replicas of the pipeline.</summary>
+    public required int ReplicaCount { get; init; }
+
+    /// <summary>Shards of the optimizer state: 1, or one a replica.</summary>
+    public required int OptimizerShardCount { get; init; }
+
+    /// <summary>Micro-batches of a step that each replica computes.</summary>
+    public int MicroBatchesPerReplica => MicroBatchCount / ReplicaCount;
 
     /// <summary>Samples of a step.</summary>
     public int SampleCount => checked(MicroBatchCount * MicroBatchSize);

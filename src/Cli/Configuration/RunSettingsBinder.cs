@@ -23,8 +23,18 @@ public static class RunSettingsBinder
 
     /// <summary>Resolves and binds the settings of a resumed run.</summary>
     /// <exception cref="ConfigurationException">Anything is wrong with them, or they change what a resumed run keeps.</exception>
-    public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources) =>
-        Bind(ConfigurationResolver.Resume(stored, sources));
+    public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources)
+    {
+        var resumed = ConfigurationResolver.Resume(stored, sources);
+        if (resumed.Get(SettingsSchema.Summation) == Summation.Fast
+            && ConfigurationResolver.Resume(stored, ConfigurationSources.None).Get(SettingsSchema.DataAxis) is var before && before != resumed.Get(SettingsSchema.DataAxis))
+        {
+            throw new ConfigurationException([new(SettingsSchema.DataAxis.FullPath, resumed.OriginOf(SettingsSchema.DataAxis),
+                $"A resumed run keeps its {before} replicas unless {SettingsSchema.Summation} = invariant, which gives the same bits for any number; found {resumed.Get(SettingsSchema.DataAxis)}. Leave it out, or start a new run.")]);
+        }
+
+        return Bind(resumed);
+    }
 
     /// <summary>
     /// Replaces what was left to the program by what it chose, so that the stored configuration of a run says everything: the
@@ -70,6 +80,8 @@ public static class RunSettingsBinder
                 from.Get(CheckpointKeys.Endpoint), from.Get(CheckpointKeys.Region)),
             Protection = Protection(from),
             Run = Cadences(from),
+            Summation = from.Get(SettingsSchema.Summation),
+            Reduction = ReductionKeys.Bind(from),
             Profile = from.Get(SettingsSchema.Profile),
             Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
@@ -147,6 +159,8 @@ public static class RunSettingsBinder
         Rebalance = new RebalancePolicy(from.Get(SettingsSchema.Rebalance), from.Count(SettingsSchema.RebalanceEvery)),
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),
+        ReplicaCount = from.Count(SettingsSchema.DataAxis),
+        OptimizerShardCount = from.Count(SettingsSchema.OptimizerAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
     };

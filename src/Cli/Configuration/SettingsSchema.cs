@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Pipeline.Coordinator;
+using Pipeline.Model.Training;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -14,7 +15,7 @@ public static partial class SettingsSchema
     /// <summary>The section that holds all keys.</summary>
     public const string Root = "pipeline";
 
-    private const string UnbuiltAxis = "Expected 1: this build splits a model over stages only. Leave it at 1, and raise pipeline.parallelism.pipeline.";
+    private const string UnbuiltAxis = "Expected 1: this build splits a model over stages and a step over replicas only. Leave it at 1, and raise pipeline.parallelism.pipeline or data.";
 
     /// <summary>Preset that the other values start from.</summary>
     public static readonly ChoiceSetting<string> Preset = new("preset", Presets.Names.Select(name => (name, name)).ToArray());
@@ -37,13 +38,11 @@ public static partial class SettingsSchema
     public static readonly ChoiceSetting<PlanKind> Plan = new("plan", ("none", PlanKind.None), ("auto", PlanKind.Auto)) { ChangesOnResume = true };
 
     /// <summary>Order in which gradients of micro-batches are added.</summary>
-    public static readonly ChoiceSetting<SummationKind> Summation = new("numerics.summation", ("index", SummationKind.Index))
-    {
-        Refusals = new Dictionary<string, string> { ["tree"] = "Expected index: this build adds gradients in the order of the micro-batches only." },
-    };
+    public static readonly ChoiceSetting<Summation> Summation =
+        new("numerics.summation", ("fast", Model.Training.Summation.Fast), ("invariant", Model.Training.Summation.Invariant));
 
     /// <summary>Replicas of the pipeline.</summary>
-    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1, "replicas") { RefusalAbove = UnbuiltAxis };
+    public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1024, "replicas") { ChangesOnResume = true };
 
     /// <summary>Slices of each layer.</summary>
     public static readonly WholeNumberSetting TensorAxis = new("parallelism.tensor", 1, 1, "slices") { RefusalAbove = UnbuiltAxis };
@@ -52,7 +51,7 @@ public static partial class SettingsSchema
     public static readonly WholeNumberSetting Stages = new("parallelism.pipeline", 1, 1024, "stages") { ChangesOnResume = true };
 
     /// <summary>Shards of the optimizer's state.</summary>
-    public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1, "shards") { RefusalAbove = UnbuiltAxis };
+    public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1024, "shards") { ChangesOnResume = true };
 
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =
@@ -112,7 +111,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 

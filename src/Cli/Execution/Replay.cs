@@ -1,5 +1,6 @@
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Compression;
 using Pipeline.Stages;
 
 namespace Pipeline.Cli.Execution;
@@ -12,8 +13,13 @@ internal sealed class Replay : IDisposable
 
     public Replay(StoredRun run, long fromStep)
     {
+        var settings = run.Materials.Settings;
+        if (settings.Step.ReplicaCount > 1 && settings.Reduction.IsLossy)
+            throw new UsageException($"The gradients of {run.Files.Folder} were compressed between replicas: the unsplit trainer cannot recompute what was lost. Only runs with compression.kind and compression.answer = none can be recomputed.");
+        if (settings.Step.StageCount > 1 && settings.Reduction.Activations.Kind != CompressionKind.None)
+            throw new UsageException($"The activations of {run.Files.Folder} were compressed between stages: the unsplit trainer, which has none of these boundaries, cannot recompute what was lost.");
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(run.Materials.Settings.Optimizer, run.Files));
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(settings.Optimizer, run.Files), settings.Summation, settings.Step.ReplicaCount);
         Step = fromStep;
     }
 

@@ -24,7 +24,8 @@ internal static class RunArithmetic
         var epochs = (double)plan.Steps * step.SampleCount / new Data.SampleIndex(data.Training.TokenCount, model.Context).SamplesPerEpoch;
         yield return Line("step", $"{step.MicroBatchCount} micro-batches × {step.MicroBatchSize} samples × {model.Context} tokens = {tokensPerStep:N0} tokens; "
             + $"{plan.Steps:N0} steps = {tokensPerStep * plan.Steps:N0} tokens, {epochs:F2} epochs");
-        yield return Line("stages", $"{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
+        var replicas = layout.ReplicaCount == 1 ? "" : $"{layout.ReplicaCount} replicas × ";
+        yield return Line("stages", $"{replicas}{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
             + $"{plan.ThreadsPerStage} thread{(plan.ThreadsPerStage == 1 ? "" : "s")} each");
         foreach (var line in Stages(plan, layout)) yield return line;
         yield return Memory(materials, plan, layout);

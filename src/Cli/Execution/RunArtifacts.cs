@@ -27,7 +27,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
     /// <param name="times">How long the steps took; null where nobody counted.</param>
     public void Plot(TracedSteps traced, RunPrediction? prediction = null, StepTimes? times = null)
     {
-        _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced)];
+        _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced), .. times.Exchange is { } exchange ? [exchange] : Array.Empty<string>()];
         Leave(() => Draw(traced, prediction));
     }
 

@@ -136,7 +136,9 @@ internal sealed class RunPrediction
         return costs;
     }
 
-    private Timeline Measured(TracedSteps traced, long step) => Timeline.FromSpans(_layout.Schedule, traced.Spans(step));
+    // Of several replicas the first is looked at: all run the same schedule.
+    private Timeline Measured(TracedSteps traced, long step) =>
+        Timeline.FromSpans(_layout.Schedule, traced.Spans(step).Where(span => span.Rank < _layout.Schedule.RankCount));
 
     private static string Error(double predicted, double measured) => Text($"error {Math.Abs(predicted - measured) / measured * 100:0.0} %");
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Pipeline.Coordinator;
 
 namespace Pipeline.Cli.Execution;
@@ -8,6 +9,7 @@ internal sealed class StepTimes : IRunObserver
     private const int WarmUpStepCount = 2;
 
     private readonly List<double> _seconds = [];
+    private readonly List<(double ExposedSeconds, long ExchangedBytes)> _exchanges = [];
 
     /// <summary>Steps that count.</summary>
     public int Count => Math.Max(0, _seconds.Count - WarmUpStepCount);
@@ -23,9 +25,28 @@ internal sealed class StepTimes : IRunObserver
         }
     }
 
+    /// <summary>What the replicas of a rank sent each other and waited for, in a sentence; null where nothing was exchanged.</summary>
+    public string? Exchange
+    {
+        get
+        {
+            var counted = _exchanges.Skip(WarmUpStepCount).Where(step => step.ExchangedBytes > 0).ToArray();
+            if (counted.Length == 0 || Median is not { } median) return null;
+            var exposed = counted.Select(step => step.ExposedSeconds).Order().ElementAt(counted.Length / 2);
+            return string.Create(CultureInfo.InvariantCulture,
+                $"replicas   each rank sends {counted.Average(step => step.ExchangedBytes) / (1 << 20):0.00} MiB a step to other replicas and waits {exposed * 1e3:0.0} ms of {median * 1e3:0.0} ms for theirs (medians)");
+        }
+    }
+
     /// <inheritdoc/>
     public void OnNotice(RunNotice notice)
     {
-        if (notice is RunNotice.StepCommitted { Step: var step }) _seconds.Add(step.Seconds);
+        if (notice is RunNotice.StepCommitted { Step: var step }) Add(step);
+    }
+
+    private void Add(StepSummary step)
+    {
+        _seconds.Add(step.Seconds);
+        _exchanges.Add((step.Ranks.Average(rank => rank.Timing.ExposedSeconds), (long)step.Ranks.Average(rank => (double)rank.Timing.ExchangedBytes)));
     }
 }

@@ -11,6 +11,7 @@ namespace Pipeline.Coordinator;
 /// <param name="IsBaseWhole">Whether that state is still to be had: seed and checkpoints are, copies while their holders live.</param>
 /// <param name="CheckpointStep">Step of the newest checkpoint; the start's for a run without any.</param>
 /// <param name="ReportedStep">Every step through this one is reported or will be, by a rank that stays: what all have left behind them unreported could never be committed.</param>
+/// <param name="ReachedStep">A step that every rank which is left has certainly completed: none of them needs anything of it any more.</param>
 internal sealed record LossReport(
     IReadOnlyList<int> LostRanks,
     int RankCount,
@@ -19,7 +20,8 @@ internal sealed record LossReport(
     StartingPoint Base,
     bool IsBaseWhole,
     long CheckpointStep,
-    long ReportedStep = long.MaxValue);
+    long ReportedStep = long.MaxValue,
+    long ReachedStep = long.MaxValue);
 
 /// <summary>How a run goes on after a loss. Pure: <see cref="For"/> decides, the coordinator carries it out.</summary>
 internal abstract record RecoveryPlan
@@ -50,9 +52,13 @@ internal abstract record RecoveryPlan
             : new Restart(loss.CheckpointStep);
     }
 
-    /// <summary>The newest step of which every lost rank has a copy and to which kept messages reach back.</summary>
+    /// <summary>
+    /// The newest step of which every lost rank has a copy, to which kept messages reach back and which the others have completed. One step for
+    /// all, since what a lost rank had sent before its start nobody can send again: neither to another lost rank that starts earlier, nor to one
+    /// that is left and still lacks it.
+    /// </summary>
     private static long? CommonStep(LossReport loss) => loss.LostRanks
         .Select(loss.Copies.StepsOf).Aggregate((one, other) => one.Intersect(other).ToHashSet())
-        .Where(step => step > loss.Base.Step && step >= loss.ProtectedStep && step <= loss.ReportedStep)
+        .Where(step => step > loss.Base.Step && step >= loss.ProtectedStep && step <= loss.ReportedStep && step <= Math.Max(loss.ReachedStep, loss.ProtectedStep))
         .Select(step => (long?)step).Max();
 }

@@ -46,6 +46,6 @@ public sealed record StepSummary(
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
             [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans))],
-            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex)]);
+            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]);
     }
 }

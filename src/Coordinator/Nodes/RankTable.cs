@@ -12,7 +12,7 @@ internal sealed class RankTable(CoordinatedRun run)
 {
     private readonly HashSet<int> _unassigned = [];
     private readonly HashSet<int> _unready = [];
-    private IReadOnlyList<int>? _rankOfStage;
+    private Schedule _parsed = ScheduleText.Parse(run.Predecessor?.Entry.Schedule ?? run.Schedule);
 
     /// <summary>Present assignment.</summary>
     internal Generation Generation { get; set; } = run.Predecessor?.Entry.Generation ?? Generation.First;
@@ -26,8 +26,11 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The schedule in text form.</summary>
     internal string Schedule { get; private set; } = run.Predecessor?.Entry.Schedule ?? run.Schedule;
 
-    /// <summary>For each stage the rank that holds it. Schedules differ in that: some lead back up, so that rank 0 has the last stage.</summary>
-    internal IReadOnlyList<int> RankOfStage => _rankOfStage ??= ScheduleText.Parse(Schedule).RankOfStage;
+    /// <summary>Ranks of one replica: those of the schedule. Ranks of a run count replica by replica.</summary>
+    internal int RanksPerReplica => _parsed.RankCount;
+
+    /// <summary>For each stage the rank of the first replica that holds it. Schedules differ in that: some lead back up, so that rank 0 has the last stage.</summary>
+    internal IReadOnlyList<int> RankOfStage => _parsed.RankOfStage;
 
     /// <summary>The state that the ranks began from with these units.</summary>
     internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
@@ -74,14 +77,14 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
-    internal void Divide(IReadOnlyList<int> unitCounts, string schedule) => (UnitCounts, Schedule, PartitionedIn, _rankOfStage) = (unitCounts, schedule, Generation, null);
+    internal void Divide(IReadOnlyList<int> unitCounts, string schedule)
+    {
+        (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
+        _parsed = ScheduleText.Parse(schedule);
+    }
 
     /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>
-    internal int UnitCountOf(int rank)
-    {
-        var place = rank % (RankOfStage.Max() + 1);
-        return RankOfStage.Index().Where(stage => stage.Item == place).Sum(stage => UnitCounts[stage.Index]);
-    }
+    internal int UnitCountOf(int rank) => _parsed.StagesOf(rank % _parsed.RankCount).Sum(stage => UnitCounts[stage]);
 
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)

@@ -81,9 +81,13 @@ public sealed class RunRecorder(
         Tokens = step.TokenCount,
         Seconds = step.Seconds,
         Bubble = step.Bubble,
-        Stages = [.. step.Ranks.Select(rank => new StageMetrics(rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble, rank.Timing.DiscardedActions))],
+        Stages = [.. step.Ranks.Select(rank => StageOf(rank))],
         Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
     };
+
+    private static StageMetrics StageOf(RankSummary rank) => new(
+        rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble, rank.Timing.DiscardedActions,
+        rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExposedSeconds : null, rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExchangedBytes : null);
 
     private void Write(StepSummary step)
     {

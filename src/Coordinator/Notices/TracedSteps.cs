@@ -63,8 +63,9 @@ public sealed class TracedSteps : IRunObserver
 
     private static List<TimelineFlow> Flows((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
     {
-        Dictionary<(long, StageAction), int> places = [];
-        for (var index = 0; index < spans.Length; index++) places.TryAdd((spans[index].Step, spans[index].Action), index);
+        var perReplica = RanksPerReplica(spans);
+        Dictionary<(long, int, StageAction), int> places = [];
+        for (var index = 0; index < spans.Length; index++) places.TryAdd((spans[index].Step, spans[index].Rank / perReplica, spans[index].Action), index);
         List<TimelineFlow> flows = [];
         for (var index = 0; index < spans.Length; index++)
         {
@@ -75,9 +76,16 @@ public sealed class TracedSteps : IRunObserver
                 ActionKind.Backward => (action with { Stage = action.Stage + 1 }, "gradient"),
                 _ => default,
             };
-            if (source.Item2 is { } name && places.TryGetValue((spans[index].Step, source.Item1), out var from)) flows.Add(new TimelineFlow(name, from, index));
+            if (source.Item2 is { } name && places.TryGetValue((spans[index].Step, spans[index].Rank / perReplica, source.Item1), out var from)) flows.Add(new TimelineFlow(name, from, index));
         }
 
         return flows;
+    }
+
+    /// <summary>Replicas follow one another, so the next rank that holds a stage of rank 0 begins the second one.</summary>
+    private static int RanksPerReplica((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
+    {
+        var first = spans.Where(span => span.Rank == 0).Select(span => span.Action.Stage).ToHashSet();
+        return spans.Where(span => span.Rank > 0 && first.Contains(span.Action.Stage)).Select(span => span.Rank).DefaultIfEmpty(int.MaxValue).Min();
     }
 }

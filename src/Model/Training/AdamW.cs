@@ -29,20 +29,20 @@ internal static class AdamW
     {
         var learningRate = settings.LearningRateAt(step);
         var rates = new Rates(settings, learningRate, step, gradientFactor);
-        Range(unit, 0, unit.DecayLength, rates, 1 - learningRate * settings.WeightDecay, ahead);
-        Range(unit, unit.DecayLength, unit.Master.numel() - unit.DecayLength, rates, 1, ahead);
+        foreach (var range in unit.OptimizerRanges)
+            Range(unit, range, rates, range.Decays ? 1 - learningRate * settings.WeightDecay : 1, ahead);
     }
 
-    private static void Range(UnitState unit, long start, long length, Rates rates, double decay, bool ahead)
+    private static void Range(UnitState unit, OptimizerRange range, Rates rates, double decay, bool ahead)
     {
-        for (var done = 0L; done < length; done += PieceLength)
+        for (var done = 0L; done < range.Length; done += PieceLength)
         {
-            var count = Math.Min(PieceLength, length - done);
-            using var weight = unit.Master.narrow(0, start + done, count);
-            using var gradient = unit.Gradient.narrow(0, start + done, count);
-            using var first = unit.FirstMoment.narrow(0, start + done, count);
-            using var second = unit.SecondMoment.narrow(0, start + done, count);
-            using var working = unit.Working.narrow(0, start + done, count);
+            var count = Math.Min(PieceLength, range.Length - done);
+            using var weight = unit.Master.narrow(0, range.MasterStart + done, count);
+            using var gradient = unit.Gradient.narrow(0, range.Start + done, count);
+            using var first = unit.FirstMoment.narrow(0, range.MomentStart + done, count);
+            using var second = unit.SecondMoment.narrow(0, range.MomentStart + done, count);
+            using var working = unit.Working.narrow(0, range.MasterStart + done, count);
             var isVector = weight.device_type == DeviceType.CPU && weight.dtype == ScalarType.Float32;
             if (isVector && ahead) AheadOnCpu(Floats(weight), Floats(gradient), Floats(first), Floats(second), Floats(working), rates, (float)decay);
             else if (isVector) OnCpu(Floats(weight), Floats(gradient), Floats(first), Floats(second), rates, (float)decay);

@@ -10,32 +10,42 @@ namespace Pipeline.Model.Training;
 /// </summary>
 public sealed class MicroBatchLeaf : IDisposable
 {
-    private readonly IReadOnlyList<LeafPart> _parts;
+    private readonly IReadOnlyList<LeafGroup> _groups;
 
-    internal MicroBatchLeaf(IReadOnlyList<LeafPart> parts) => _parts = parts;
+    internal MicroBatchLeaf(IReadOnlyList<LeafGroup> groups) => _groups = groups;
 
     /// <summary>Computes every weight gradient and lets the saved operands go; nothing is added yet.</summary>
     public void Compute()
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        foreach (var part in _parts) part.Compute();
+        foreach (var part in Parts) part.Compute();
     }
 
     /// <summary>Adds the leaf to the flat buffers, computing what is still to be computed. Once, in the micro-batch's turn.</summary>
-    public void Add()
+    /// <param name="finished">Told consecutive units by their places in the stage, the last first, once their part has been added.</param>
+    public void Add(Action<Range>? finished = null)
     {
         using var guard = no_grad();
-        using var scope = NewDisposeScope();
-        foreach (var part in _parts)
+        foreach (var group in _groups)
         {
-            using (part) part.Add();
+            using (NewDisposeScope())
+            {
+                foreach (var part in group.Parts)
+                {
+                    using (part) part.Add();
+                }
+            }
+
+            finished?.Invoke(group.Units);
         }
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var part in _parts) part.Dispose();
+        foreach (var part in Parts) part.Dispose();
     }
+
+    private IEnumerable<LeafPart> Parts => _groups.SelectMany(group => group.Parts);
 }

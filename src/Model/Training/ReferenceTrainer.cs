@@ -1,3 +1,4 @@
+using System.Numerics;
 using Pipeline.Model.Units;
 
 namespace Pipeline.Model.Training;
@@ -16,32 +17,22 @@ public sealed record StepResult(long Step, double Loss, double GradientNorm, dou
 /// <param name="model">All units; the caller owns it.</param>
 /// <param name="source">Micro-batches by position.</param>
 /// <param name="settings">Optimizer.</param>
-public sealed class ReferenceTrainer(StageModel model, IBatchSource source, OptimizerSettings settings)
+/// <param name="summation">Order in which the micro-batches' gradients are added.</param>
+/// <param name="replicaCount">Replicas whose order of addition it follows; it matters where the summation is fast. They share the micro-batches evenly.</param>
+public sealed class ReferenceTrainer(
+    StageModel model, IBatchSource source, OptimizerSettings settings, Summation summation = Summation.Fast, int replicaCount = 1)
 {
+    private readonly int _leafLength = summation == Summation.Invariant ? 1 : source.MicroBatchCount / replicaCount;
+    private double _lossSum;
+    private long _tokenCount;
+
     /// <summary>Runs one step: every micro-batch in index order, tied sums, norm, clip, AdamW.</summary>
     /// <exception cref="NonFiniteLossException">A micro-batch's loss, or the norm, is not finite; the weights are untouched.</exception>
     public StepResult Step(long step)
     {
-        double lossSum = 0;
-        long tokenCount = 0;
-        for (var index = 0; index < source.MicroBatchCount; index++)
-        {
-            using var microBatch = source.Training(step, index, model.Options.Device);
-            var pass = model.Forward(microBatch, null, PassMode.Train);
-            var loss = pass.LossSum();
-            if (!double.IsFinite(loss))
-            {
-                pass.Dispose();
-                model.ClearGradients();
-                throw new NonFiniteLossException(step, index, loss);
-            }
-
-            model.Backward(pass, null);
-            lossSum += loss;
-            tokenCount += microBatch.TokenCount;
-        }
-
-        return Finish(step, lossSum, tokenCount);
+        (_lossSum, _tokenCount) = (0, 0);
+        SumAsTree(step, 0, source.MicroBatchCount / _leafLength);
+        return Finish(step, _lossSum, _tokenCount);
     }
 
     /// <summary>Mean loss of the first micro-batches of the held-out text.</summary>
@@ -60,6 +51,42 @@ public sealed class ReferenceTrainer(StageModel model, IBatchSource source, Opti
         }
 
         return lossSum / tokenCount;
+    }
+
+    /// <summary>
+    /// The definition of the tree, by recursion: the largest power of two below the count to the left, the rest to the right. A leaf is one
+    /// micro-batch, or a replica's share in index order. Leaves the sum of so many leaves in the gradients, which must be zero before.
+    /// </summary>
+    private void SumAsTree(long step, int first, int count)
+    {
+        if (count == 1)
+        {
+            for (var index = 0; index < _leafLength; index++) AddMicroBatch(step, first * _leafLength + index);
+            return;
+        }
+
+        var half = (int)BitOperations.RoundUpToPowerOf2((uint)count) / 2;
+        SumAsTree(step, first, half);
+        using var left = new SetAsideGradients(model.Units);
+        SumAsTree(step, first + half, count - half);
+        left.AddToGradients();
+    }
+
+    private void AddMicroBatch(long step, int index)
+    {
+        using var microBatch = source.Training(step, index, model.Options.Device);
+        var pass = model.Forward(microBatch, null, PassMode.Train);
+        var loss = pass.LossSum();
+        if (!double.IsFinite(loss))
+        {
+            pass.Dispose();
+            model.ClearGradients();
+            throw new NonFiniteLossException(step, index, loss);
+        }
+
+        model.Backward(pass, null);
+        _lossSum += loss;
+        _tokenCount += microBatch.TokenCount;
     }
 
     private StepResult Finish(long step, double lossSum, long tokenCount)

@@ -10,7 +10,9 @@ namespace Pipeline.Model.Training;
 /// <param name="Seed">The run's seed: initial weights and dropout.</param>
 /// <param name="Trains">False when only forward passes are wanted: no gradient and moments are allocated.</param>
 /// <param name="RunsAhead">Whether <see cref="StageModel.StepAhead"/> is wanted, for another fp32 copy of the weights.</param>
-public sealed record StageOptions(Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false);
+/// <param name="Owns">Which parameters, by their full names, have their optimizer state here; null for all. Not together with running ahead.</param>
+public sealed record StageOptions(
+    Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false, Func<string, bool>? Owns = null);
 
 /// <summary>
 /// A consecutive list of units with their memory: what a stage computes on, and, holding all units, the unsplit model.
@@ -34,7 +36,7 @@ public sealed class StageModel : IDisposable
         IsFirst = first == 0;
         IsLast = first + count == model.Count;
         _units = [.. Enumerable.Range(first, count).Select(index =>
-            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains, options.RunsAhead))];
+            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains, options.RunsAhead, options.Owns))];
         _chain = new UnitChain(_units, _faults);
         Ties = TiedParameter.Among(model, _units);
     }
@@ -81,12 +83,23 @@ public sealed class StageModel : IDisposable
     /// </summary>
     /// <param name="pass">What <see cref="Forward"/> returned in training mode.</param>
     /// <param name="outputGradient">Gradient of the pass's output, owned by the caller; null on the last stage, whose output is the loss.</param>
+    /// <param name="finished">
+    /// Told consecutive units by their places in the stage, the last first, as soon as the micro-batch's part is in their gradients. It may
+    /// read and clear these.
+    /// </param>
     /// <returns>Gradient of the stage's input, owned by the caller; null on the first stage.</returns>
-    public Tensor? Backward(ForwardPass pass, Tensor? outputGradient)
+    public Tensor? Backward(ForwardPass pass, Tensor? outputGradient, Action<Range>? finished = null)
     {
         using var owned = pass;
-        return _chain.Backward(pass, outputGradient);
+        return _chain.Backward(pass, outputGradient, finished);
     }
+
+    /// <summary>
+    /// Asks that finished gradients are told at least where these units begin: from the next forward on graphs are cut there. No influence on
+    /// any bit.
+    /// </summary>
+    /// <param name="units">Places in the stage.</param>
+    public void TellFinishedAt(IEnumerable<int> units) => _chain.Cuts = units.ToHashSet();
 
     /// <summary>
     /// The input-gradient half: runs the units backward but leaves the gradients of their parameters, as a leaf that can be computed later
@@ -111,19 +124,20 @@ public sealed class StageModel : IDisposable
         using var guard = no_grad();
         foreach (var tie in Ties)
         {
-            if (tie.IsOwner || Ties.FirstOrDefault(other => other.IsOwner && other.Group == tie.Group) is not { } owner) continue;
+            // Where another replica adds the uses up there is nothing final to add.
+            if (tie.IsOwner || !tie.Parameter.IsOwned || Ties.FirstOrDefault(other => other.IsOwner && other.Group == tie.Group) is not { } owner) continue;
             owner.Parameter.Gradient.AddInPlace(tie.Parameter.Gradient);
             tie.Parameter.Gradient.copy_(owner.Parameter.Gradient);
         }
     }
 
     /// <summary>
-    /// Sum of squares of each parameter's gradient, in the model's order, in double; a tied use that is not the owner is left out.
-    /// Their sum in the model's order over all stages is the squared global norm of the summed gradient.
+    /// Sum of squares of each parameter's gradient, in the model's order, in double; a tied use that is not the owner is left out, and what
+    /// another replica owns is 0. Their sum in the model's order over all stages is the squared global norm of the summed gradient.
     /// </summary>
     public IReadOnlyList<double> SquaredNorms() =>
         [.. _units.SelectMany(unit => unit.Parameters).Where(parameter => parameter.Spec.TiedTo is null)
-            .Select(parameter => SumOfSquares.Of(parameter.Gradient))];
+            .Select(parameter => parameter.IsOwned ? SumOfSquares.Of(parameter.Gradient) : 0)];
 
     /// <summary>One AdamW step on every unit from the summed gradient, which is cleared.</summary>
     /// <param name="step">Step, counted from 1: corrects the moments' bias.</param>
@@ -135,6 +149,8 @@ public sealed class StageModel : IDisposable
         foreach (var unit in _units)
         {
             AdamW.Step(unit, step, settings, gradientFactor);
+            // What others own was cleared by nobody.
+            if (!unit.IsWhole) unit.Gradient.FillInPlace(0);
             unit.RefreshCompute();
         }
     }
@@ -178,18 +194,18 @@ public sealed class StageModel : IDisposable
     }
 
     /// <summary>
-    /// The logical tensors of the stage: for every parameter that it owns (ties only at the owner) the weight under its full name, and
+    /// The logical tensors of the stage: for every parameter that it owns (ties only at the owner, shared-out optimizer state only here) the weight under its full name, and
     /// when it trains the moments under <c>name.exp_avg</c> and <c>name.exp_avg_sq</c>. Views into the flat buffers, not to be disposed.
     /// </summary>
     public IEnumerable<StateTensor> State() => _units.SelectMany(unit => unit.Parameters
-        .Where(parameter => parameter.Spec.TiedTo is null)
+        .Where(parameter => parameter.Spec.TiedTo is null && parameter.IsOwned)
         .SelectMany(parameter => StateTensor.Of(unit, parameter, parameter.FullName)));
 
     /// <summary>The tensors to load: <see cref="State"/>, and for tied uses the owner's names onto their own memory.</summary>
     public IEnumerable<StateTensor> StateToLoad() => _units.SelectMany(unit => unit.Parameters
         .SelectMany(parameter => StateTensor.Of(unit, parameter, parameter.Spec.TiedTo ?? parameter.FullName)));
 
-    /// <summary>To be called after writing into <see cref="StateToLoad"/>: refreshes the compute copies.</summary>
+    /// <summary>To be called after reading or writing <see cref="StateToLoad"/>: refreshes the compute copies and frees what was made for it.</summary>
     public void StateLoaded()
     {
         foreach (var unit in _units) unit.RefreshCompute();
@@ -211,8 +227,8 @@ public sealed record StateTensor(string Unit, string Name, bool IsMoment, Tensor
 {
     internal static IEnumerable<StateTensor> Of(UnitState unit, ParameterState parameter, string name)
     {
-        yield return new StateTensor(unit.Unit.Name, name, IsMoment: false, parameter.Master);
-        if (!unit.Trains) yield break;
+        yield return new StateTensor(unit.Unit.Name, name, IsMoment: false, unit.WeightToLoad(parameter));
+        if (!unit.Trains || !parameter.IsOwned) yield break;
         yield return new StateTensor(unit.Unit.Name, name + ".exp_avg", IsMoment: true, parameter.FirstMoment);
         yield return new StateTensor(unit.Unit.Name, name + ".exp_avg_sq", IsMoment: true, parameter.SecondMoment);
     }

@@ -5,10 +5,14 @@ namespace Pipeline.Model.Training;
 
 /// <summary>
 /// Runs consecutive units forward and backward. Units that recompute leave no graph in the forward, only their input; the others' graph
-/// is cut beside them, so that every segment goes backward by itself, from the last to the first. Holds no state of its own.
+/// is cut beside them, and where somebody wants to hear of finished gradients, so that every segment goes backward by itself, from the
+/// last to the first. Cutting changes no bit: each cut has one producer and one consumer.
 /// </summary>
 internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults faults)
 {
+    /// <summary>Units before which the graph is cut, beside those where recomputation begins or ends.</summary>
+    internal IReadOnlySet<int> Cuts { get; set; } = new HashSet<int>();
+
     /// <summary>Runs all units; what the pass holds is the caller's.</summary>
     /// <param name="context">What all units share.</param>
     /// <param name="input">The first unit's input; null where it reads tokens.</param>
@@ -55,27 +59,46 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
     }
 
     /// <summary>Runs all segments backward; parameters' gradients go to the pass's sink.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="outputGradient">Gradient of its output; null where the output is the loss.</param>
+    /// <param name="finished">Told the units of each segment, the last first, once their gradients are in the sink.</param>
     /// <returns>Gradient of the input, owned by the caller; null where there is none.</returns>
-    internal Tensor? Backward(ForwardPass pass, Tensor? outputGradient)
+    internal Tensor? Backward(ForwardPass pass, Tensor? outputGradient, Action<Range>? finished = null)
     {
         using var gradients = enable_grad();
         using var scope = NewDisposeScope();
         var gradient = outputGradient;
+        PassSegment? behind = null;
         foreach (var segment in pass.Segments.Reverse())
         {
             if (segment.IsDropped) throw new InvalidOperationException("The backward came before the recomputation of what the forward dropped.");
             if (gradient is null) segment.Output!.backward();
             else segment.Output!.backward([gradient]);
             faults.ThrowIfAny();
-            gradient = segment.Input?.grad;
-        }
+            // What the segment behind handed on is used up; with many segments it would pile up.
+            if (behind is { Input: { } boundary })
+            {
+                boundary.grad = null;
+                gradient!.Dispose();
+            }
 
-        using (no_grad())
-        {
-            foreach (var parameter in units.SelectMany(unit => unit.Parameters)) pass.Context.Leaves.Collect(parameter);
+            behind = segment;
+            gradient = segment.Input?.grad;
+            using (no_grad()) Collect(segment.Units, pass.Context.Leaves);
+            finished?.Invoke(segment.Units);
         }
 
         return gradient?.DetachFromDisposeScope();
+    }
+
+    private void Collect(Range range, LeafSink leaves)
+    {
+        for (var index = range.Start.Value; index < range.End.Value; index++)
+        {
+            foreach (var parameter in units[index].Parameters) leaves.Collect(parameter);
+        }
+
+        leaves.Finish(range);
     }
 
     private Tensor Run(Range range, Tensor? input, PassContext context)
@@ -91,7 +114,8 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
         var start = 0;
         for (var index = 1; index <= units.Count; index++)
         {
-            if (index < units.Count && Drops(index) == Drops(start)) continue;
+            // What is dropped is not cut further: each cut keeps an input.
+            if (index < units.Count && Drops(index) == Drops(start) && (Drops(index) || !Cuts.Contains(index))) continue;
             yield return (start..index, Drops(start));
             start = index;
         }

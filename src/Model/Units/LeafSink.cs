@@ -12,6 +12,7 @@ namespace Pipeline.Model.Units;
 internal sealed class LeafSink : IDisposable
 {
     private List<LeafPart>? _parts;
+    private List<LeafGroup> _groups = [];
 
     /// <summary>From now on parts are kept instead of added.</summary>
     internal void Defer() => _parts = [];
@@ -43,17 +44,30 @@ internal sealed class LeafSink : IDisposable
         using (part) part.Add();
     }
 
-    /// <summary>Hands over the parts kept since <see cref="Defer"/>.</summary>
-    internal IReadOnlyList<LeafPart> Take()
+    /// <summary>All gradients of some units have been put: what is kept of them belongs together.</summary>
+    internal void Finish(Range units)
     {
-        var parts = _parts ?? [];
-        _parts = null;
-        return parts;
+        if (_parts is null) return;
+        _groups.Add(new LeafGroup(units, _parts));
+        _parts = [];
+    }
+
+    /// <summary>Hands over the parts kept since <see cref="Defer"/>, those of the last units first.</summary>
+    internal IReadOnlyList<LeafGroup> Take()
+    {
+        List<LeafGroup> groups = _parts is { Count: > 0 } unfinished ? [.. _groups, new LeafGroup(default, unfinished)] : _groups;
+        (_parts, _groups) = (null, []);
+        return groups;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var part in Take()) part.Dispose();
+        foreach (var part in Take().SelectMany(group => group.Parts)) part.Dispose();
     }
 }
+
+/// <summary>What a micro-batch contributes to the gradients of consecutive units of a stage.</summary>
+/// <param name="Units">Their places in the stage.</param>
+/// <param name="Parts">In the order in which they are to be added. Owned by who holds the group.</param>
+internal sealed record LeafGroup(Range Units, IReadOnlyList<LeafPart> Parts);

@@ -11,10 +11,10 @@ namespace Pipeline.Model.Units;
 /// </summary>
 public sealed class UnitState : IDisposable
 {
-    // 32 elements are 64 bytes of bf16 and two cache lines of fp32.
-    private const int Alignment = 32;
     private readonly Dictionary<string, ParameterState> _byName = new(StringComparer.Ordinal);
     private readonly List<IDisposable> _owned = [];
+    private readonly Dictionary<ParameterState, Tensor> _staged = [];
+    private readonly UnitLayout _layout;
 
     /// <summary>Allocates and initialises a unit.</summary>
     /// <param name="unit">What to hold.</param>
@@ -24,28 +24,32 @@ public sealed class UnitState : IDisposable
     /// <param name="seed">Seed of the initial values.</param>
     /// <param name="trains">Whether gradient and moments are wanted; false for generation and evaluation alone.</param>
     /// <param name="runsAhead">Whether the weights of a step that may be taken back are to be computed with: costs a second fp32 copy.</param>
-    public UnitState(Unit unit, int index, Precision precision, Device device, ulong seed, bool trains, bool runsAhead = false)
+    /// <param name="owns">
+    /// Which parameters, by their full names, have their optimizer state here; null for all. Of the others there is only what the unit
+    /// computes with, which whoever owns them updates.
+    /// </param>
+    public UnitState(Unit unit, int index, Precision precision, Device device, ulong seed, bool trains, bool runsAhead = false, Func<string, bool>? owns = null)
     {
         Unit = unit;
         Index = index;
         Trains = trains;
+        IsWhole = owns is null;
         var masterType = precision == Precision.Fp64 ? ScalarType.Float64 : ScalarType.Float32;
         var computeType = precision == Precision.Bf16 ? ScalarType.BFloat16 : masterType;
-        var layout = Layout(unit.Parameters, out var decayLength, out var length);
-        DecayLength = decayLength;
+        _layout = new UnitLayout(unit.Parameters, spec => owns?.Invoke(unit.FullName(spec)) ?? true, mastersEverything: computeType == masterType);
         using (no_grad())
         {
-            Master = Own(zeros(length, masterType, device));
-            Working = runsAhead ? Own(zeros(length, masterType, device)) : Master;
-            Compute = computeType == masterType ? Working : Own(zeros(length, computeType, device));
+            Master = Own(zeros(_layout.MasterLength, masterType, device));
+            Working = runsAhead ? Own(zeros(_layout.Length, masterType, device)) : Master;
+            Compute = computeType == masterType ? Working : Own(zeros(_layout.Length, computeType, device));
             if (trains)
             {
-                Gradient = Own(zeros(length, masterType, device));
-                FirstMoment = Own(zeros(length, masterType, device));
-                SecondMoment = Own(zeros(length, masterType, device));
+                Gradient = Own(zeros(_layout.Length, masterType, device));
+                FirstMoment = Own(zeros(_layout.MomentLength, masterType, device));
+                SecondMoment = Own(zeros(_layout.MomentLength, masterType, device));
             }
 
-            foreach (var spec in unit.Parameters) AddParameter(spec, layout[spec.Name], seed);
+            foreach (var spec in unit.Parameters) AddParameter(spec, seed);
             RefreshCompute();
         }
     }
@@ -59,10 +63,16 @@ public sealed class UnitState : IDisposable
     /// <summary>Whether gradient and moments exist.</summary>
     public bool Trains { get; }
 
-    /// <summary>Elements of the leading range that decays.</summary>
-    public long DecayLength { get; }
+    /// <summary>Whether the optimizer state of all its parameters is here.</summary>
+    public bool IsWhole { get; }
 
-    /// <summary>Flat master weights, fp32 (fp64 in gradient checks).</summary>
+    /// <summary>What the optimizer updates here: ranges of the flat buffers.</summary>
+    internal IReadOnlyList<OptimizerRange> OptimizerRanges => _layout.OptimizerRanges;
+
+    /// <summary>
+    /// Flat master weights, fp32 (fp64 in gradient checks): of all parameters, or in a bf16 run that shares its optimizer state out, of those
+    /// that are owned or computed with in fp32.
+    /// </summary>
     public Tensor Master { get; }
 
     /// <summary>
@@ -100,48 +110,62 @@ public sealed class UnitState : IDisposable
         using var guard = no_grad();
         if (!ReferenceEquals(Working, Master)) Working.copy_(Master);
         RoundWorking();
+        foreach (var (parameter, weight) in _staged)
+        {
+            parameter.Weight.copy_(weight);
+            weight.Dispose();
+        }
+
+        _staged.Clear();
+    }
+
+    /// <summary>
+    /// The fp32 weight of a parameter to read from or to write to: its master, or, where another replica has that, one made of what is
+    /// computed with. <see cref="RefreshCompute"/> takes over what was written, and frees it.
+    /// </summary>
+    internal Tensor WeightToLoad(ParameterState parameter)
+    {
+        if (parameter.HasMaster) return parameter.Master;
+        if (_staged.TryGetValue(parameter, out var staged)) return staged;
+        using var guard = no_grad();
+        return _staged[parameter] = parameter.Weight.to_type(ScalarType.Float32).DetachFromDisposeScope();
     }
 
     /// <summary>Rounds the working weights into the compute copy, where that is of another type.</summary>
     internal void RoundWorking()
     {
-        if (!ReferenceEquals(Compute, Working)) Compute.copy_(Working);
+        if (ReferenceEquals(Compute, Working)) return;
+        if (IsWhole)
+        {
+            Compute.copy_(Working);
+            return;
+        }
+
+        foreach (var range in _layout.MasterRanges)
+        {
+            using var target = Compute.narrow(0, range.Start, range.Length);
+            using var source = Working.narrow(0, range.MasterStart, range.Length);
+            target.copy_(source);
+        }
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (var staged in _staged.Values) staged.Dispose();
+        _staged.Clear();
         foreach (var owned in Enumerable.Reverse(_owned)) owned.Dispose();
         _owned.Clear();
     }
 
-    private static Dictionary<string, long> Layout(IReadOnlyList<ParameterSpec> parameters, out long decayLength, out long length)
+    private void AddParameter(ParameterSpec spec, ulong seed)
     {
-        Dictionary<string, long> offsets = new(StringComparer.Ordinal);
-        length = 0;
-        decayLength = 0;
-        foreach (var decays in new[] { true, false })
-        {
-            foreach (var spec in parameters.Where(spec => spec.Decay == decays))
-            {
-                if (!offsets.TryAdd(spec.Name, length)) throw new ArgumentException($"Two parameters are named {spec.Name}.", nameof(parameters));
-                length += (spec.ElementCount + Alignment - 1) / Alignment * Alignment;
-            }
-
-            if (decays) decayLength = length;
-        }
-
-        return offsets;
-    }
-
-    private void AddParameter(ParameterSpec spec, long offset, ulong seed)
-    {
-        var state = new ParameterState(this, spec, offset);
+        var state = new ParameterState(this, spec, _layout[spec]);
         _owned.Add(state);
         _parameters.Add(state);
         _byName.Add(spec.Name, state);
         // A tied use starts from its owner's values, so it draws under the owner's name.
-        NormalFill.Fill(state.Master, seed, spec.TiedTo ?? Unit.FullName(spec), spec.Initialization);
+        NormalFill.Fill(WeightToLoad(state), seed, spec.TiedTo ?? Unit.FullName(spec), spec.Initialization);
     }
 
     private Tensor Own(Tensor tensor)

@@ -20,6 +20,18 @@ public enum FrameKind
 
     /// <summary>Part of a copy of a rank's state. The edge is the rank, the micro-batch the part, the slice the inlet that the receiver has named.</summary>
     StateCopy = 5,
+
+    /// <summary>
+    /// Sums of gradients on their way to where they are completed. The edge is the bucket, the micro-batch the replica that sends, the slice
+    /// the shard.
+    /// </summary>
+    GradientContribution = 6,
+
+    /// <summary>A completed sum of gradients on its way back. Edge, micro-batch and slice as for a contribution.</summary>
+    ReducedGradient = 7,
+
+    /// <summary>Weights that one replica has updated for all. The edge is the unit, the micro-batch the replica that sends.</summary>
+    UpdatedWeights = 8,
 }
 
 /// <summary>

@@ -73,7 +73,7 @@ public sealed class LinkHub : IDisposable
     {
         var kind = LinkKinds.Between(choice, Address, to, _options.Credentials is not null);
         var peer = new LinkPeer(to.Node, to.Incarnation, kind, claim);
-        var dialer = new LinkDialer(peer, () => Connect(to, kind), _identity, _options.Settings);
+        var dialer = new LinkDialer(peer, () => Shaped(Connect(to, kind)), _identity, _options.Settings);
         var link = new OutgoingLink(dialer, _options.Settings, _raise) { Ended = Remove };
         lock (_gate) _outgoing.Add(link);
         link.Start();
@@ -143,6 +143,8 @@ public sealed class LinkHub : IDisposable
         if (_options.Credentials is { } credentials) _acceptor.Take(transport, () => TlsTransport.Accept(transport, credentials));
         else _acceptor.Take(transport);
     }
+
+    private ILinkTransport Shaped(ILinkTransport transport) => _options.Shape?.Invoke(transport) ?? transport;
 
     private ILinkTransport Connect(LinkAddress to, LinkKind kind)
     {

@@ -39,6 +39,9 @@ public sealed record LinkHubOptions
     /// </summary>
     public ActorSystemSetup? Tunnels { get; init; }
 
+    /// <summary>Put around each connection that this hub makes, such as a throttle; null for none. For benchmarks and tests.</summary>
+    internal Func<ILinkTransport, ILinkTransport>? Shape { get; init; }
+
     /// <summary>Time.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
 }

@@ -55,7 +55,8 @@ internal sealed class SimulatedInputs
         ActionKind.WeightGradient => _gradientMade[Cell(action)],
         ActionKind.Recompute => _forwardMade[Cell(action)],
         ActionKind.TiedSum => Math.Max(OwnGradients(action.Stage), TiedGradients(rank)),
-        ActionKind.Norm => OwnGradients(action.Stage),
+        // The reduction over replicas is simulated beside the actions; see Reduce.
+        ActionKind.ReduceScatter or ActionKind.AllGather or ActionKind.Norm => OwnGradients(action.Stage),
         _ when !_model.WaitsForNorm => 0,
         _ => _normsLeft > 0 ? double.PositiveInfinity : _normsMade + (_schedule.RankCount > 1 ? _barrierLatency : 0),
     };

@@ -38,7 +38,7 @@ public sealed class ActionCosts
             throw new ArgumentException($"{forward.Length} forward costs but {backward.Length} backward costs", nameof(backward));
         ImmutableArray<double> half = [.. backward.Select(cost => cost / 2)];
         ImmutableArray<double> none = [.. forward.Select(_ => 0.0)];
-        return new ActionCosts([forward, backward, half, half, forward, none, none, none], hopLatency);
+        return new ActionCosts([forward, backward, half, half, forward, .. Enumerable.Repeat(none, ActionKinds.Count - (int)ActionKind.ReduceScatter)], hopLatency);
     }
 
     /// <summary>The same costs but for one kind.</summary>

@@ -97,6 +97,10 @@ internal sealed class ScheduleContent
 
     private void CheckStepEnd(int stage)
     {
+        var reduces = _schedule.Reduces;
+        Check(ActionKind.ReduceScatter, reduces);
+        Check(ActionKind.AllGather, reduces && !_schedule.SharesOptimizer);
+        Check(ActionKind.WeightGather, _schedule.SharesOptimizer);
         Check(ActionKind.TiedSum, _schedule.EndsStep && _schedule.TiedStages.Contains(stage));
         Check(ActionKind.Norm, _schedule.EndsStep);
         Check(ActionKind.Optimizer, _schedule.EndsStep);
@@ -123,7 +127,7 @@ internal sealed class ScheduleContent
             var action = row[position];
             var phase = action.Kind.IsStepLevel() ? (int)action.Kind : 0;
             if (phase < newestPhase)
-                Report(rank, position, $"{action} comes after a {((ActionKind)newestPhase).Term()}: expected all micro-batches, then T, then N, then O");
+                Report(rank, position, $"{action} comes after a {((ActionKind)newestPhase).Term()}: expected all micro-batches, then S, G, T, N, O, A");
             newestPhase = Math.Max(newestPhase, phase);
             if (_schedule.RankOfStage[action.Stage] != rank)
                 continue;

@@ -15,12 +15,16 @@ internal sealed class ActivationStore : IDisposable
     internal int Count => _held.Count;
 
     /// <summary>Takes over samples and input before the forward runs, so that nothing is lost if it throws.</summary>
-    internal Held Open(int stage, MicroBatch microBatch, torch.Tensor? input)
+    /// <param name="stage">Stage.</param>
+    /// <param name="place">The micro-batch's place among those of the replica.</param>
+    /// <param name="microBatch">Samples.</param>
+    /// <param name="input">The stage's input; null on the first.</param>
+    internal Held Open(int stage, int place, MicroBatch microBatch, torch.Tensor? input)
     {
         var held = new Held(microBatch, input);
-        if (_held.TryAdd((stage, microBatch.Index), held)) return held;
+        if (_held.TryAdd((stage, place), held)) return held;
         held.Dispose();
-        throw new InvalidOperationException($"Stage {stage} ran the forward of micro-batch {microBatch.Index} twice.");
+        throw new InvalidOperationException($"Stage {stage} ran the forward of micro-batch {place} twice.");
     }
 
     /// <summary>A micro-batch's activations, which stay here.</summary>

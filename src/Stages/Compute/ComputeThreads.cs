@@ -33,6 +33,12 @@ internal static class ComputeThreads
         lock (Gate) return Alive.All(executor => executor.IsWaiting);
     }
 
+    /// <summary>What each compute thread of the process waits for, for people.</summary>
+    internal static string Awaited()
+    {
+        lock (Gate) return string.Join("; ", Alive.Select(executor => executor.Standing));
+    }
+
     private static void StopAll()
     {
         StageExecutor[] alive;

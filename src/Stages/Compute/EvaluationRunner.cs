@@ -18,6 +18,13 @@ internal sealed class EvaluationRunner(RankPlan plan, StageInbox inbox, IStageLi
         double lossSum = 0;
         long tokenCount = 0;
         var step = plan.KeyOf(afterStep);
+        // All replicas have the same weights: the first evaluates for them.
+        if (plan.Place.Index > 0)
+        {
+            inbox.FinishPhase(StageInbox.EvaluationPhase(afterStep));
+            return null;
+        }
+
         foreach (var action in ForwardOnly.Generate(plan.Schedule.RankOfStage, microBatchCount).Actions[plan.Rank])
         {
             inbox.ThrowIfClosed();
@@ -42,7 +49,7 @@ internal sealed class EvaluationRunner(RankPlan plan, StageInbox inbox, IStageLi
         using var input = model.IsFirst ? null : inbox.TakeTensor(Key(step, action.Stage - 1, action.MicroBatch)).Value.Take(model.Options.Device);
         using var pass = model.Forward(microBatch, input, PassMode.Eval);
         if (model.IsLast) return pass.LossSum();
-        links.Send(plan.Schedule.RankOfStage[action.Stage + 1], Key(step, action.Stage, action.MicroBatch), pass.DetachedOutput(), AlreadyDone.Instance);
+        links.Send(plan.RankOf(action.Stage + 1), Key(step, action.Stage, action.MicroBatch), pass.DetachedOutput(), AlreadyDone.Instance);
         return 0;
     }
 

@@ -8,7 +8,8 @@ namespace Pipeline.Stages;
 /// so that every leaf is kept. Owns what it keeps.
 /// </summary>
 /// <param name="microBatchCount">Leaves of a step.</param>
-internal sealed class LeafOrder(int microBatchCount) : IDisposable
+/// <param name="finished">Told units of the stage, the last first, as soon as a micro-batch's leaf has been added to them; micro-batches in their order.</param>
+internal sealed class LeafOrder(int microBatchCount, Action<int, Range> finished) : IDisposable
 {
     private readonly Dictionary<int, MicroBatchLeaf> _deferred = [];
     private readonly Dictionary<int, MicroBatchLeaf> _computed = [];
@@ -28,7 +29,7 @@ internal sealed class LeafOrder(int microBatchCount) : IDisposable
     /// <summary>Whether a micro-batch's gradients may be added while they are computed.</summary>
     internal bool IsTurnOf(int microBatch) => _isOpen && microBatch == _next;
 
-    /// <summary>Notes that the leaf whose turn it was has been added.</summary>
+    /// <summary>Notes that the leaf whose turn it was has been added, and its units told.</summary>
     internal void Added()
     {
         _next++;
@@ -51,8 +52,8 @@ internal sealed class LeafOrder(int microBatchCount) : IDisposable
     {
         if (IsTurnOf(microBatch))
         {
-            using (leaf) leaf.Add();
-            Added();
+            AddNext(leaf);
+            Proceed();
             return;
         }
 
@@ -87,8 +88,13 @@ internal sealed class LeafOrder(int microBatchCount) : IDisposable
     {
         while (_computed.Remove(_next, out var leaf))
         {
-            using (leaf) leaf.Add();
-            _next++;
+            AddNext(leaf);
         }
+    }
+
+    private void AddNext(MicroBatchLeaf leaf)
+    {
+        using (leaf) leaf.Add(units => finished(_next, units));
+        _next++;
     }
 }

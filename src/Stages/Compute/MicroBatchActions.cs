@@ -3,6 +3,7 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
+using Pipeline.Reduction.Compression;
 using Pipeline.Schedules;
 using TorchSharp;
 
@@ -21,17 +22,29 @@ internal sealed class MicroBatchActions : IDisposable
     private readonly StepLosses _losses;
     private readonly ActivationStore _store = new();
     private readonly Dictionary<int, LeafOrder> _leaves;
+    private readonly BoundaryCompression? _boundary;
+    private readonly Action<int, int, Range> _unitsFinished;
     private readonly Action<int> _gradientsComplete;
     private StepKey _step;
 
-    internal MicroBatchActions(RankPlan plan, StepInputs inputs, IStageLinks links, StepRecorder recorder, StepLosses losses, Action<int> gradientsComplete)
+    /// <param name="plan">The rank.</param>
+    /// <param name="inputs">Where inputs come from.</param>
+    /// <param name="links">The ways out.</param>
+    /// <param name="recorder">Measures.</param>
+    /// <param name="losses">Takes the losses of the last stage.</param>
+    /// <param name="unitsFinished">Told stage, micro-batch and units as soon as a leaf has been added to these.</param>
+    /// <param name="gradientsComplete">Told each stage once a step, after its last leaf.</param>
+    internal MicroBatchActions(
+        RankPlan plan, StepInputs inputs, IStageLinks links, StepRecorder recorder, StepLosses losses, Action<int, int, Range> unitsFinished, Action<int> gradientsComplete)
     {
         _plan = plan;
         _inputs = inputs;
         _links = links;
         _recorder = recorder;
         _losses = losses;
-        _leaves = plan.Models.Keys.ToDictionary(stage => stage, _ => new LeafOrder(plan.Schedule.MicroBatchCount));
+        _leaves = plan.Models.Keys.ToDictionary(stage => stage, stage => new LeafOrder(plan.Schedule.MicroBatchCount, (microBatch, units) => unitsFinished(stage, microBatch, units)));
+        _unitsFinished = unitsFinished;
+        if (plan.Workload.Reduction.Activations is { Kind: not CompressionKind.None } settings) _boundary = new BoundaryCompression(settings, plan.Workload.Options.Seed);
         _gradientsComplete = gradientsComplete;
     }
 
@@ -98,10 +111,10 @@ internal sealed class MicroBatchActions : IDisposable
         var model = _plan.Models[action.Stage];
         var asked = Stopwatch.GetTimestamp();
         // The samples are read before the input is awaited: the wait hides the reading.
-        var microBatch = _plan.Workload.Batches.Training(_step.Step, action.MicroBatch, model.Options.Device);
+        var microBatch = _plan.Workload.Batches.Training(_step.Step, _plan.Place.FirstMicroBatch + action.MicroBatch, model.Options.Device);
         var (input, ready) = model.IsFirst ? (null, 0L) : Input(microBatch, action, model);
         var started = Stopwatch.GetTimestamp();
-        var held = _store.Open(action.Stage, microBatch, input);
+        var held = _store.Open(action.Stage, action.MicroBatch, microBatch, input);
         var pass = held.Pass = model.Forward(microBatch, input, PassMode.Train, recompute: _plan.RecomputationOf(action.Stage, action.MicroBatch));
         if (model.IsLast) _losses.Add(action.MicroBatch, pass.LossSum(), microBatch.TokenCount);
         else Send(action.Stage + 1, new FrameKey(_step, action.Stage, action.MicroBatch, 0, FrameKind.Activation), pass.DetachedOutput());
@@ -116,7 +129,7 @@ internal sealed class MicroBatchActions : IDisposable
         var asked = Stopwatch.GetTimestamp();
         using var held = _store.Take(action.Stage, action.MicroBatch);
         var key = new FrameKey(_step, action.Stage, action.MicroBatch, 0, FrameKind.Gradient);
-        var (gradient, ready) = model.IsLast ? (null, 0L) : _inputs.Take(key, model.Options.Device);
+        var (gradient, ready) = model.IsLast ? (null, 0L) : Receive(key, model);
         using var owned = gradient;
         var started = Stopwatch.GetTimestamp();
         var order = _leaves[action.Stage];
@@ -124,7 +137,7 @@ internal sealed class MicroBatchActions : IDisposable
         var addsAtOnce = isWhole && order.IsTurnOf(action.MicroBatch);
         MicroBatchLeaf? leaf = null;
         torch.Tensor? inputGradient;
-        if (addsAtOnce) inputGradient = model.Backward(held.Pass!, gradient);
+        if (addsAtOnce) inputGradient = model.Backward(held.Pass!, gradient, units => _unitsFinished(action.Stage, action.MicroBatch, units));
         else (inputGradient, leaf) = model.BackwardInput(held.Pass!, gradient);
         if (leaf is not null && !isWhole) order.Defer(action.MicroBatch, leaf);
         // Before the weight gradients of a whole backward that has to wait for its turn: the neighbour waits for this.
@@ -143,7 +156,7 @@ internal sealed class MicroBatchActions : IDisposable
     {
         try
         {
-            return _inputs.Take(new FrameKey(_step, action.Stage - 1, action.MicroBatch, 0, FrameKind.Activation), model.Options.Device);
+            return Receive(new FrameKey(_step, action.Stage - 1, action.MicroBatch, 0, FrameKind.Activation), model);
         }
         catch
         {
@@ -159,5 +172,13 @@ internal sealed class MicroBatchActions : IDisposable
         _recorder.Record(action, started, 0, started);
     }
 
-    private void Send(int stage, FrameKey key, torch.Tensor tensor) => _links.Send(_plan.Schedule.RankOfStage[stage], key, tensor, AlreadyDone.Instance);
+    private void Send(int stage, FrameKey key, torch.Tensor tensor) =>
+        _links.Send(_plan.RankOf(stage), key, _boundary is null ? tensor : _boundary.Encode(tensor, key), AlreadyDone.Instance);
+
+    /// <summary>A tensor of a neighbouring stage, which the caller owns, and when it came.</summary>
+    private (torch.Tensor? Tensor, long Ready) Receive(FrameKey key, StageModel model)
+    {
+        var (tensor, ready) = _inputs.Take(key, model.Options.Device);
+        return (_boundary is null || tensor is null ? tensor : _boundary.Decode(tensor, model.ActivationType, model.Options.Device), ready);
+    }
 }

@@ -1,11 +1,12 @@
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 
 namespace Pipeline.Stages;
 
-/// <summary>What one rank is: its schedule, its stages with their memory, its ties. Owns the stages' models.</summary>
+/// <summary>What one rank is: its replica, its schedule, its stages with their memory, its ties. Owns the stages' models.</summary>
 internal sealed class RankPlan : IDisposable
 {
     private readonly Dictionary<int, StageModel> _models = [];
@@ -21,6 +22,10 @@ internal sealed class RankPlan : IDisposable
         Assignment = assignment;
         Workload = workload;
         Schedule = schedule;
+        var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
+        Place = new ReplicaPlace(
+            assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
+        if (workload.SharesOptimizer && replicaCount > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, replicaCount);
         _recomputed = [.. schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
@@ -30,7 +35,20 @@ internal sealed class RankPlan : IDisposable
 
     internal Schedule Schedule { get; }
 
-    internal int Rank => Assignment.Rank;
+    /// <summary>Which replica of the pipeline the rank belongs to.</summary>
+    internal ReplicaPlace Place { get; }
+
+    /// <summary>Who holds the optimizer state of which parameter; null where every replica holds all of it.</summary>
+    internal OptimizerOwners? Owners { get; }
+
+    /// <summary>Whether the rank's replica speaks for all: they hold the same, or it holds a share.</summary>
+    internal bool Speaks => Place.Index == 0 || Owners is not null;
+
+    /// <summary>What compression has lost so far.</summary>
+    internal ResidualStore Residuals { get; } = new();
+
+    /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
+    internal int Rank => Assignment.Rank % Schedule.RankCount;
 
     internal int StageCount => Schedule.StageCount;
 
@@ -40,11 +58,17 @@ internal sealed class RankPlan : IDisposable
     /// <summary>The rank's stages by their numbers.</summary>
     internal IReadOnlyDictionary<int, StageModel> Models => _models;
 
-    /// <summary>Whether it adds up what the stages contribute to a step: it holds stage 0.</summary>
-    internal bool MakesTotals => _models.ContainsKey(0);
+    /// <summary>Whether it adds up what the stages contribute to a step: it holds stage 0 of the first replica.</summary>
+    internal bool MakesTotals => Assignment.Rank == TotalsRank;
 
     /// <summary>The rank that adds up.</summary>
     internal int TotalsRank => Schedule.RankOfStage[0];
+
+    /// <summary>The rank of the run that holds a stage of a replica.</summary>
+    internal int RankOf(int stage, int replica) => replica * Schedule.RankCount + Schedule.RankOfStage[stage];
+
+    /// <summary>The rank of the run that holds a stage of the same replica.</summary>
+    internal int RankOf(int stage) => RankOf(stage, Place.Index);
 
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
@@ -56,14 +80,14 @@ internal sealed class RankPlan : IDisposable
         _recomputed.Contains((stage, microBatch)) ? _recomputations[stage] : null;
 
     /// <summary>A fresh decision about waiting for norms.</summary>
-    internal BarrierChoice ChooseBarrier() => ChooseBarrier(Workload, Schedule);
+    internal BarrierChoice ChooseBarrier() => ChooseBarrier(Workload, Schedule, Place.Reduces);
 
     /// <summary>Builds the rank's stages: allocates, initialises, loads the state to start from.</summary>
     /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
     internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies, LiveSettings live)
     {
         var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
-        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule).MayRunAhead };
+        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule, Reduces(assignment, workload, schedule)).MayRunAhead };
         var plan = new RankPlan(assignment, workload with { Options = options }, schedule, live);
         try
         {
@@ -83,17 +107,20 @@ internal sealed class RankPlan : IDisposable
     {
         foreach (var model in _models.Values) model.Dispose();
         _models.Clear();
+        Residuals.Dispose();
     }
 
     private void BuildModels()
     {
         var counts = Assignment.Layout.UnitCounts;
         var ties = new TieTable(Workload.Units, counts);
+        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index } : Workload.Options;
         foreach (var stage in Schedule.StagesOf(Rank))
         {
-            var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], Workload.Options);
+            var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], options);
             _models.Add(stage, model);
-            _ties.Add(stage, ties.RemoteTiesOf(model, stage));
+            // A replica that does not hold the sum of a tied parameter has nothing to add to it.
+            _ties.Add(stage, [.. ties.RemoteTiesOf(model, stage).Where(tie => tie.Tie.Parameter.IsOwned)]);
             _recomputations.Add(stage, Recomputations(counts.Take(stage).Sum(), counts[stage]));
         }
     }
@@ -101,8 +128,9 @@ internal sealed class RankPlan : IDisposable
     private void Load(StartingPoint start, IReadOnlyList<StateCopy> copies)
     {
         if (start.Kind == StartKind.Checkpoint) LoadCheckpoint(start.Step);
-        else if (start.Kind == StartKind.Copies)
-            foreach (var model in _models.Values) StateLoader.Load(model, copies);
+        if (start.Kind != StartKind.Copies) return;
+        foreach (var model in _models.Values) StateLoader.Load(model, copies);
+        Residuals.Load(copies);
     }
 
     private void LoadCheckpoint(long step)
@@ -111,6 +139,7 @@ internal sealed class RankPlan : IDisposable
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.
         using var checkpoint = store.Open(step, verify: false);
         foreach (var model in _models.Values) StateLoader.Load(model, checkpoint);
+        if (Place.Count > 1 && Workload.Reduction.IsLossy) Residuals.Load(checkpoint);
     }
 
     // A schedule that recomputes where the run's units name nothing to drop means all of it.
@@ -120,5 +149,10 @@ internal sealed class RankPlan : IDisposable
         return own.Any(kind => kind != Recomputation.None) ? own : [.. Enumerable.Repeat(Recomputation.Full, count)];
     }
 
-    private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule) => new(workload.Barrier, schedule);
+    // Between replicas nothing is begun on weights that may be taken back: what they have sent each other could not be.
+    private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule, bool reduces) =>
+        new(reduces ? OptimizerBarrier.On : workload.Barrier, schedule);
+
+    private static bool Reduces(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule) =>
+        workload.Summation == Summation.Invariant || assignment.Layout.Ranks.Count > schedule.RankCount;
 }

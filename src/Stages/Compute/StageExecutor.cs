@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Pipeline.Checkpoints;
 using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using TorchSharp;
 using static Pipeline.Protocol.StageProtocol;
@@ -59,6 +60,9 @@ internal sealed class StageExecutor
     /// <summary>Whether the thread waits for an input or for something to do. Any thread.</summary>
     internal bool IsWaiting => _inbox.Awaited is not null;
 
+    /// <summary>Where the thread stands, for people. Any thread.</summary>
+    internal string Standing => FormattableString.Invariant($"rank {_assignment.Rank} after step {CompletedStep} waits for {_inbox.Awaited?.ToString() ?? "nothing"}");
+
     /// <summary>Starts the thread.</summary>
     internal void Start()
     {
@@ -98,7 +102,7 @@ internal sealed class StageExecutor
             foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies, _live);
             _flight.Know(RankMap.Of(plan));
-            var parameterCount = plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
+            var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
             return plan;
@@ -118,7 +122,7 @@ internal sealed class StageExecutor
     {
         using var steps = new StepRunner(plan, _inbox, _links, _recorder, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
-        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.StageCount) : null;
+        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.Place.Index * plan.StageCount, plan.StageCount * (plan.Owners is null ? 1 : plan.Place.Count)) : null;
         try
         {
             if (_assignment.Start.Evaluates) Evaluate(plan, evaluation);
@@ -188,7 +192,7 @@ internal sealed class StageExecutor
         Pass(plan, "copy");
         _inbox.TakeCopyPlace();
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
-        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value)));
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals));
     }
 
     private void Evaluate(RankPlan plan, EvaluationRunner evaluation)
@@ -201,7 +205,7 @@ internal sealed class StageExecutor
     private StepCompleted Completed(RankPlan plan, SettledStep settled)
     {
         var since = Stopwatch.GetTimestamp();
-        IReadOnlyList<ParameterDigest> digests = _assignment.Recording.WantsDigest(settled.Step)
+        IReadOnlyList<ParameterDigest> digests = plan.Speaks && _assignment.Recording.WantsDigest(settled.Step)
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
         var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
@@ -220,9 +224,15 @@ internal sealed class StageExecutor
         {
             _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, $"Rank {rank} is at step {_step} already."));
         }
+        else if (!plan.Speaks && plan.Residuals.IsEmpty)
+        {
+            // The first replica writes what all of them hold.
+            _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, []));
+        }
         else
         {
-            part.Save(new SaveAttempt(save.Step, save.Attempt), plan.Models,
+            var own = plan.Speaks ? plan.Models : new Dictionary<int, StageModel>();
+            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.Residuals, rank, plan.Schedule.RankCount * plan.Place.Count),
                 files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
                 fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
         }

@@ -8,11 +8,13 @@ using static Pipeline.Protocol.NeighbourProtocol;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// What ends a step on one rank: tied gradients are exchanged and added, the stages' squares go to the rank of stage 0, which tells all
-/// what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as early as it is known. A rank
-/// that does not wait for the outcome takes the step ahead, as if nothing were clipped; <see cref="StepSettlement"/> makes that good.
+/// What ends a step on one rank: gradients are added up over the replicas, tied ones exchanged and added, the stages' squares go to the rank
+/// of stage 0, which tells all what the step amounts to, and every rank applies it or, alike, does not. What others wait for is sent as
+/// early as it is known. A rank that does not wait for the outcome takes the step ahead, as if nothing were clipped;
+/// <see cref="StepSettlement"/> makes that good.
 /// </summary>
-internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals)
+internal sealed class StepEnd(
+    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction, WeightExchange? weights)
 {
     private readonly HashSet<int> _sent = [];
     private StepKey _step;
@@ -31,14 +33,44 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
         Outcome = null;
     }
 
+    /// <summary>A micro-batch's leaf has been added to some units of a stage.</summary>
+    internal void UnitsFinished(int stage, int microBatch, Range units) => reduction?.UnitsFinished(stage, microBatch, units, _step);
+
     /// <summary>After a stage's last leaf.</summary>
     internal void GradientsComplete(int stage)
+    {
+        if (reduction is null) SumKnown(stage);
+        else reduction.Contribute(stage, _step);
+    }
+
+    /// <summary>Completes what this replica adds up, and answers.</summary>
+    internal void Reduce(StageAction action)
+    {
+        Reduction().Reduce(action, _step);
+        // Where nothing goes back, what this replica owns is complete.
+        if (weights is null) return;
+        Reduction().Finish(action.Stage, _step);
+        SumKnown(action.Stage);
+    }
+
+    /// <summary>Takes what the other replicas add up: from here on all replicas hold the same gradients.</summary>
+    internal void Gather(StageAction action)
+    {
+        Reduction().Gather(action, _step);
+        SumKnown(action.Stage);
+    }
+
+    private GradientReduction Reduction() =>
+        reduction ?? throw new InvalidOperationException($"Schedule {plan.Schedule.Name} adds gradients up over replicas, but the run has one replica that adds them in place.");
+
+    /// <summary>The sum over all micro-batches is there: what others wait for is sent.</summary>
+    private void SumKnown(int stage)
     {
         plan.Models[stage].SumLocalTies();
         foreach (var tie in plan.TiesOf(stage))
         {
             var copy = Copy(tie.Tie.Parameter.Gradient);
-            links.Send(plan.Schedule.RankOfStage[tie.OtherStage], tie.Outgoing(_step), copy, AlreadyDone.Instance);
+            links.Send(plan.RankOf(tie.OtherStage), tie.Outgoing(_step), copy, AlreadyDone.Instance);
         }
 
         // A tied use does not count in the norm, so only an owner's squares have to wait for the tied sum.
@@ -65,11 +97,14 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
     {
         if (!_sent.Add(stage)) return;
         var started = Stopwatch.GetTimestamp();
-        var squares = plan.Models[stage].SquaredNorms();
         var isLast = stage == plan.StageCount - 1;
+        // All replicas hold the same sums, and the first speaks for them; or each holds some. All say something, so that a step is known to be
+        // done by nobody before all have begun it, and who was told its totals can say so.
+        IReadOnlyList<double> squares = plan.Speaks ? plan.Models[stage].SquaredNorms() : [];
+        var contributor = plan.Place.Index * plan.StageCount + stage;
         totals.Send(isLast
-            ? new SquaredNorms(_step, stage, squares, losses.LossSum, losses.TokenCount, losses.NonFiniteMicroBatch)
-            : new SquaredNorms(_step, stage, squares, 0, 0, -1));
+            ? new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch())
+            : new SquaredNorms(_step, contributor, squares, [], 0, -1));
         recorder.Record(StageAction.StepLevel(stage, ActionKind.Norm), started, 0, started);
     }
 
@@ -90,7 +125,16 @@ internal sealed class StepEnd(RankPlan plan, StageInbox inbox, IStageLinks links
         else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, Outcome.TokenCount));
         else model.ClearGradients();
         recorder.Record(action, asked, ready, started);
+        if (Outcome is null or { Verdict: StepVerdict.Apply }) weights?.Send(action.Stage, _step);
     }
+
+    /// <summary>Takes the weights that the other replicas have updated; a step that is not applied has none.</summary>
+    internal void GatherWeights(StageAction action)
+    {
+        if (Outcome is { Verdict: StepVerdict.Apply }) weights?.Gather(action, _step);
+    }
+
+    private int NonFiniteMicroBatch() => losses.NonFiniteMicroBatch is >= 0 and var own ? plan.Place.FirstMicroBatch + own : -1;
 
     private static torch.Tensor Copy(torch.Tensor gradient)
     {

@@ -14,6 +14,8 @@ internal sealed class StepRecorder(FlightRecorder flight)
     private long _mark = Stopwatch.GetTimestamp();
     private long _busyTicks;
     private long _waitTicks;
+    private long _exposedTicks;
+    private long _exchangedBytes;
     private long _lastEnded;
     private int _discardedCount;
     private int _recordedCount;
@@ -26,6 +28,8 @@ internal sealed class StepRecorder(FlightRecorder flight)
         _wantsSpans = wantsSpans;
         _busyTicks = 0;
         _waitTicks = 0;
+        _exposedTicks = 0;
+        _exchangedBytes = 0;
         _discardedCount = 0;
         _recordedCount = 0;
         _spans.Clear();
@@ -54,13 +58,18 @@ internal sealed class StepRecorder(FlightRecorder flight)
         var ended = Stopwatch.GetTimestamp();
         _busyTicks += ended - started;
         // What ran while an action waited, such as settling the former step, was recorded by itself.
-        _waitTicks += Math.Max(0, started - Math.Max(asked, _lastEnded));
+        var waited = Math.Max(0, started - Math.Max(asked, _lastEnded));
+        _waitTicks += waited;
+        if (action.Kind is ActionKind.ReduceScatter or ActionKind.AllGather or ActionKind.WeightGather) _exposedTicks += waited;
         _lastEnded = ended;
         _recordedCount++;
         flight.Ended(action);
         // An input that came while the thread was busy was not waited for.
         if (_wantsSpans) _spans.Add(new ExecutedSpan(action.ToString(), ready > asked ? Wire(ready) : 0, Wire(started), Wire(ended)));
     }
+
+    /// <summary>Counts what is sent to another replica.</summary>
+    internal void Exchanged(long byteCount) => _exchangedBytes += byteCount;
 
     /// <summary>Leaves the time from a timestamp to now out of the step's time.</summary>
     internal void Exclude(long since) => _mark += Stopwatch.GetTimestamp() - since;
@@ -71,7 +80,7 @@ internal sealed class StepRecorder(FlightRecorder flight)
     internal StepTiming EndStep()
     {
         var now = Stopwatch.GetTimestamp();
-        var timing = new StepTiming(Seconds(now - _mark), Seconds(_busyTicks), Seconds(_waitTicks), _discardedCount);
+        var timing = new StepTiming(Seconds(now - _mark), Seconds(_busyTicks), Seconds(_waitTicks), _discardedCount, Seconds(_exposedTicks), _exchangedBytes);
         _mark = now;
         return timing;
     }

@@ -14,6 +14,7 @@ internal sealed class StepRunner : IDisposable
     private readonly StageInbox _inbox;
     private readonly StepRecorder _recorder;
     private readonly StepLosses _losses;
+    private readonly GradientReduction? _reduction;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -31,9 +32,12 @@ internal sealed class StepRunner : IDisposable
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
         var totals = new TotalsExchange(plan, inbox, links);
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals);
+        _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
+        plan.Residuals.Settle();
+        var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
-        _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.GradientsComplete);
+        _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
 
     /// <summary>The action under way, for errors.</summary>
@@ -63,7 +67,11 @@ internal sealed class StepRunner : IDisposable
     internal void Settle() => _ = _settlement.Settle();
 
     /// <inheritdoc/>
-    public void Dispose() => _actions.Dispose();
+    public void Dispose()
+    {
+        _actions.Dispose();
+        _reduction?.Dispose();
+    }
 
     private bool TryRun(long step)
     {
@@ -113,6 +121,12 @@ internal sealed class StepRunner : IDisposable
     {
         switch (action.Kind)
         {
+            case ActionKind.ReduceScatter:
+                _end.Reduce(action);
+                break;
+            case ActionKind.AllGather:
+                _end.Gather(action);
+                break;
             case ActionKind.TiedSum:
                 _end.SumTies(action);
                 break;
@@ -121,6 +135,9 @@ internal sealed class StepRunner : IDisposable
                 break;
             case ActionKind.Optimizer:
                 _end.Apply(action, _actions.TokenCount);
+                break;
+            case ActionKind.WeightGather:
+                _end.GatherWeights(action);
                 break;
             default:
                 _actions.Run(action);

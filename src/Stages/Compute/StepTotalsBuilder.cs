@@ -4,17 +4,26 @@ using static Pipeline.Protocol.NeighbourProtocol;
 
 namespace Pipeline.Stages;
 
-/// <summary>Adds up what the stages contribute to a step, in the model's order whatever order they came in: pure.</summary>
+/// <summary>Adds up what the stages contribute to a step, in the order of model and micro-batches whatever order they came in: pure.</summary>
 internal static class StepTotalsBuilder
 {
     /// <summary>The step's outcome from the contributions of all stages.</summary>
-    internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions)
+    /// <param name="contributions">In any order; contributor r · stages + s is stage s of replica r.</param>
+    /// <param name="stageCount">Stages of the model.</param>
+    internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions, int stageCount)
     {
         var ordered = contributions.OrderBy(contribution => contribution.Stage).ToArray();
-        var last = ordered[^1];
-        var norm = GlobalNorm.Of(ordered.SelectMany(contribution => contribution.Squares), last.TokenCount);
-        var verdict = last.NonFiniteMicroBatch >= 0 ? StepVerdict.NonFiniteLoss
+        var tokenCount = ordered.Sum(contribution => contribution.TokenCount);
+        double lossSum = 0;
+        foreach (var loss in ordered.SelectMany(contribution => contribution.Losses)) lossSum += loss;
+        var norm = GlobalNorm.Of(ordered.GroupBy(contribution => contribution.Stage % stageCount).OrderBy(stage => stage.Key).SelectMany(SquaresOf), tokenCount);
+        var nonFinite = ordered.Select(contribution => contribution.NonFiniteMicroBatch).FirstOrDefault(microBatch => microBatch >= 0, -1);
+        var verdict = nonFinite >= 0 ? StepVerdict.NonFiniteLoss
             : double.IsFinite(norm) ? StepVerdict.Apply : StepVerdict.NonFiniteNorm;
-        return new StepOutcome(last.LossSum, last.TokenCount, norm, verdict, last.NonFiniteMicroBatch);
+        return new StepOutcome(lossSum, tokenCount, norm, verdict, nonFinite);
     }
+
+    /// <summary>A stage's squares: each is of one replica and 0 in what the others say, so that their sum is exact.</summary>
+    private static IEnumerable<double> SquaresOf(IEnumerable<SquaredNorms> replicas) => replicas.Select(replica => replica.Squares)
+        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left : [.. left.Zip(right, (one, other) => one + other)]);
 }

@@ -46,15 +46,17 @@ internal sealed unsafe class StateCopy : IDisposable
     /// <summary>Bytes of all tensors.</summary>
     internal long ByteCount { get; }
 
-    /// <summary>Copies the state of a rank's stages as it is now. On the compute thread.</summary>
-    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages)
+    /// <summary>Copies the state of a rank's stages, and what its compression has lost, as they are now. On the compute thread.</summary>
+    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals)
     {
         using var guard = no_grad();
         // What the rank would load: of a tied parameter that another rank owns, too, since the rank must come back from its own copy alone.
-        var state = stages.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).ToArray();
+        StageModel[] models = [.. stages];
+        var state = models.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
         var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
         var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
+        foreach (var model in models) model.StateLoaded();
         return copy;
     }
 

@@ -5,7 +5,8 @@ namespace Pipeline.Stages;
 /// <summary>Which rank an input comes from: so that a wait can be said to be one for somebody. Pure.</summary>
 /// <param name="rankOfStage">The rank of each stage.</param>
 /// <param name="otherEnds">The rank of the other end of each tie of this rank, by the tie's number.</param>
-internal sealed class RankMap(IReadOnlyList<int> rankOfStage, IReadOnlyDictionary<int, int> otherEnds)
+/// <param name="totalsRank">The rank that tells all what a step amounts to; null for that of stage 0.</param>
+internal sealed class RankMap(IReadOnlyList<int> rankOfStage, IReadOnlyDictionary<int, int> otherEnds, int? totalsRank = null)
 {
     /// <summary>Nothing is known yet.</summary>
     internal static RankMap Empty { get; } = new([], new Dictionary<int, int>());
@@ -14,8 +15,8 @@ internal sealed class RankMap(IReadOnlyList<int> rankOfStage, IReadOnlyDictionar
     internal static RankMap Of(RankPlan plan)
     {
         Dictionary<int, int> ends = [];
-        foreach (var tie in plan.Models.Keys.SelectMany(plan.TiesOf)) ends[tie.Number] = plan.Schedule.RankOfStage[tie.OtherStage];
-        return new RankMap(plan.Schedule.RankOfStage, ends);
+        foreach (var tie in plan.Models.Keys.SelectMany(plan.TiesOf)) ends[tie.Number] = plan.RankOf(tie.OtherStage);
+        return new RankMap([.. plan.Schedule.RankOfStage.Select((_, stage) => plan.RankOf(stage))], ends, plan.TotalsRank);
     }
 
     /// <summary>Who sends what an entry is about; -1 where that is no rank, or not known.</summary>
@@ -29,7 +30,7 @@ internal sealed class RankMap(IReadOnlyList<int> rankOfStage, IReadOnlyDictionar
             _ => -1,
         },
         FlightSubjectKind.Squares => RankOf(subject.Place),
-        FlightSubjectKind.Totals => RankOf(0),
+        FlightSubjectKind.Totals => totalsRank ?? RankOf(0),
         _ => -1,
     };
 

@@ -205,6 +205,16 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
         }
     }
 
+    /// <summary>A tensor that has come; null if it has not.</summary>
+    internal Arrived<TensorArrival>? TryTakeTensor(FrameKey key)
+    {
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            return _tensors.ContainsKey(key) ? TakeTensor(key) : null;
+        }
+    }
+
     /// <summary>Waits for a tensor, or, with a step whose totals are awaited, for whichever comes first: null means the totals.</summary>
     internal Arrived<TensorArrival>? TakeTensor(FrameKey key, AwaitedTotals? awaited)
     {

@@ -37,6 +37,7 @@ internal static class TensorBytes
         ScalarType.BFloat16 => FrameDataType.BFloat16,
         ScalarType.Float64 => FrameDataType.Float64,
         ScalarType.Int64 => FrameDataType.Int64,
+        ScalarType.Byte => FrameDataType.Byte,
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 
@@ -47,6 +48,7 @@ internal static class TensorBytes
         FrameDataType.BFloat16 => ScalarType.BFloat16,
         FrameDataType.Float64 => ScalarType.Float64,
         FrameDataType.Int64 => ScalarType.Int64,
+        FrameDataType.Byte => ScalarType.Byte,
         _ => throw new InvalidOperationException($"Tensors of type {type} do not travel."),
     };
 }

@@ -9,27 +9,31 @@ namespace Pipeline.Stages;
 /// a second one waits for the first. Owns one snapshot a stage.
 /// </summary>
 /// <param name="store">Where checkpoints lie.</param>
-/// <param name="stageCount">Stages of the model; each writes its own files.</param>
-internal sealed class CheckpointPart(ICheckpointStore store, int stageCount) : IDisposable
+/// <param name="firstPart">Number of the files of stage 0: of a replica that holds a share, those before it are others'.</param>
+/// <param name="partCount">Parts that are written: one a stage, and where replicas hold shares one for each of these.</param>
+internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int partCount) : IDisposable
 {
     private readonly Dictionary<int, StateSnapshot> _snapshots = [];
+    private readonly StateSnapshot _lost = new();
     private Task _writing = Task.CompletedTask;
 
     /// <summary>Copies now, writes meanwhile, and says how it went.</summary>
     /// <param name="attempt">Step and number of the try.</param>
     /// <param name="stages">The rank's stages.</param>
+    /// <param name="residuals">What compression has lost on the rank.</param>
     /// <param name="written">Told the files.</param>
     /// <param name="failed">Told why not.</param>
-    internal void Save(SaveAttempt attempt, IReadOnlyDictionary<int, StageModel> stages, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
+    internal void Save(SaveAttempt attempt, IReadOnlyDictionary<int, StageModel> stages, RankResiduals residuals, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
     {
         _writing.Wait();
         foreach (var (stage, model) in stages)
         {
             if (!_snapshots.TryGetValue(stage, out var snapshot)) _snapshots.Add(stage, snapshot = new StateSnapshot());
-            snapshot.Copy(model);
+            snapshot.Copy(model.State());
         }
 
-        _writing = Task.Run(() => Write(attempt, written, failed));
+        _lost.Copy(residuals.Store.State);
+        _writing = Task.Run(() => Write(attempt, residuals, written, failed));
     }
 
     /// <inheritdoc/>
@@ -37,13 +41,16 @@ internal sealed class CheckpointPart(ICheckpointStore store, int stageCount) : I
     {
         _writing.Wait();
         foreach (var snapshot in _snapshots.Values) snapshot.Dispose();
+        _lost.Dispose();
     }
 
-    private void Write(SaveAttempt attempt, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
+    private void Write(SaveAttempt attempt, RankResiduals residuals, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
     {
         try
         {
-            written([.. _snapshots.SelectMany(pair => WriteStage(attempt, pair.Key, pair.Value))]);
+            List<WrittenFile> files = [.. _snapshots.SelectMany(pair => WriteStage(attempt, pair.Key, pair.Value))];
+            if (_lost.Moments.Count > 0) files.Add(OnWire(store.WriteTensors(attempt, CheckpointFileName.Residual(residuals.Rank, residuals.RankCount), _lost.Moments)));
+            written(files);
         }
         catch (Exception fault) when (fault is not OutOfMemoryException)
         {
@@ -55,9 +62,9 @@ internal sealed class CheckpointPart(ICheckpointStore store, int stageCount) : I
     {
         // A stage may own nothing but tied uses; an empty file would say nothing.
         if (snapshot.Weights.Count > 0)
-            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Model(stage, stageCount), snapshot.Weights));
+            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Model(firstPart + stage, partCount), snapshot.Weights));
         if (snapshot.Moments.Count > 0)
-            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Optimizer(stage, stageCount), snapshot.Moments));
+            yield return OnWire(store.WriteTensors(attempt, CheckpointFileName.Optimizer(firstPart + stage, partCount), snapshot.Moments));
     }
 
     private static WrittenFile OnWire(StoredFile file) =>

@@ -15,9 +15,9 @@ public static class StateDigest
 {
     private const long PieceLength = 1 << 26;
 
-    /// <summary>The hashes of every parameter that a stage owns, in model order.</summary>
+    /// <summary>The hashes of every parameter that a stage owns, in model order; of those whose optimizer state another replica has it says nothing.</summary>
     public static IReadOnlyList<ParameterDigest> Of(StageModel model) =>
-        [.. model.Units.SelectMany(unit => unit.Parameters.Where(parameter => parameter.Spec.TiedTo is null).Select(parameter => Of(unit, parameter)))];
+        [.. model.Units.SelectMany(unit => unit.Parameters.Where(parameter => parameter.Spec.TiedTo is null && parameter.IsOwned).Select(parameter => Of(unit, parameter)))];
 
     private static ParameterDigest Of(UnitState unit, ParameterState parameter) => new(
         unit.Unit.Name,
@@ -25,7 +25,8 @@ public static class StateDigest
         HashOf(parameter.Master),
         unit.Trains ? HashOf(parameter.FirstMoment) : null,
         unit.Trains ? HashOf(parameter.SecondMoment) : null,
-        unit.Index);
+        unit.Index,
+        unit.Parameters.Index().First(entry => entry.Item == parameter).Index);
 
     private static string HashOf(Tensor tensor)
     {

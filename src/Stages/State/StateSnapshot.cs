@@ -21,10 +21,10 @@ internal sealed unsafe class StateSnapshot : IDisposable
     internal IReadOnlyList<TensorSource> Moments { get; private set; } = [];
 
     /// <summary>Copies the state as it is now. On the compute thread.</summary>
-    internal void Copy(StageModel model)
+    internal void Copy(IEnumerable<StateTensor> tensors)
     {
         using var guard = no_grad();
-        var state = model.State().ToArray();
+        var state = tensors.ToArray();
         Reserve(state.Sum(tensor => ByteCountOf(tensor.Tensor)));
         List<TensorSource> weights = [], moments = [];
         long offset = 0;

@@ -15,7 +15,7 @@ public static class StateWriter
     public static IReadOnlyList<StoredFile> Write(ICheckpointStore store, SaveAttempt attempt, StageModel model, int stage = 0, int stageCount = 1)
     {
         using var snapshot = new StateSnapshot();
-        snapshot.Copy(model);
+        snapshot.Copy(model.State());
         List<StoredFile> files = [store.WriteTensors(attempt, CheckpointFileName.Model(stage, stageCount), snapshot.Weights)];
         if (snapshot.Moments.Count > 0) files.Add(store.WriteTensors(attempt, CheckpointFileName.Optimizer(stage, stageCount), snapshot.Moments));
         return files;

@@ -17,17 +17,18 @@ public sealed class DependencyTests
         // Object stores of other makers, kept out of the rooms that train.
         ["Storage"] = ["Checkpoints"],
         ["Protocol"] = ["Schedules"],
-        ["Stages"] = ["Model", "Data", "Schedules", "Protocol", "Checkpoints"],
+        ["Reduction"] = [],
+        ["Stages"] = ["Model", "Data", "Schedules", "Protocol", "Reduction", "Checkpoints"],
         ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
         // The composition of a run within one process: the one library that sees both sides.
-        ["Training"] = ["Model", "Schedules", "Protocol", "Checkpoints", "Stages", "Coordinator"],
+        ["Training"] = ["Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Stages", "Coordinator"],
         // Commands to a run under way, whichever way they come, and what has been seen of it.
         ["Operator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Coordinator"],
         // The same for browsers and for what collects metrics: the one library that serves HTTP.
         ["Dashboard"] = ["Operator", "Coordinator", "Protocol", "Runs"],
         // A process of a cluster: hosts stages, leads runs, follows membership.
-        ["Nodes"] = ["Operator", "Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
-        ["Cli"] = ["Dashboard", "Operator", "Nodes", "Storage", "Training", "Data", "Model", "Schedules", "Protocol", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        ["Nodes"] = ["Operator", "Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
+        ["Cli"] = ["Dashboard", "Operator", "Nodes", "Storage", "Training", "Data", "Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Stages", "Coordinator"],
     };
 
     private static readonly string Root = FindRoot();
@@ -64,6 +65,7 @@ public sealed class DependencyTests
     [InlineData("Runs", "Akka", "TorchSharp", "MessagePack")]
     [InlineData("Checkpoints", "Akka", "TorchSharp", "MessagePack")]
     [InlineData("Protocol", "TorchSharp")]
+    [InlineData("Reduction", "TorchSharp", "Akka")]
     [InlineData("Coordinator", "TorchSharp")]
     public void A_room_is_free_of_what_is_not_its_business(string room, params string[] foreign)
     {

@@ -94,10 +94,18 @@ public sealed class ConfigurationResolverTests
     }
 
     [Theory]
-    [InlineData("pipeline.parallelism.data = 2", "splits a model over stages only")]
-    [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages only")]
-    [InlineData("pipeline.parallelism.optimizer = 2", "splits a model over stages only")]
-    [InlineData("pipeline.numerics.summation = tree", "Expected index")]
+    [InlineData("pipeline.parallelism.data = 3", "Expected a multiple of pipeline.parallelism.data, 3 replicas")]
+    [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages and a step over replicas only")]
+    [InlineData("pipeline.parallelism.optimizer = 2", "Expected 1 or the 1 of pipeline.parallelism.data")]
+    [InlineData("pipeline.reduction.topology = coordinator", "no reducer beside the replicas yet")]
+    [InlineData("pipeline.parallelism { data = 2, optimizer = 2 }\npipeline.reduction.topology = hierarchical", "Expected sharded beside pipeline.parallelism.optimizer above 1")]
+    [InlineData("pipeline.parallelism { data = 2, optimizer = 2 }\npipeline.compression.answer = int8", "weights go back")]
+    [InlineData("pipeline.compression.activations = top-k", "activations have none")]
+    [InlineData("pipeline { parallelism.pipeline = 1, compression.activations = int8 }", "with one stage no activation travels")]
+    [InlineData("pipeline.compression.kind = int8", "with one replica nothing is reduced")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.group-size = 2 }", "only pipeline.reduction.topology = hierarchical has groups")]
+    [InlineData("pipeline { parallelism.data = 2, numerics.summation = invariant, compression.kind = top-k }", "what is lost depends on the number of replicas")]
+    [InlineData("pipeline.numerics.summation = index", "Expected one of fast, invariant")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]
@@ -152,6 +160,17 @@ public sealed class ConfigurationResolverTests
         var sources = ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments([assignment]) };
         var fault = Assert.Single(Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resume(stored, sources)).Faults);
         Assert.Contains("A resumed run keeps what it was started with", fault.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_resumed_run_may_have_other_replicas_where_these_change_no_bit()
+    {
+        var invariant = File("pipeline { numerics.summation = invariant, schedule.micro-batches = 4 }", "config.conf");
+        var sources = ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments(["parallelism.data=2"]) };
+        Assert.Equal(2, RunSettingsBinder.Resume(invariant, sources).Settings.Step.ReplicaCount);
+        var fast = File("pipeline { numerics.summation = fast, schedule.micro-batches = 4 }", "config.conf");
+        var fault = Assert.Single(Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resume(fast, sources)).Faults);
+        Assert.Contains("keeps its 1 replicas unless pipeline.numerics.summation = invariant", fault.Sentence, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -28,7 +28,7 @@ public sealed class TrainCommandTests
             "--schedule", "gpipe", "--precision", "fp32", "--steps", "7", "--seed", "9", "--run", "here", "--set", "model.dropout=0.1", "--dry-run");
         Assert.Equal((0, ""), (run.Code, run.Error));
         var settings = request!.Bound.Settings;
-        Assert.Equal(new StepSettings { Schedule = "gpipe", StageCount = 3, MicroBatchCount = 5, MicroBatchSize = 2, Rebalance = settings.Step.Rebalance }, settings.Step);
+        Assert.Equal(new StepSettings { Schedule = "gpipe", StageCount = 3, ReplicaCount = 1, OptimizerShardCount = 1, MicroBatchCount = 5, MicroBatchSize = 2, Rebalance = settings.Step.Rebalance }, settings.Step);
         Assert.Equal(("gpt-nano", "books/", PrecisionChoice.Fp32, 7, 9L, "here", 0.1),
             (settings.Preset, settings.Data.Path, settings.Precision, settings.Run.StepCount, settings.Seed, settings.Run.Directory, settings.Model.Dropout));
         Assert.True(request.Options.IsDryRun);

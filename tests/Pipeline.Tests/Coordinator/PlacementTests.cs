@@ -38,6 +38,18 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void Neighbours_of_a_pipeline_share_a_machine_and_replicas_do_not()
+    {
+        PlaceableNode[] nodes = [.. Enumerable.Range(0, 4).Select(index => new PlaceableNode(Node(index, index % 2 == 0 ? "left" : "right", 0), false))];
+        var placed = Placement.For(nodes, NoNodes, new long[4], NoHolders, ranksPerReplica: 2)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
+        Assert.Equal(placed[0], placed[1]);
+        Assert.Equal(placed[2], placed[3]);
+        Assert.NotEqual(placed[0], placed[2]);
+        var lone = Placement.For(nodes, NoNodes, new long[2], NoHolders, ranksPerReplica: 1)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
+        Assert.NotEqual(lone[0], lone[1]);
+    }
+
+    [Fact]
     public void A_copy_is_held_by_another_node_and_not_by_the_coordinators_where_there_are_three()
     {
         Gen.Select(Nodes, Gen.Int[1, 6]).Sample((nodes, rankCount) =>

@@ -63,6 +63,18 @@ public sealed class RecoveryPlanTests
     }
 
     [Fact]
+    public void A_lost_rank_starts_no_later_than_the_step_that_all_others_have_completed()
+    {
+        var copies = new CopyLedger(2, 0);
+        foreach (var (rank, step) in new[] { (0, 2L), (1, 2L), (0, 4L) }) copies.Enter(rank, step, Holders[rank]);
+        var loss = new LossReport([0], 2, copies, 2, StartingPoint.Initial, true, 0, ReachedStep: 3);
+        Assert.Equal(2, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[0].Step);
+        Assert.Equal(4, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss with { ReachedStep = 4 })).Starts[0].Step);
+        // What is protected was completed by all, whatever they have said.
+        Assert.Equal(2, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss with { ReachedStep = 0 })).Starts[0].Step);
+    }
+
+    [Fact]
     public void What_is_protected_can_be_had_for_every_rank_and_never_falls()
     {
         Histories.Sample(history =>

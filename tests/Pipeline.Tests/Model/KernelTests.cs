@@ -69,7 +69,7 @@ public sealed class KernelTests
         var after = Doubles(unit.Master);
         for (var index = 0; index < before.Length; index++)
         {
-            var (g, decay) = (gradient[index] * 0.5, index < unit.DecayLength ? settings.WeightDecay : 0);
+            var (g, decay) = (gradient[index] * 0.5, unit.OptimizerRanges.Any(range => range.Decays && index >= range.Start && index < range.Start + range.Length) ? settings.WeightDecay : 0);
             var (m, v) = ((1 - settings.Beta1) * g, (1 - settings.Beta2) * g * g);
             var (mHat, vHat) = (m / (1 - settings.Beta1), v / (1 - settings.Beta2));
             var rate = settings.LearningRateAt(1);

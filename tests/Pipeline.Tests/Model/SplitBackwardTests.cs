@@ -36,7 +36,7 @@ public sealed class SplitBackwardTests
         // I of all in one order, W in another.
         Assert.Equal(expected, Gradients(kind, precision, (model, batches) =>
         {
-            using LeafOrder order = new(Count);
+            using LeafOrder order = new(Count, (_, _) => { });
             foreach (var index in new[] { 2, 0, 3, 1 })
                 order.Defer(index, model.BackwardInput(model.Forward(batches[index], null, PassMode.Train), null).Leaf);
             foreach (var index in new[] { 1, 3, 0, 2 })
@@ -56,7 +56,7 @@ public sealed class SplitBackwardTests
     {
         Assert.Equal(Whole(kind, precision, null), Gradients(kind, precision, (model, batches) =>
         {
-            using LeafOrder order = new(Count);
+            using LeafOrder order = new(Count, (_, _) => { });
             order.Begin(isOpen: false);
             foreach (var index in new[] { 0, 3, 1, 2 })
             {

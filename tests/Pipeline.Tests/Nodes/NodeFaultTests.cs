@@ -3,7 +3,9 @@ using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
+using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -36,11 +38,19 @@ public sealed class NodeFaultTests : IDisposable
     public async Task A_lost_coordinator_alone_or_with_a_stage_is_replaced_and_leaves_the_bits_as_they_are() =>
         await ForSeedsAsync(10, seed => LoseNodesAsync(seed, losesCoordinator: true, default));
 
-    private async Task LoseNodesAsync(int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1)
+    [Fact]
+    public async Task Replicas_lost_at_any_moment_leave_the_bits_as_they_are() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: false, default, replicaCount: 2));
+
+    [Fact]
+    public async Task Replicas_live_with_lost_messages_and_a_lost_coordinator() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, seed % 2 == 0 ? default : (0.01, 0.03, 0.1), replicaCount: 2));
+
+    private async Task LoseNodesAsync(int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1)
     {
         var chance = new Random(seed);
-        var stageCount = chance.Next(1, 5);
-        var microBatchCount = chance.Next(1, 4);
+        var stageCount = chance.Next(1, replicaCount > 1 ? 3 : 5);
+        var microBatchCount = chance.Next(1, 4) * replicaCount;
         var nodeCount = chance.Next(3, 7);
         const int Steps = 6;
         var store = new FolderCheckpointStore(Path.Combine(_folder, seed.ToString(CultureInfo.InvariantCulture)));
@@ -52,6 +62,10 @@ public sealed class NodeFaultTests : IDisposable
         };
         var plan = TinyRun.Plan(stageCount, microBatchCount, steps: Steps) with
         {
+            ReplicaCount = replicaCount,
+            Summation = replicaCount > 1 && chance.Next(2) == 0 ? Summation.Invariant : Summation.Fast,
+            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0,
+            Reduction = new ReductionSettings { BucketLength = 4000 },
             EvaluateEvery = 2,
             EvaluationMicroBatchCount = 2,
             // Several stages a rank mean several times the messages: where these are lost, and time has to pass, one stage is enough.
@@ -112,7 +126,9 @@ public sealed class NodeFaultTests : IDisposable
 
     private static void AssertRun(TrainingPlan plan, FolderCheckpointStore store, SimulatedCluster cluster, bool isOneCoordinator)
     {
-        var reference = TinyRun.Reference(plan.Batches.MicroBatchCount, true, Precision.Fp32, plan.Steps);
+        var reference = plan.ReplicaCount == 1
+            ? TinyRun.Reference(plan.Batches.MicroBatchCount, true, Precision.Fp32, plan.Steps)
+            : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation });
         // Each step is committed once and in order, with the reference's bits; a digest is whole or absent.
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: !isOneCoordinator);
         var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();

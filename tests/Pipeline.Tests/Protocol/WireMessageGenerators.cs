@@ -126,8 +126,8 @@ internal static class WireMessageGenerators
         [typeof(FlightProtocol.FlightReported)] = Gen.Select(Generations, Number, Long, Text, Gen.Select(Long, Gen.Enum<FlightKind>(), Text, Number)
             .Select((age, kind, subject, peer) => new FlightEntry(age, kind, subject, peer)).Array[0, 3]).Select((generation, rank, step, doing, entries) =>
             (IWireMessage)new FlightProtocol.FlightReported(generation, rank, step, new RankFlight(rank, step, doing, rank, entries))),
-        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real, Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, loss, tokens, microBatch, known) =>
-            (IWireMessage)new SquaredNorms(step, stage, squares, loss, tokens, microBatch, known)),
+        [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real.Array[0, 9], Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, losses, tokens, microBatch, known) =>
+            (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known)),
         [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
         [typeof(OperatorProtocol.SubmitRun)] = Submissions.Select(submission => (IWireMessage)submission),
         [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),

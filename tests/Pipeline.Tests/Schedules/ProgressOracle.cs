@@ -38,7 +38,7 @@ internal static class ProgressOracle
     }
 
     private static bool EndsInPhases(StageAction[][] rows) => rows.All(row =>
-        row.Select(action => "TNO".IndexOf(action.Kind.Letter(), StringComparison.Ordinal)).ToArray() is var phases && phases.SequenceEqual(phases.Order()));
+        row.Select(action => "SGTNOA".IndexOf(action.Kind.Letter(), StringComparison.Ordinal)).ToArray() is var phases && phases.SequenceEqual(phases.Order()));
 
     private static bool LeavesAscend(StageAction[][] rows) => rows.All(row =>
         row.Where(action => action.Kind is ActionKind.Backward or ActionKind.WeightGradient).GroupBy(action => action.Stage)

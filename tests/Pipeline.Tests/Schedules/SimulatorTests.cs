@@ -123,6 +123,18 @@ public sealed class SimulatorTests
         Assert.Equal(0, new RingReduction(1, [8], 1, 1).Cost(0, 0));
     }
 
+    [Fact]
+    public void Topologies_cost_what_their_links_carry()
+    {
+        // 8 bytes at 2 a unit are 4 units.
+        Assert.Equal(2 * (1 + 4 * 4.0), new StarReduction(4, [8], 2, 1).Cost(0, 0), Digits);
+        Assert.Equal(2 * (1 + 3.0), new ShardedReduction(4, [8], 2, 1).Cost(0, 0), Digits);
+        Assert.Equal(new RingReduction(2, [8], 2, 1).Cost(0, 0), new ShardedReduction(2, [8], 2, 1).Cost(0, 0), Digits);
+        // Two machines of two: each leader hears one other over an inner link ten times as fast, and tells it the sum.
+        Assert.Equal(2 * 0.4 + 2 * (1 + 2.0), new HierarchicalReduction(2, 2, [8], 20, 2, 1).Cost(0, 0), Digits);
+        Assert.All(new IReductionModel[] { new StarReduction(1, [8], 2, 1), new ShardedReduction(1, [8], 2, 1), new HierarchicalReduction(1, 1, [8], 2, 2, 1) }, one => Assert.Equal(0, one.Cost(0, 0)));
+    }
+
     /// <summary>ZB-H2 leaves no pause inside a rank, so that without a barrier a step takes no longer than its work; 1F1B keeps its own.</summary>
     [Fact]
     public void Without_a_barrier_the_shift_of_the_ranks_costs_nothing()

@@ -19,6 +19,9 @@ public sealed class StageActionTests
     [InlineData("10I42", 10, ActionKind.InputGradient, 42)]
     [InlineData("0W7", 0, ActionKind.WeightGradient, 7)]
     [InlineData("3R1", 3, ActionKind.Recompute, 1)]
+    [InlineData("2S", 2, ActionKind.ReduceScatter, StageAction.NoMicroBatch)]
+    [InlineData("1G", 1, ActionKind.AllGather, StageAction.NoMicroBatch)]
+    [InlineData("3A", 3, ActionKind.WeightGather, StageAction.NoMicroBatch)]
     [InlineData("0T", 0, ActionKind.TiedSum, StageAction.NoMicroBatch)]
     [InlineData("4N", 4, ActionKind.Norm, StageAction.NoMicroBatch)]
     [InlineData("0O", 0, ActionKind.Optimizer, StageAction.NoMicroBatch)]
@@ -52,6 +55,6 @@ public sealed class StageActionTests
 
     [Fact]
     public void Each_accepted_text_is_the_text_form_of_its_action() =>
-        Gen.String[Gen.Char["0123FBIWRTNO -"], 1, 5].Sample(text =>
+        Gen.String[Gen.Char["0123FBIWRSGTNOA -"], 1, 5].Sample(text =>
             !StageAction.TryParse(text, out var action) || string.Equals(action.ToString(), text, StringComparison.Ordinal));
 }

@@ -59,7 +59,7 @@ public sealed class StageInboxTests
     {
         StageInbox inbox = new();
         var waiting = Task.Run(() => inbox.TakeTotals(Step));
-        inbox.Post(new SquaredNorms(Step, 0, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(Step, 0, [1], [], 0, -1));
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Equal(2, (await waiting).Value.Outcome.LossSum);
         var stuck = Task.Run(() => inbox.TakeOrder(3, isEnded: false));
@@ -105,9 +105,9 @@ public sealed class StageInboxTests
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
         Assert.Null(await input);
         var order = Task.Run(() => inbox.TakeOrder(4, isEnded: false, made));
-        inbox.Post(new SquaredNorms(next, 1, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(next, 1, [1], [], 0, -1));
         Assert.False(inbox.HasTotals(made));
-        inbox.Post(new SquaredNorms(next, 0, [1], 0, 0, -1));
+        inbox.Post(new SquaredNorms(next, 0, [1], [], 0, -1));
         Assert.Equal(StageOrderKind.Settle, (await order).Kind);
         inbox.Grant(5);
         Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(4, isEnded: false, made).Kind);

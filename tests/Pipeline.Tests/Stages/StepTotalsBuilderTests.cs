@@ -15,7 +15,7 @@ public sealed class StepTotalsBuilderTests
     {
         Gen.Double[0, 1e6].Array[1, 4].Array[1, 6].SelectMany(stages => Gen.Shuffle(Contributions(stages)).Select(shuffled => (stages, shuffled))).Sample(run =>
         {
-            var outcome = StepTotalsBuilder.Of(run.shuffled);
+            var outcome = StepTotalsBuilder.Of(run.shuffled, run.stages.Length);
             var sum = run.stages.SelectMany(squares => squares).Aggregate(0.0, (total, square) => total + square);
             Assert.Equal(BitConverter.DoubleToInt64Bits(Math.Sqrt(sum) / 8), BitConverter.DoubleToInt64Bits(outcome.GradientNorm));
             Assert.Equal((12.5, 8L, StepVerdict.Apply), (outcome.LossSum, outcome.TokenCount, outcome.Verdict));
@@ -23,12 +23,31 @@ public sealed class StepTotalsBuilderTests
     }
 
     [Fact]
+    public void Replicas_that_hold_shares_of_the_squares_give_the_norm_of_one_that_holds_all()
+    {
+        Gen.Select(Gen.Double[0, 1e6].Array[1, 6].Array[1, 4], Gen.Int[1, 4], Gen.Int[0, 3].Array[24]).Sample((stages, replicaCount, owners) =>
+        {
+            var whole = Contributions(stages);
+            var shared = Enumerable.Range(0, replicaCount).SelectMany(replica => whole.Select(one => one with
+            {
+                Stage = replica * stages.Length + one.Stage,
+                Squares = [.. one.Squares.Select((square, index) => owners[one.Stage * 6 + index] % replicaCount == replica ? square : 0)],
+                Losses = replica == 0 ? one.Losses : [],
+                TokenCount = replica == 0 ? one.TokenCount : 0,
+            }));
+            var (expected, found) = (StepTotalsBuilder.Of(whole, stages.Length), StepTotalsBuilder.Of([.. shared], stages.Length));
+            Assert.Equal(BitConverter.DoubleToInt64Bits(expected.GradientNorm), BitConverter.DoubleToInt64Bits(found.GradientNorm));
+            Assert.Equal(expected, found);
+        });
+    }
+
+    [Fact]
     public void A_loss_that_is_not_finite_outweighs_a_norm_that_is_not()
     {
         var contributions = Contributions([[double.NaN], [1.0]]);
-        Assert.Equal(StepVerdict.NonFiniteNorm, StepTotalsBuilder.Of(contributions).Verdict);
+        Assert.Equal(StepVerdict.NonFiniteNorm, StepTotalsBuilder.Of(contributions, 2).Verdict);
         contributions[^1] = contributions[^1] with { NonFiniteMicroBatch = 2 };
-        Assert.Equal((StepVerdict.NonFiniteLoss, 2), (StepTotalsBuilder.Of(contributions).Verdict, StepTotalsBuilder.Of(contributions).MicroBatch));
+        Assert.Equal((StepVerdict.NonFiniteLoss, 2), (StepTotalsBuilder.Of(contributions, 2).Verdict, StepTotalsBuilder.Of(contributions, 2).MicroBatch));
     }
 
     [Fact]
@@ -37,7 +56,7 @@ public sealed class StepTotalsBuilderTests
         var losses = new StepLosses(3);
         losses.Begin();
         foreach (var index in new[] { 2, 0, 1 }) losses.Add(index, index == 0 ? 1e16 : 1, 4);
-        Assert.Equal(1e16 + 1 + 1, losses.LossSum);
+        Assert.Equal([1e16, 1, 1], losses.LossSums);
         Assert.Equal((12L, -1), (losses.TokenCount, losses.NonFiniteMicroBatch));
         losses.Add(2, double.NaN, 4);
         losses.Add(1, double.PositiveInfinity, 4);
@@ -45,5 +64,5 @@ public sealed class StepTotalsBuilderTests
     }
 
     private static SquaredNorms[] Contributions(double[][] stages) =>
-        [.. stages.Select((squares, stage) => new SquaredNorms(Step, stage, squares, stage == stages.Length - 1 ? 12.5 : 0, stage == stages.Length - 1 ? 8 : 0, -1))];
+        [.. stages.Select((squares, stage) => new SquaredNorms(Step, stage, squares, stage == stages.Length - 1 ? [4, 8.5] : [], stage == stages.Length - 1 ? 8 : 0, -1))];
 }

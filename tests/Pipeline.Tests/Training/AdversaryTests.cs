@@ -43,7 +43,7 @@ public sealed class AdversaryTests(PipelineFixture fixture)
         public StaleEcho(IStageWorkloadFactory factory)
         {
             var stage = Context.ActorOf(StageActor.Props(factory));
-            Receive<NeighbourProtocol.SquaredNorms>(note => Twice(stage, note with { Step = Stale(note.Step), LossSum = 1e9 }, note));
+            Receive<NeighbourProtocol.SquaredNorms>(note => Twice(stage, note with { Step = Stale(note.Step), Losses = [1e9] }, note));
             Receive<NeighbourProtocol.StepTotals>(note =>
                 Twice(stage, note with { Step = Stale(note.Step), Outcome = note.Outcome with { GradientNorm = double.NaN, Verdict = StepVerdict.NonFiniteNorm } }, note));
             Receive<TensorFrame>(frame => Twice(stage, new TensorFrame(frame.Key with { Step = Stale(frame.Key.Step) }, frame.Tensors, new byte[frame.Bytes.Length]), frame));

@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using System.Globalization;
+using Pipeline.Bench.Reports;
+using Pipeline.Runs;
+
+namespace Pipeline.Bench.Measures.Replicas;
+
+/// <summary>
+/// What compression between two replicas costs in learning: validation losses of the default run with each kind, over several seeds, and the
+/// bytes that it sends. Each run is one of the program's own, kept under the report's folder; one that is there already is read, not repeated.
+/// </summary>
+internal static class CompressionCurves
+{
+    private const double AllowedLoss = 0.01;
+    private const double WantedReduction = 0.9;
+    private const int SeedCount = 3;
+
+    private static readonly (string Name, string[] Settings)[] s_kinds =
+    [
+        ("none", []),
+        ("bf16", ["compression.kind=bf16", "compression.answer=bf16"]),
+        ("int8", ["compression.kind=int8", "compression.answer=int8"]),
+        ("int4", ["compression.kind=int4", "compression.answer=int4"]),
+        ("int4-stochastic", ["compression.kind=int4", "compression.answer=int4", "compression.rounding=stochastic"]),
+        ("int4-without-feedback", ["compression.kind=int4", "compression.answer=int4", "compression.error-feedback=false"]),
+        ("top-k", ["compression.kind=top-k", "compression.answer=int8", "compression.warmup=20"]),
+        ("top-k-both", ["compression.kind=top-k", "compression.answer=top-k", "compression.warmup=20"]),
+        ("power-sgd", ["compression.kind=power-sgd", "compression.answer=power-sgd", "compression.warmup=20"]),
+        ("power-sgd-8", ["compression.kind=power-sgd", "compression.answer=power-sgd", "compression.warmup=20", "compression.rank=8"]),
+    ];
+
+    /// <summary>Runs what is missing and compares.</summary>
+    public static BenchReport Measure(BenchOptions options)
+    {
+        var stepCount = options.StepCount ?? (options.IsQuick ? 4 : 500);
+        var seedCount = options.PairCount ?? (options.IsQuick ? 1 : SeedCount);
+        var folder = Path.Combine(options.ReportFolder, options.IsQuick ? "curves-quick" : $"curves-{stepCount}");
+        var wanted = s_kinds.Where(kind => options.WireKind is null || kind.Name == options.WireKind || kind.Name == "none").ToArray();
+        var curves = wanted.ToDictionary(kind => kind.Name, kind => Enumerable.Range(1, seedCount).Select(seed => Curve(folder, kind.Name, kind.Settings, seed, stepCount, options.IsQuick)).ToArray());
+        var (exact, bytes) = (curves["none"].Average(curve => curve[^1].Loss), Bytes(curves["none"]));
+        List<IReadOnlyList<string>> rows = [];
+        foreach (var (name, runs) in curves)
+        {
+            var (loss, reduction) = (runs.Average(curve => curve[^1].Loss), 1 - Bytes(runs) / bytes);
+            var isNear = loss <= exact * (1 + AllowedLoss);
+            rows.Add(
+            [
+                name, $"{loss:F4}", string.Join(' ', runs.Select(curve => $"{curve[^1].Loss:F4}")), $"{(loss / exact - 1) * 100:+0.00;-0.00;0.00} %", $"{reduction:P1}",
+                $"{1 / Math.Max(1 - reduction, 1e-9):F1}", isNear ? reduction >= WantedReduction ? "within 1 %, 90 % less" : "within 1 %" : "lost",
+                string.Join("  ", runs[0].Select(point => $"{point.Step}: {point.Loss:F3}")),
+            ]);
+        }
+
+        return new BenchReport(
+            "curves",
+            "Validation loss with compression between two replicas",
+            $"The default run with parallelism.data = 2 and one stage, {stepCount} steps, {seedCount} seeds. Bytes are those of tensors sent to the other replica in the last half of the steps, after any warm-up, "
+            + "contribution and answer together. Losing configurations are shown too. The curve is that of the first seed.",
+            ["compression", "validation loss", "each seed", "against none", "less traffic", "× fewer bytes", "verdict", "curve"], rows);
+    }
+
+    private static double Bytes(IEnumerable<Point[]> runs) => runs.Average(curve => curve[0].SentBytes);
+
+    private static Point[] Curve(string folder, string name, string[] settings, int seed, int stepCount, bool isQuick)
+    {
+        var run = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{name}-{seed}"));
+        var metrics = new RunFiles(run).Metrics;
+        if (!File.Exists(metrics) || Points(metrics).LastOrDefault()?.Step != stepCount) Train(run, settings, seed, stepCount, isQuick);
+        return Points(metrics);
+    }
+
+    private static Point[] Points(string metrics)
+    {
+        var lines = MetricsReader.Read(metrics).ToArray();
+        var steps = lines.OfType<StepMetrics>().ToArray();
+        var sent = steps.Skip(steps.Length / 2).Select(step => (double)step.Stages.Sum(stage => stage.Sent ?? 0)).DefaultIfEmpty(0).Average();
+        return [.. lines.OfType<EvaluationMetrics>().Select(line => new Point(line.Step, line.ValidationLoss, sent))];
+    }
+
+    private static void Train(string run, string[] settings, int seed, int stepCount, bool isQuick)
+    {
+        if (Directory.Exists(run)) Directory.Delete(run, recursive: true);
+        var program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Pipeline.Cli", "release", "pipeline.dll"));
+        if (!File.Exists(program)) throw new FileNotFoundException($"The program is not built: expected {program}. Run `./pipeline.sh doctor` once, which builds it.");
+        Console.WriteLine($"training {run}");
+        ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true };
+        string[] quick = isQuick ? ["model.layers=2", "model.width=32", "model.heads=2", "model.context=32", "model.vocabulary=257"] : [];
+        string[] all = ["parallelism.data=2", "run.sample-tokens=0", $"run.eval-every={Math.Max(1, stepCount / 10)}", .. settings, .. quick];
+        foreach (var word in (string[])[program, "train", "--run", run, "--steps", $"{stepCount}", "--seed", $"{seed}", "--stages", "1", "--precision", "fp32", .. all.SelectMany(setting => new[] { "--set", setting })])
+            start.ArgumentList.Add(word);
+        using var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start.");
+        process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        if (process.ExitCode != 0) throw new InvalidOperationException($"{run} ended with {process.ExitCode}.");
+    }
+
+    /// <summary>A point of a curve.</summary>
+    /// <param name="Step">Step.</param>
+    /// <param name="Loss">Validation loss.</param>
+    /// <param name="SentBytes">Bytes a step to the other replica, both ranks, of the whole run's last half.</param>
+    private sealed record Point(long Step, double Loss, double SentBytes);
+}

@@ -1,0 +1,84 @@
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Protocol.Links;
+using Pipeline.Stages;
+using TorchSharp;
+
+namespace Pipeline.Bench.Measures.Replicas;
+
+/// <summary>The ways of one replica of two to the other: a link each way between hubs of two processes, ending in an inbox. Owns the hub.</summary>
+internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
+{
+    internal static readonly RunId Run = new(1);
+
+    private readonly LinkHub _hub;
+    private readonly StageInbox _inbox;
+    private readonly bool _isTcp;
+    private readonly int _self;
+    private ILink? _link;
+
+    internal HubLinks(int self, StageInbox inbox, ReplicaSpec spec)
+    {
+        (_self, _inbox, _isTcp) = (self, inbox, spec.IsTcp);
+        _hub = LinkHub.Start(
+            new LinkHubOptions
+            {
+                Node = $"replica-{self}",
+                Cluster = "bench",
+                Settings = Wire.LinkWay.Settings(hasChecksums: true),
+                Shape = spec.BytesPerSecond > 0 ? transport => new ThrottledTransport(transport, spec.BytesPerSecond, TimeProvider.System) : null,
+            },
+            _ => { });
+        _hub.Receive(LinkPurpose.Frames, Run, Generation.First, self, this);
+    }
+
+    /// <summary>Where the other replica reaches this one.</summary>
+    internal string Address => LinkAddressText.Of(_hub.Address);
+
+    /// <summary>Bytes that the sockets of this process have sent, frames, headers and receipts.</summary>
+    internal long SentBytes => _hub.Status.Sum(link => link.BytesSent);
+
+    /// <summary>Opens the way to the other replica.</summary>
+    internal void Connect(string address) => _link = _hub.Open(
+        LinkAddressText.Parse(address), new LinkClaim(LinkPurpose.Frames, Run, Generation.First, _self, 1 - _self), _isTcp ? LinkKindChoice.Tcp : LinkKindChoice.Unix);
+
+    /// <inheritdoc/>
+    public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion)
+    {
+        completion.Wait();
+        var payload = TensorMemory.ToSend(tensor);
+        _link!.Send(payload.Header(key.In(Generation.First)), payload);
+        tensor.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => TensorMemory.ToReceive(header.Tensors[0]);
+
+    /// <inheritdoc/>
+    public void Arrived(ArrivedFrame frame)
+    {
+        _inbox.Post(new ReceivedTensor(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take())));
+        frame.Consume();
+    }
+
+    /// <inheritdoc/>
+    public void Send(int rank, NeighbourProtocol.INote note) => throw new NotSupportedException("Replicas alone tell each other nothing but tensors.");
+
+    /// <inheritdoc/>
+    public bool WantsCopyAfter(long step) => false;
+
+    /// <inheritdoc/>
+    public void Protect(StateCopy copy) => copy.Dispose();
+
+    /// <inheritdoc/>
+    public void Report(StageProtocol.IEvent report)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _link?.Dispose();
+        _hub.Dispose();
+    }
+}

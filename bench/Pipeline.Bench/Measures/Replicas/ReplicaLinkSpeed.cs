@@ -1,0 +1,46 @@
+using Pipeline.Bench.Reports;
+using Pipeline.Reduction.Compression;
+
+namespace Pipeline.Bench.Measures.Replicas;
+
+/// <summary>How fast two processes add 64 MiB of gradient up, and how many bytes that takes.</summary>
+internal static class ReplicaLinkSpeed
+{
+    private const double BytesPerMebibyte = 1 << 20;
+    private const double Goal = 0.6;
+
+    private static readonly (CompressionKind Kind, string Name, string Goal)[] s_kinds =
+    [
+        (CompressionKind.None, "none", "1"), (CompressionKind.BFloat16, "bf16", "–"), (CompressionKind.Int8, "int8", "≥ 3.9"), (CompressionKind.Int4, "int4", "≥ 7.5"),
+        (CompressionKind.TopK, "top-k 1 %", "≥ 40 up"), (CompressionKind.PowerSgd, "power-sgd, rank 2", "–"),
+    ];
+
+    /// <summary>Measures bare sockets and all kinds.</summary>
+    public static BenchReport Measure(BenchOptions options)
+    {
+        var roundCount = options.StepCount ?? (options.IsQuick ? 3 : 11);
+        var results = s_kinds.Select(kind => (kind.Name, kind.Goal, Result: ReplicaPair.Run(new ReplicaSpec(
+            Trains: false, kind.Kind, Overlaps: true, 1, roundCount, 0, IsTcp: options.WireKind == "tcp", options.IsQuick)))).ToArray();
+        var plain = results[0].Result;
+        var raw = RawExchange.Seconds(checked((int)plain.GradientBytes), roundCount);
+        List<IReadOnlyList<string>> rows = [["bare sockets", $"{raw * 1e3:F1}", $"{Rate(plain.GradientBytes, raw):F0}", "1.00", "", $"{plain.GradientBytes / BytesPerMebibyte:F2}", "", ""]];
+        rows.AddRange(results.Select(entry => (IReadOnlyList<string>)
+        [
+            entry.Name, $"{entry.Result.Seconds * 1e3:F1}", $"{Rate(plain.GradientBytes, entry.Result.Seconds):F0}", $"{raw / entry.Result.Seconds:F2}",
+            entry.Name == "none" ? (raw / entry.Result.Seconds >= Goal ? $"≥ {Goal:F2} met" : $"≥ {Goal:F2} missed") : "",
+            $"{entry.Result.SentBytes / BytesPerMebibyte:F2}", $"{(double)plain.SentBytes / entry.Result.SentBytes:F2}", entry.Goal,
+        ]));
+        return new BenchReport(
+            "replica-link",
+            "Two processes add a gradient up",
+            $"{plain.GradientBytes / BytesPerMebibyte:F1} MiB of fp32 in each process, sharded: each sends half as its contribution and half as the answer, so that as many bytes travel each way as the bare "
+            + $"sockets carry, both ways at once. Contribution and answer are compressed alike, with error feedback; gathering, adding, compressing and restoring are part of the time. Bytes are counted at the socket, "
+            + $"headers and receipts included, of one direction. Medians of {roundCount} rounds after {ReplicaSpec.WarmUpCount}; the two processes begin each round together.",
+            ["what", "ms", "MiB of gradient/s", "share of bare", "goal", "MiB sent each way", "none ÷ bytes", "goal"], rows)
+        {
+            Remarks = ["Top-k is exact in what it sends, and its answer holds 1 % of each shard's sum again: the last column counts contribution and answer together."],
+        };
+    }
+
+    private static double Rate(long bytes, double seconds) => bytes / BytesPerMebibyte / seconds;
+}

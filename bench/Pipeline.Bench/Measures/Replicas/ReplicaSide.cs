@@ -1,0 +1,130 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Pipeline.Bench.Workloads;
+using Pipeline.Model;
+using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
+using Pipeline.Model.Units;
+using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
+using Pipeline.Stages;
+using static TorchSharp.torch;
+
+namespace Pipeline.Bench.Measures.Replicas;
+
+/// <summary>
+/// One of two processes that hold the same model and add their gradients up: the reduction of a run, without coordinator and actors. Both
+/// processes begin each round together. Owns everything it makes.
+/// </summary>
+internal sealed class ReplicaSide : IDisposable
+{
+    private const int MicroBatchSize = 4;
+    private readonly ReplicaSpec _spec;
+    private readonly StageInbox _inbox = new();
+    private readonly HubLinks _links;
+    private readonly StageModel _model;
+    private readonly ResidualStore _residuals = new();
+    private readonly StageReduction _reduction;
+    private readonly RandomTokens _batches;
+    private readonly int _first;
+
+    internal ReplicaSide(int self, ReplicaSpec spec)
+    {
+        TorchRuntime.UseThreads(1);
+        _spec = spec;
+        _first = self * spec.MicroBatchCount;
+        _links = new HubLinks(self, _inbox, spec);
+        var settings = Settings(spec);
+        var units = DecoderTransformer.Units(settings);
+        _model = new StageModel(units, 0, units.Count, new StageOptions(Precision.Fp32, CPU, 1));
+        _batches = new RandomTokens(settings, 2 * spec.MicroBatchCount, MicroBatchSize);
+        var place = new ReplicaPlace(self, LeafShare.Even(2 * spec.MicroBatchCount, 2), Summation.Fast);
+        _reduction = new StageReduction(_model, place, spec.Reduction, new ReplicaLinks(_links, _inbox, new StepRecorder(new FlightRecorder()), replica => replica), null, _residuals);
+    }
+
+    /// <summary>Where the other process reaches this one.</summary>
+    internal string Address => _links.Address;
+
+    /// <summary>Bytes of the gradient.</summary>
+    internal long GradientBytes => _model.Units.Sum(unit => unit.Gradient.numel()) * sizeof(float);
+
+    internal void Connect(string address) => _links.Connect(address);
+
+    /// <summary>Runs all rounds.</summary>
+    /// <param name="together">Returns when the other process has come to the same place.</param>
+    internal ReplicaResult Run(Action together)
+    {
+        List<double> seconds = [], exposed = [];
+        var sent = 0L;
+        for (var round = 1; round <= _spec.RoundCount + ReplicaSpec.WarmUpCount; round++)
+        {
+            if (!_spec.Trains) Fill(round);
+            if (round == ReplicaSpec.WarmUpCount + 1) sent = _links.SentBytes;
+            together();
+            var (all, waited) = Round(round);
+            if (round <= ReplicaSpec.WarmUpCount) continue;
+            seconds.Add(all);
+            exposed.Add(waited);
+        }
+
+        together();
+        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _reduction.Dispose();
+        _residuals.Dispose();
+        _model.Dispose();
+        _links.Dispose();
+    }
+
+    private static ModelSettings Settings(ReplicaSpec spec) => spec.IsQuick ? BenchModels.Tiny() : spec.Trains ? BenchModels.Gpt(6, 256, 8, 128, 2048) : BenchModels.Gpt(3, 512, 8, 256, 7680);
+
+    private (double Seconds, double Exposed) Round(long step)
+    {
+        var key = new StepKey(HubLinks.Run, Generation.None, 0, step);
+        var start = Stopwatch.GetTimestamp();
+        if (_spec.Trains) Train(step, key);
+        _reduction.Contribute(key);
+        var ended = Stopwatch.GetTimestamp();
+        _reduction.Reduce(key);
+        _reduction.Finish(key);
+        var exposed = Stopwatch.GetElapsedTime(ended).TotalSeconds;
+        _inbox.FinishPhase(StageInbox.StepPhase(step));
+        if (_spec.Trains) _model.OptimizerStep(step, BenchModels.Optimizer, BenchModels.Optimizer.UnclippedFactor(_batches.TokensPerStep));
+        return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed);
+    }
+
+    private void Train(long step, StepKey key)
+    {
+        for (var index = 0; index < _spec.MicroBatchCount; index++)
+        {
+            using var microBatch = _batches.Training(step, _first + index, CPU);
+            var isLast = index == _spec.MicroBatchCount - 1;
+            _model.Backward(_model.Forward(microBatch, null, PassMode.Train), null, units =>
+            {
+                _reduction.UnitsFinished(_first + index, units, isLast, key);
+                if (isLast) _reduction.Proceed(key);
+            });
+        }
+    }
+
+    /// <summary>Numbers as gradients have them, other ones each round: what is all zeros compresses too fast.</summary>
+    private void Fill(int round)
+    {
+        foreach (var unit in _model.Units)
+        {
+            var random = new Random(round * 1000 + unit.Index + _first);
+            foreach (ref var value in MemoryMarshal.Cast<byte, float>(unit.Gradient.bytes)) value = random.NextSingle() - 0.5f;
+        }
+    }
+}
+
+/// <summary>What one process saw.</summary>
+/// <param name="Seconds">Median time of a round.</param>
+/// <param name="Exposed">Median time between the end of the own work and the end of the reduction.</param>
+/// <param name="SentBytes">Bytes that its sockets sent in a round.</param>
+/// <param name="GradientBytes">Bytes of its gradient in fp32.</param>
+internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes);

@@ -1,0 +1,37 @@
+using System.Text.Json;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Compression;
+
+namespace Pipeline.Bench.Measures.Replicas;
+
+/// <summary>What two processes are to do with each other.</summary>
+/// <param name="Trains">Whether they train; otherwise they only add gradients up.</param>
+/// <param name="Kind">Compression both ways.</param>
+/// <param name="Overlaps">Whether buckets leave while backward goes on.</param>
+/// <param name="MicroBatchCount">Micro-batches of each replica and step.</param>
+/// <param name="RoundCount">Rounds or steps; the first two are not counted.</param>
+/// <param name="BytesPerSecond">Rate of the link each way; 0 for what it carries.</param>
+/// <param name="IsTcp">TCP rather than a Unix socket.</param>
+/// <param name="IsQuick">A tiny model.</param>
+internal sealed record ReplicaSpec(
+    bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick)
+{
+    /// <summary>Rounds that warm up.</summary>
+    internal const int WarmUpCount = 2;
+
+    /// <summary>How gradients are added up.</summary>
+    internal ReductionSettings Reduction
+    {
+        get
+        {
+            var compression = new CompressionSettings { Kind = Kind };
+            return new ReductionSettings { Contributions = compression, Answers = compression, Overlaps = Overlaps, BucketLength = IsQuick ? 4000 : ReductionSettings.DefaultBucketLength };
+        }
+    }
+
+    /// <summary>As one argument of a command line.</summary>
+    internal string ToText() => JsonSerializer.Serialize(this);
+
+    /// <summary>Reads what <see cref="ToText"/> wrote.</summary>
+    internal static ReplicaSpec Parse(string text) => JsonSerializer.Deserialize<ReplicaSpec>(text) ?? throw new FormatException("No specification.");
+}

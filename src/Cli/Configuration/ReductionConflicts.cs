@@ -1,0 +1,41 @@
+using Pipeline.Model.Training;
+using Pipeline.Reduction.Topologies;
+
+namespace Pipeline.Cli.Configuration;
+
+/// <summary>Settings of replicas, reduction and compression that do not go together, or that others would ignore.</summary>
+internal static class ReductionConflicts
+{
+    public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings, Func<Setting, bool> isChanged)
+    {
+        var (step, reduction) = (settings.Step, settings.Reduction);
+        if (step.MicroBatchCount % step.ReplicaCount != 0)
+            yield return Fault(SettingsSchema.MicroBatches, $"Expected a multiple of {SettingsSchema.DataAxis}, {step.ReplicaCount} replicas, which share them evenly; found {step.MicroBatchCount}. Change either.");
+
+        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
+            yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
+
+        if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
+            yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
+
+        if (step.ReplicaCount > 1 && configuration.Get(SettingsSchema.Plan) == PlanKind.Auto)
+            yield return Fault(SettingsSchema.Plan, $"Expected none beside {SettingsSchema.DataAxis} above 1: the planner plans one pipeline. Ask `pipeline plan` for one with a replica's micro-batches, and set what it says.");
+
+        if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
+            yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");
+
+        if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)
+            yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 or the {step.ReplicaCount} of {SettingsSchema.DataAxis}: each replica holds one shard. Found {step.OptimizerShardCount}.");
+
+        if (step.OptimizerShardCount > 1 && reduction.Topology != ReductionTopology.Sharded)
+            yield return Fault(ReductionKeys.Topology, $"Expected sharded beside {SettingsSchema.OptimizerAxis} above 1: whoever updates a weight adds its gradient up. Set that, or {SettingsSchema.OptimizerAxis} to 1.");
+
+        if (step.OptimizerShardCount > 1 && isChanged(ReductionKeys.Answer))
+            yield return Fault(ReductionKeys.Answer, $"It would be ignored: with {SettingsSchema.OptimizerAxis} above 1 weights go back, as they are computed with. Leave it out, or set {SettingsSchema.OptimizerAxis} to 1.");
+
+        if (reduction.IsLossy && settings.Summation == Summation.Invariant)
+            yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");
+
+        ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
+    }
+}

@@ -1,0 +1,38 @@
+using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Topologies;
+
+namespace Pipeline.Reduction;
+
+/// <summary>How the gradients of replicas are added up.</summary>
+public sealed record ReductionSettings
+{
+    /// <summary>Elements of a bucket below which sending it costs more than it carries: 256 KiB of fp32.</summary>
+    public const long DefaultBucketLength = 1 << 16;
+
+    /// <summary>Who sends what to whom.</summary>
+    public ReductionTopology Topology { get; init; } = ReductionTopology.Sharded;
+
+    /// <summary>Elements that a bucket should have at least.</summary>
+    public long BucketLength { get; init; } = DefaultBucketLength;
+
+    /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>.</summary>
+    public int GroupSize { get; init; } = 1;
+
+    /// <summary>Whether what is final is sent while backward goes on with other units.</summary>
+    public bool Overlaps { get; init; } = true;
+
+    /// <summary>Compression of what replicas contribute.</summary>
+    public CompressionSettings Contributions { get; init; } = CompressionSettings.None;
+
+    /// <summary>Compression of the sums that go back.</summary>
+    public CompressionSettings Answers { get; init; } = CompressionSettings.None;
+
+    /// <summary>Compression of activations and their gradients between stages: none, or one without residuals.</summary>
+    public CompressionSettings Activations { get; init; } = CompressionSettings.None;
+
+    /// <summary>Whether what is exchanged is not what was computed.</summary>
+    public bool IsLossy => Contributions.Kind != CompressionKind.None || Answers.Kind != CompressionKind.None;
+
+    /// <summary>The groups of so many replicas.</summary>
+    public IReadOnlyList<IReadOnlyList<int>> GroupsOf(int replicaCount) => [.. Enumerable.Range(0, replicaCount).Chunk(GroupSize)];
+}

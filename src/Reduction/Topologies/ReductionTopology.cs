@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using Pipeline.Reduction.Summation;
+
+namespace Pipeline.Reduction.Topologies;
+
+/// <summary>The kinds of <c>reduction.topology</c>.</summary>
+public enum ReductionTopology
+{
+    /// <summary>Every replica sends its bucket to one reducer, which answers all.</summary>
+    Coordinator,
+
+    /// <summary>Reduce-scatter to one owner a replica, then all-gather: each sends 2(d − 1)/d of the bucket.</summary>
+    Sharded,
+
+    /// <summary>Groups, such as the replicas of a host, add up at their leader; the leaders share the bucket as in <see cref="Sharded"/>.</summary>
+    Hierarchical,
+}
+
+/// <summary>Makes the plans of the topologies.</summary>
+public static class ReductionPlans
+{
+    /// <summary>The plan of a topology.</summary>
+    /// <param name="topology">Which one.</param>
+    /// <param name="length">Elements of the bucket.</param>
+    /// <param name="tree">Order of addition.</param>
+    /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
+    /// <param name="groups">Replicas by group, each once; used by <see cref="ReductionTopology.Hierarchical"/>.</param>
+    /// <exception cref="ArgumentException">Shares or groups do not hold everything once.</exception>
+    public static ReductionPlan Make(
+        ReductionTopology topology, int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups)
+    {
+        RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
+        return topology switch
+        {
+            ReductionTopology.Coordinator => Coordinator(length, tree, shares),
+            ReductionTopology.Sharded => Grouped(length, tree, shares, [.. shares.Select((_, index) => new[] { index })]),
+            ReductionTopology.Hierarchical => Grouped(length, tree, shares, groups),
+            _ => throw new UnreachableException($"topology {(int)topology}"),
+        };
+    }
+
+    /// <summary>The plan of a reduce-scatter alone: each shard is completed at its owner, and nothing goes back.</summary>
+    /// <param name="length">Elements of the bucket.</param>
+    /// <param name="tree">Order of addition.</param>
+    /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
+    /// <param name="shards">Ranges of the bucket, in order, without gaps.</param>
+    /// <exception cref="ArgumentException">Shares do not hold everything once, or the shards are not the bucket.</exception>
+    public static ReductionPlan Scatter(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards)
+    {
+        RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
+        var end = 0;
+        foreach (var shard in shards) end = shard.Start == end ? end + shard.Length : throw new ArgumentException($"A shard begins at {shard.Start}, expected {end}.", nameof(shards));
+        if (end != length) throw new ArgumentException($"The shards end at {end}, expected {length}.", nameof(shards));
+        var bare = new ReductionPlan(tree, shares, length, shards, [], []);
+        return bare with
+        {
+            Contributions = [.. shards.SelectMany(shard => shares.SelectMany((_, replica) => Contributions(bare, shard, [replica]))).Where(HasNodes)],
+        };
+    }
+
+    private static ReductionPlan Coordinator(int length, SummationTree tree, IReadOnlyList<LeafShare> shares)
+    {
+        var bare = new ReductionPlan(tree, shares, length, Shard.Cut(length, [Participant.Reducer]), [], []);
+        Participant[] replicas = [.. shares.Select((_, index) => new Participant(index))];
+        return bare with
+        {
+            Contributions = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(replica, Participant.Reducer, shard, bare.Own(replica)))).Where(HasNodes)],
+            Answers = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(Participant.Reducer, replica, shard, [tree.Root])))],
+        };
+    }
+
+    /// <summary>
+    /// One shard a group, completed at its leader, the group's first replica; with one replica a group that is reduce-scatter and
+    /// all-gather. A group that is an aligned subtree passes one sum on; any other passes its maximal complete subtrees on, which costs
+    /// bytes but no bit.
+    /// </summary>
+    private static ReductionPlan Grouped(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups)
+    {
+        RequireOnce("replicas", groups.SelectMany(group => group), shares.Count);
+        if (groups.Any(group => group.Count == 0)) throw new ArgumentException("A group of replicas is empty.", nameof(groups));
+        var bare = new ReductionPlan(tree, shares, length, Shard.Cut(length, [.. groups.Select(Leader)]), [], []);
+        return bare with
+        {
+            Contributions = [.. bare.Shards.SelectMany(shard => groups.SelectMany(group => Contributions(bare, shard, group))).Where(HasNodes)],
+            Answers = [.. bare.Shards.SelectMany(shard => Answers(bare, shard, groups))],
+        };
+    }
+
+    private static IEnumerable<Transfer> Contributions(ReductionPlan plan, Shard shard, IReadOnlyList<int> group)
+    {
+        foreach (var member in Members(group)) yield return new Transfer(member, Leader(group), shard, plan.Own(member));
+        if (Leader(group) == shard.Owner) yield break;
+        int[] leaves = [.. group.SelectMany(replica => Enumerable.Range(plan.Shares[replica].First, plan.Shares[replica].Count)).Order()];
+        yield return new Transfer(Leader(group), shard.Owner, shard, plan.Tree.CompleteSubtrees(leaves));
+    }
+
+    private static IEnumerable<Transfer> Answers(ReductionPlan plan, Shard shard, IReadOnlyList<IReadOnlyList<int>> groups)
+    {
+        foreach (var leader in groups.Select(Leader).Where(leader => leader != shard.Owner)) yield return new Transfer(shard.Owner, leader, shard, [plan.Tree.Root]);
+        foreach (var group in groups)
+        {
+            foreach (var member in Members(group)) yield return new Transfer(Leader(group), member, shard, [plan.Tree.Root]);
+        }
+    }
+
+    private static Participant Leader(IReadOnlyList<int> group) => new(group[0]);
+
+    private static IEnumerable<Participant> Members(IReadOnlyList<int> group) => group.Skip(1).Select(index => new Participant(index));
+
+    private static bool HasNodes(Transfer transfer) => transfer.Nodes.Count > 0;
+
+    private static void RequireOnce(string what, IEnumerable<int> found, int count)
+    {
+        int[] sorted = [.. found.Order()];
+        if (!sorted.SequenceEqual(Enumerable.Range(0, count)))
+            throw new ArgumentException($"Expected each of the {count} {what} from 0 once, found {string.Join(' ', sorted)}.", nameof(found));
+    }
+}

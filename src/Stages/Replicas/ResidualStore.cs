@@ -1,0 +1,95 @@
+using System.Runtime.InteropServices;
+using Pipeline.Checkpoints;
+using Pipeline.Model.Training;
+using static TorchSharp.torch;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// What compression has lost on a rank so far, by transfer: part of the rank's state beside weights and moments, since the next step depends
+/// on it. A transfer names the logical replica that sends, so its residual is found again wherever that replica lies. Owns its tensors, fp32
+/// on the host. On the compute thread only.
+/// </summary>
+internal sealed class ResidualStore : IDisposable
+{
+    private const string Prefix = "residual.";
+    private readonly SortedDictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Tensor> _loaded = new(StringComparer.Ordinal);
+
+    /// <summary>Whether nothing is compressed here.</summary>
+    internal bool IsEmpty => _tensors.Count == 0;
+
+    /// <summary>Everything that it holds, in the order of the names; views that stay its own.</summary>
+    internal IEnumerable<StateTensor> State => _tensors.Select(entry => new StateTensor("", entry.Key, IsMoment: true, entry.Value));
+
+    /// <summary>The numbers of a name: those that were loaded, or zeros.</summary>
+    /// <param name="name">Unique in the run.</param>
+    /// <param name="length">How many.</param>
+    internal Span<float> Of(string name, int length)
+    {
+        var key = Prefix + name;
+        if (!_tensors.TryGetValue(key, out var tensor))
+        {
+            using var guard = no_grad();
+            // What was lost under other buckets has no place here: it is as if compression began now.
+            if (_loaded.Remove(key, out tensor) && tensor.numel() != length)
+            {
+                tensor.Dispose();
+                tensor = null;
+            }
+
+            tensor ??= zeros(length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+            _tensors.Add(key, tensor);
+        }
+
+        return MemoryMarshal.Cast<byte, float>(tensor.bytes);
+    }
+
+    /// <summary>Takes what copies hold, until it is asked for.</summary>
+    internal void Load(IEnumerable<StateCopy> copies)
+    {
+        foreach (var copy in copies)
+        {
+            foreach (var stored in copy.Tensors.Where(tensor => tensor.Name.StartsWith(Prefix, StringComparison.Ordinal)))
+                copy.TryLoad(new StateTensor("", stored.Name, IsMoment: true, Place(stored.Name, stored.Shape)));
+        }
+    }
+
+    /// <summary>Takes what a checkpoint holds, until it is asked for.</summary>
+    internal void Load(CheckpointReader checkpoint)
+    {
+        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal)))
+        {
+            var place = Place(name, stored.Shape);
+            checkpoint.Read(name, (offset, bytes) => bytes.CopyTo(place.bytes[checked((int)offset)..]));
+        }
+    }
+
+    /// <summary>Forgets what was loaded and nobody asked for: it belongs to other ranks, or to buckets that are no more.</summary>
+    internal void Settle()
+    {
+        foreach (var tensor in _loaded.Values) tensor.Dispose();
+        _loaded.Clear();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Settle();
+        foreach (var tensor in _tensors.Values) tensor.Dispose();
+        _tensors.Clear();
+    }
+
+    private Tensor Place(string name, IReadOnlyList<long> shape)
+    {
+        using var guard = no_grad();
+        if (_loaded.Remove(name, out var former)) former.Dispose();
+        return _loaded[name] = zeros([.. shape], ScalarType.Float32, CPU).DetachFromDisposeScope();
+    }
+}
+
+/// <summary>What a rank writes into a checkpoint beside its stages.</summary>
+/// <param name="Store">The residuals; may be empty.</param>
+/// <param name="Rank">The rank.</param>
+/// <param name="RankCount">Ranks of all replicas.</param>
+internal sealed record RankResiduals(ResidualStore Store, int Rank, int RankCount);

@@ -1,0 +1,131 @@
+using System.Runtime.InteropServices;
+using Pipeline.Model.Numerics;
+using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Summation;
+using Pipeline.Reduction.Wire;
+using static TorchSharp.torch;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// One transfer of a reduction, step after step, as its sender and its receiver see it: spans become tensors that links carry, fp32 or the
+/// bytes of a compressed span. What compression lost stays with the sender and goes with the next step.
+/// </summary>
+internal sealed class SpanStream : IDisposable
+{
+    private readonly CompressionSettings _settings;
+    private readonly ulong _stream;
+    private readonly ICompressor _compressor;
+    private readonly ResidualStore? _residuals;
+    private readonly string _name;
+    private readonly int _length;
+
+    /// <param name="settings">Compression.</param>
+    /// <param name="length">Elements of the span.</param>
+    /// <param name="matrices">Matrices in the span.</param>
+    /// <param name="name">Name of the transfer.</param>
+    /// <param name="seed">Of the run; with the name it makes the random numbers.</param>
+    /// <param name="residuals">Where the end that sends keeps what it lost; null at the end that receives.</param>
+    internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, string name, ulong seed, ResidualStore? residuals)
+    {
+        _settings = settings;
+        _length = length;
+        _name = name;
+        _stream = Philox.Key(seed, name);
+        _compressor = settings.Create(length, matrices, _stream);
+        if (settings.Kind == CompressionKind.None) return;
+        _residuals = residuals;
+        if (residuals is not null && settings.ErrorFeedback) _ = residuals.Of(_name, length);
+        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) Remember(power, residuals);
+    }
+
+    /// <summary>Writes the values of a span.</summary>
+    internal delegate void Filler(Span<float> values);
+
+    /// <summary>Reads the values of a span.</summary>
+    internal delegate void Reader(ReadOnlySpan<float> values);
+
+    /// <summary>Whether what the other end gets in a step is not what was put in.</summary>
+    internal bool LosesAt(long step) => _settings.KindAt(step) != CompressionKind.None;
+
+    /// <summary>A tensor to send, which the caller owns.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="fill">Writes the values, all of them.</param>
+    internal Tensor Encode(long step, Filler fill)
+    {
+        using var guard = no_grad();
+        if (!LosesAt(step))
+        {
+            var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+            fill(MemoryMarshal.Cast<byte, float>(tensor.bytes));
+            return tensor;
+        }
+
+        using var values = new FloatBuffer(_length);
+        fill(values.Span);
+        var compressed = Compressed(values.Span, new RoundingKey(_stream, step)).Span;
+        var bytes = empty(compressed.Length, ScalarType.Byte, CPU).DetachFromDisposeScope();
+        compressed.CopyTo(bytes.bytes);
+        return bytes;
+    }
+
+    /// <summary>Shows the values that a tensor of the other end stands for.</summary>
+    /// <exception cref="CompressionException">The tensor is not one that the other end could have sent.</exception>
+    internal void Read(Tensor tensor, long step, Reader read)
+    {
+        if (!LosesAt(step))
+        {
+            read(Plain(tensor));
+            return;
+        }
+
+        using var values = new FloatBuffer(_length);
+        Decode(tensor, values.Span, step);
+        read(values.Span);
+    }
+
+    /// <summary>Writes the values that a tensor of the other end stands for.</summary>
+    /// <exception cref="CompressionException">The tensor is not one that the other end could have sent.</exception>
+    internal void Decode(Tensor tensor, Span<float> values, long step)
+    {
+        if (!LosesAt(step))
+        {
+            Plain(tensor).CopyTo(values);
+            return;
+        }
+
+        if (tensor.dtype != ScalarType.Byte) throw new CompressionException($"Expected a compressed span, found {tensor.dtype}.");
+        var span = CompressedSpanCodec.Decode(tensor.bytes.ToArray(), _compressor.Kind, values.Length);
+        _compressor.Decompress(span.Payload.Span, values);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        (_compressor as IDisposable)?.Dispose();
+    }
+
+    private ReadOnlyMemory<byte> Compressed(ReadOnlySpan<float> values, RoundingKey key)
+    {
+        var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
+        var byteCount = _residuals is not null && _settings.ErrorFeedback
+            ? ErrorFeedback.Compress(_compressor, values, _residuals.Of(_name, _length), target.Payload, key)
+            : _compressor.Compress(values, default, target.Payload, key);
+        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
+        return target.End(byteCount);
+    }
+
+    /// <summary>Goes on from the factors of a copy that was loaded; zeros are none.</summary>
+    private void Remember(PowerSgdCompressor power, ResidualStore residuals)
+    {
+        var kept = residuals.Of(FactorsOf(_name), power.WarmStart.Length);
+        if (kept.ContainsAnyExcept(0f)) kept.CopyTo(power.WarmStart);
+        else power.WarmStart.CopyTo(kept);
+    }
+
+    private static string FactorsOf(string name) => name + ".factors";
+
+    private ReadOnlySpan<float> Plain(Tensor tensor) => tensor.dtype == ScalarType.Float32 && tensor.numel() == _length
+        ? MemoryMarshal.Cast<byte, float>(tensor.bytes)
+        : throw new CompressionException($"Expected {_length} elements of fp32, found {tensor.numel()} of {tensor.dtype}.");
+}

@@ -1,0 +1,50 @@
+using Pipeline.Reduction;
+using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Topologies;
+
+namespace Pipeline.Stages;
+
+/// <summary>The streams of one bucket that end or begin at a replica. Owns them.</summary>
+internal sealed class SpanStreams : IDisposable
+{
+    private readonly GradientBucket _bucket;
+    private readonly Dictionary<Transfer, SpanStream> _contributions;
+    private readonly Dictionary<int, SpanStream> _answers;
+
+    /// <param name="plan">Who sends what to whom.</param>
+    /// <param name="self">Which replica this is.</param>
+    /// <param name="bucket">The gradients; not owned.</param>
+    /// <param name="settings">Compression.</param>
+    /// <param name="residuals">Where what compression loses is kept.</param>
+    /// <param name="seed">The run's seed.</param>
+    internal SpanStreams(ReductionPlan plan, Participant self, GradientBucket bucket, ReductionSettings settings, ResidualStore residuals, ulong seed)
+    {
+        _bucket = bucket;
+        _contributions = plan.Contributions.Where(transfer => transfer.From == self || transfer.To == self).ToDictionary(
+            transfer => transfer,
+            transfer => Stream(
+                settings.Contributions, transfer.Shard, transfer.Nodes.Count, FormattableString.Invariant($"from-{transfer.From.Replica}"), seed, transfer.From == self ? residuals : null));
+        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == self ? residuals : null));
+    }
+
+    /// <summary>That of a contribution.</summary>
+    internal SpanStream Of(Transfer contribution) => _contributions[contribution];
+
+    /// <summary>That of a shard's answer.</summary>
+    internal SpanStream Answer(Shard shard) => _answers[shard.Index];
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var stream in _contributions.Values.Concat(_answers.Values)) stream.Dispose();
+    }
+
+    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, ResidualStore? residuals)
+    {
+        var matrices = _bucket.MatricesIn(shard.Start, shard.Length);
+        IReadOnlyList<MatrixRange> all =
+            [.. Enumerable.Range(0, nodeCount).SelectMany(node => matrices.Select(matrix => matrix with { Start = matrix.Start + node * shard.Length }))];
+        var transfer = FormattableString.Invariant($"unit-{_bucket.Name}.shard-{shard.Index}.{name}");
+        return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, seed, residuals);
+    }
+}

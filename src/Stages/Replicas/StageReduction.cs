@@ -1,0 +1,83 @@
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Topologies;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Adds the gradients of one stage up over the replicas, bucket by bucket in the order in which backward finishes the units: from the
+/// stage's last leaf on, while backward goes on with other units, to its tied sum. Owns the buckets. On the compute thread only.
+/// </summary>
+internal sealed class StageReduction : IDisposable
+{
+    private readonly (int FirstUnit, BucketReduction Reduction)[] _buckets;
+    private readonly bool _overlaps;
+
+    /// <param name="model">The stage.</param>
+    /// <param name="place">Which replica it belongs to.</param>
+    /// <param name="settings">Topology, buckets, compression.</param>
+    /// <param name="links">The ways to the same stage of other replicas.</param>
+    /// <param name="owners">Who completes the sum of which parameter; null where all replicas are to have all sums.</param>
+    /// <param name="residuals">Where what compression loses is kept.</param>
+    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
+    {
+        _overlaps = settings.Overlaps;
+        _buckets =
+        [
+            .. BucketList.Of([.. model.Units.Select(unit => unit.Gradient.numel())], settings.BucketLength)
+                .Select(bucket => (bucket.Units.Min(), Reduction(bucket, model, place, settings, links, owners, residuals))),
+        ];
+        model.TellFinishedAt(_buckets.Select(bucket => bucket.FirstUnit));
+    }
+
+    /// <summary>A micro-batch's part is in the gradients of some units.</summary>
+    /// <param name="microBatch">Its place in the step.</param>
+    /// <param name="units">Places in the stage; those behind them were told before.</param>
+    /// <param name="isLast">Whether it is the replica's last: the gradients are final then.</param>
+    /// <param name="step">Step.</param>
+    internal void UnitsFinished(int microBatch, Range units, bool isLast, StepKey step)
+    {
+        foreach (var (firstUnit, bucket) in _buckets)
+        {
+            if (firstUnit < units.Start.Value || firstUnit >= units.End.Value) continue;
+            bucket.AddLeaf(microBatch);
+            if (isLast && _overlaps) bucket.Contribute(step);
+        }
+    }
+
+    /// <summary>All gradients of the replica are final: sends what others await and was not sent yet.</summary>
+    internal void Contribute(StepKey step)
+    {
+        foreach (var (_, bucket) in _buckets) bucket.Contribute(step);
+    }
+
+    /// <summary>Does what can be done without waiting.</summary>
+    internal void Proceed(StepKey step)
+    {
+        foreach (var (_, bucket) in _buckets) bucket.Proceed(step);
+    }
+
+    /// <summary>Completes the shards that the replica owns and answers; when the last input had arrived, or 0.</summary>
+    internal long Reduce(StepKey step) => _buckets.Max(bucket => bucket.Reduction.Reduce(step));
+
+    /// <summary>Takes the others' shards: the flat buffers then hold the sum of all replicas. When the last input had arrived, or 0.</summary>
+    internal long Finish(StepKey step) => _buckets.Max(bucket => bucket.Reduction.Finish(step));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var (_, bucket) in _buckets) bucket.Dispose();
+    }
+
+    private static BucketReduction Reduction(
+        Bucket bucket, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
+    {
+        var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])]);
+        var length = checked((int)bucket.Length);
+        var plan = owners is null
+            ? ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count))
+            : ReductionPlans.Scatter(length, place.Tree, place.Leaves, gradients.ShardsOf(owners));
+        return new BucketReduction(plan, place, gradients, settings, links, residuals, model.Options.Seed);
+    }
+}

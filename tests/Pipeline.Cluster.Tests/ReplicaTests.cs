@@ -1,0 +1,47 @@
+using System.Runtime.Versioning;
+using Pipeline.Chaos;
+using Pipeline.Runs;
+using Xunit;
+
+namespace Pipeline.Cluster.Tests;
+
+/// <summary>Replicas of the pipeline over real processes: the bits of the unsplit trainer, also when one is killed.</summary>
+[SupportedOSPlatform("linux")]
+public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+{
+    private static readonly string[] s_invariant = ["--set", "parallelism.data=2", "--set", "numerics.summation=invariant"];
+    private static readonly string[] s_fast = ["--set", "parallelism.data=2"];
+
+    [Theory]
+    [InlineData("invariant", 1, 2, 1)]
+    [InlineData("invariant", 2, 4, 2)]
+    [InlineData("fast", 2, 3, 1)]
+    [InlineData("fast", 1, 3, 2)]
+    public async Task Replicas_over_processes_give_the_bits_of_the_unsplit_trainer(string summation, int stages, int processes, int shards)
+    {
+        var run = $"{summation}-{stages}-{processes}-{shards}";
+        var settings = summation == "fast" ? s_fast : s_invariant;
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(
+            run, TinyTraining.Steps, [.. settings, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"parallelism.optimizer={shards}", "--set", "reduction.bucket=4000"]));
+        Assert.True(code == 0, output);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
+    }
+
+    [Theory]
+    [InlineData("invariant", 1)]
+    [InlineData("fast", 2)]
+    public async Task A_killed_rank_of_two_replicas_is_replaced_and_nothing_else_computes_again(string summation, int shards)
+    {
+        var run = $"killed-{summation}";
+        var settings = summation == "fast" ? s_fast : s_invariant;
+        using var train = ProgramRun.Start(tiny.Arguments(
+            run, TinyTraining.Steps * 4, [.. settings, "--stages", "2", "--processes", "5", "--set", $"parallelism.optimizer={shards}"]));
+        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank >= 2));
+        Signals.Send(victim.Pid, Signal.Kill);
+        var code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
+    }
+}
