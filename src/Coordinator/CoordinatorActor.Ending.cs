@@ -14,6 +14,7 @@ public sealed partial class CoordinatorActor
         Receive<NodeSuspected>(suspected => OnLostWhileEnding(suspected.Node));
         Receive<NodeLeft>(left => OnLostWhileEnding(left.Node));
         Receive<StopPatienceTick>(_ => Finish());
+        Receive<StepCompleted>(IsCurrent, OnCompletedWhileEnding);
         Receive<CheckpointPartWritten>(IsCurrent, _saving.Enter);
         Receive<CheckpointCommitted>(OnCommitted);
         Receive<CommitFailed>(_ => OnCommitEnded());
@@ -46,6 +47,13 @@ public sealed partial class CoordinatorActor
     {
         _stopped.Add(rank);
         FinishWhenQuiet();
+    }
+
+    /// <summary>A rank that lagged behind has completed the step of the last checkpoint: its line must not be missing.</summary>
+    private void OnCompletedWhileEnding(StepCompleted report)
+    {
+        foreach (var reports in _progress.Enter(report)) _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
+        _outcome = _outcome! with { Step = _progress.Committed };
     }
 
     private void OnLostWhileEnding(NodeId node)

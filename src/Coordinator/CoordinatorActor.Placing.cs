@@ -25,7 +25,7 @@ public sealed partial class CoordinatorActor
             return false;
         }
 
-        _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(rank)))]);
+        _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(_run.Run, rank)))]);
         return true;
     }
 
@@ -33,7 +33,7 @@ public sealed partial class CoordinatorActor
     {
         var info = _nodes[node]!;
         var held = holder is { } id && _run.Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
-        return new RankPlace(node, info.StagePath(rank), info.LinkAddress, held);
+        return new RankPlace(node, info.StagePath(_run.Run, rank), info.LinkAddress, held);
     }
 
     private HolderPlace? HolderOf(NodeId id) => _nodes[id] is { } info ? new HolderPlace(id, info.CopyHolderPath, info.LinkAddress) : null;

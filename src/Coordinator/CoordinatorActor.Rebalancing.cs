@@ -23,14 +23,24 @@ public sealed partial class CoordinatorActor
         Plan(new PlannedMove(Sender, null, division, null, null));
     }
 
+    /// <summary>Units that cannot change hands, since their state could not be saved, stay: a move that is only for speed must not hold the run up.</summary>
+    private void GiveDivisionUp(long step, string why)
+    {
+        if (_move is not { Division: not null } move || move.Boundary != step) return;
+        _move = null;
+        _progress.Limit = long.MaxValue;
+        move.Refuse(_ranks.UnitCounts, _progress.Committed, why);
+        Advance();
+    }
+
     private void ConsiderRebalance()
     {
-        if (_run.Repartition is not { } divide || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
+        if (_run.Repartition is not { } divide || (_run.Keeper is null && !IsProtected) || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
         var (now, then) = (string.Join(',', _ranks.UnitCounts), string.Join(',', division.UnitCounts));
         var saved = division.Gain.ToString("P0", CultureInfo.InvariantCulture);
         if (_run.Rebalance.Kind is RebalanceKind.Auto)
         {
-            _observer.Tell(new RunNotice.Warned("rebalance", _progress.Committed, $"Stages of {then} units instead of {now} save {saved} of the slowest rank's time: they change hands at a step's end."));
+            _observer.Tell(new RunNotice.Warned("rebalance", _progress.Committed, $"Stages of {then} units instead of {now} save {saved} of the slowest rank's time: they are to change hands at a step's end."));
             Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
         }
         else

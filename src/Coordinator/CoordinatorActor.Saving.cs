@@ -71,6 +71,7 @@ public sealed partial class CoordinatorActor
 
         _observer.Tell(new RunNotice.SaveFailed(attempt.Step, $"{message} The run goes on; the next try is in {decision.Delay.TotalSeconds:0} s."));
         Timers.StartSingleTimer("retry-save", new RetrySaveTick(), decision.Delay);
+        GiveDivisionUp(attempt.Step, $"The state after step {attempt.Step} could not be saved. {message}");
     }
 
     private void OnRetrySave()

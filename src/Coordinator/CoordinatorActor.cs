@@ -146,7 +146,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         // A save that was given up is tried before anything else is granted.
         if (_saving.NeedsRetry && !_saving.IsSaving) Save(_progress.Granted);
         SendGrants();
-        Advance();
+        // What was granted before may be past the step that a move waited for.
+        if (_move is { } move) SetBoundary(move);
+        else Advance();
     }
 
     private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));

@@ -31,10 +31,13 @@ public sealed record NodeInfo(
     public const string StageRole = "stage";
 
     /// <summary>Path of the actor of a rank on this node.</summary>
-    public string StagePath(int rank) => $"{ActorPath}/{StageName(rank)}";
+    public string StagePath(RunId run, int rank) => $"{ActorPath}/{StageName(run, rank)}";
 
-    /// <summary>Name of the actor of a rank below the node's actor.</summary>
-    public static string StageName(int rank) => FormattableString.Invariant($"stage-{rank}");
+    /// <summary>
+    /// Name of the actor of a rank below the node's actor. It names the run too: whoever receives a message remembers for each thread which actor a path
+    /// meant, and what is sent to the actor of a later run at the same path may go to the dead one of a former.
+    /// </summary>
+    public static string StageName(RunId run, int rank) => FormattableString.Invariant($"stage-{rank}-{run}");
 
     /// <summary>Path of the actor that holds copies of other nodes' stages.</summary>
     [IgnoreMember]

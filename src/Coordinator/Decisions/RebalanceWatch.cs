@@ -35,7 +35,7 @@ internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
 {
     private readonly Queue<double>[] _seconds = [.. Enumerable.Range(0, rankCount).Select(_ => new Queue<double>())];
     private IReadOnlyList<int> _former = [];
-    private IReadOnlyList<int> _asked = [];
+    private readonly HashSet<string> _asked = [];
     private int _inWindow;
 
     /// <summary>What each rank computes in a step, the median of the newest; 0 while nothing was measured.</summary>
@@ -62,17 +62,17 @@ internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
         if (policy.Kind is RebalanceKind.None || _inWindow < policy.Every) return null;
         _inWindow = 0;
         var wanted = divide(unitCounts, Seconds) is { } division && division.Gain >= policy.LeastGain && !division.UnitCounts.SequenceEqual(unitCounts) ? division : null;
-        var isAgreed = wanted is not null && _former.SequenceEqual(wanted.UnitCounts) && !_asked.SequenceEqual(wanted.UnitCounts);
+        var isAgreed = wanted is not null && _former.SequenceEqual(wanted.UnitCounts);
         _former = wanted?.UnitCounts ?? [];
-        if (!isAgreed) return null;
-        _asked = _former;
-        return wanted;
+        // Each division once, also the one that is left: estimates that are wrong in both would otherwise have units go back and forth for ever.
+        _asked.Add(string.Join(',', unitCounts));
+        return isAgreed && _asked.Add(string.Join(',', _former)) ? wanted : null;
     }
 
     /// <summary>Ranks hold other units, or are elsewhere: what was measured says nothing of them.</summary>
     internal void Restart()
     {
         foreach (var newest in _seconds) newest.Clear();
-        (_former, _asked, _inWindow) = ([], [], 0);
+        (_former, _inWindow) = ([], 0);
     }
 }

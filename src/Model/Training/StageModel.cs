@@ -205,10 +205,16 @@ public sealed class StageModel : IDisposable
     public IEnumerable<StateTensor> StateToLoad() => _units.SelectMany(unit => unit.Parameters
         .SelectMany(parameter => StateTensor.Of(unit, parameter, parameter.Spec.TiedTo ?? parameter.FullName)));
 
-    /// <summary>To be called after reading or writing <see cref="StateToLoad"/>: refreshes the compute copies and frees what was made for it.</summary>
+    /// <summary>To be called after writing into <see cref="StateToLoad"/>: refreshes the compute copies.</summary>
     public void StateLoaded()
     {
         foreach (var unit in _units) unit.RefreshCompute();
+    }
+
+    /// <summary>To be called after reading <see cref="StateToLoad"/> without writing into it: frees what was made for it.</summary>
+    public void StateRead()
+    {
+        foreach (var unit in _units) unit.FreeStaged();
     }
 
     /// <inheritdoc/>

@@ -110,12 +110,14 @@ public sealed class UnitState : IDisposable
         using var guard = no_grad();
         if (!ReferenceEquals(Working, Master)) Working.copy_(Master);
         RoundWorking();
-        foreach (var (parameter, weight) in _staged)
-        {
-            parameter.Weight.copy_(weight);
-            weight.Dispose();
-        }
+        foreach (var (parameter, weight) in _staged) parameter.Weight.copy_(weight);
+        FreeStaged();
+    }
 
+    /// <summary>Frees the weights that <see cref="WeightToLoad"/> has made.</summary>
+    internal void FreeStaged()
+    {
+        foreach (var staged in _staged.Values) staged.Dispose();
         _staged.Clear();
     }
 
@@ -152,8 +154,7 @@ public sealed class UnitState : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var staged in _staged.Values) staged.Dispose();
-        _staged.Clear();
+        FreeStaged();
         foreach (var owned in Enumerable.Reverse(_owned)) owned.Dispose();
         _owned.Clear();
     }

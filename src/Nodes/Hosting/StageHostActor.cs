@@ -94,8 +94,10 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <summary>A name is free only once its former bearer has ended.</summary>
     private void Ensure(int rank)
     {
-        if (_stages.ContainsKey(rank) || !Context.Child(NodeInfo.StageName(rank)).IsNobody()) return;
-        var stage = Context.ActorOf(StageActor.Props(_workloads, _hub, _copyLinks), NodeInfo.StageName(rank));
+        if (_run is not { } run || _stages.ContainsKey(rank)) return;
+        var name = NodeInfo.StageName(run, rank);
+        if (!Context.Child(name).IsNobody()) return;
+        var stage = Context.ActorOf(StageActor.Props(_workloads, _hub, _copyLinks), name);
         Context.WatchWith(stage, new StageEnded(rank, stage));
         _stages.Add(rank, stage);
     }

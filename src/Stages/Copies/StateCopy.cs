@@ -56,9 +56,12 @@ internal sealed unsafe class StateCopy : IDisposable
         var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
         var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
-        foreach (var model in models) model.StateLoaded();
+        foreach (var model in models) model.StateRead();
         return copy;
     }
+
+    /// <summary>Whether a tensor of that name lies in it.</summary>
+    internal bool Holds(string name) => _offsets.ContainsKey(name);
 
     /// <summary>Bytes from an offset on, at most so many. Valid until the copy is disposed.</summary>
     internal ReadOnlySpan<byte> Read(long offset, int atMost) => new(_memory + offset, (int)Math.Min(atMost, ByteCount - offset));

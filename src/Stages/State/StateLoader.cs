@@ -26,7 +26,8 @@ public static class StateLoader
         using var guard = no_grad();
         foreach (var tensor in model.StateToLoad())
         {
-            if (!copies.Any(copy => copy.TryLoad(tensor)))
+            // Where replicas share the optimizer's state out, only the owner of a parameter, who has its moments, has its unrounded weight.
+            if (!copies.OrderByDescending(copy => copy.Holds(tensor.Name + ".exp_avg")).Any(copy => copy.TryLoad(tensor)))
                 throw new InvalidOperationException($"The tensor '{tensor.Name}' lies in none of the copies of ranks {string.Join(", ", copies.Select(copy => copy.Id.Rank))}.");
         }
 

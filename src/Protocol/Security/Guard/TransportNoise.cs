@@ -18,6 +18,9 @@ internal sealed class TransportNoise(TimeProvider time) : LogFilterBase
         "Rejected incoming connection", "Half-close failed on channel", "Association with remote system", "Disassociated", "Tried to associate with unreachable remote address",
     ];
 
+    /// <summary>What ends the start of a node, which says so itself, with the address and the remedy.</summary>
+    private static readonly string[] SaidByTheNode = ["Failed to bind to", "Remoting system has been terminated abruptly"];
+
     /// <summary>What the transport alone knows, and says at each attempt.</summary>
     private static readonly string[] SaidOnceAMinute = ["Dropping message [", "No response from remote", "Association to ["];
 
@@ -35,7 +38,7 @@ internal sealed class TransportNoise(TimeProvider time) : LogFilterBase
     {
         // The expanded form begins with time and source.
         var text = content.Message?.ToString() ?? "";
-        if (SaidByTheGuard.Any(beginning => text.StartsWith(beginning, StringComparison.Ordinal))) return LogFilterDecision.Drop;
+        if (SaidByTheGuard.Concat(SaidByTheNode).Any(beginning => text.StartsWith(beginning, StringComparison.Ordinal))) return LogFilterDecision.Drop;
         var kind = Array.FindIndex(SaidOnceAMinute, beginning => text.StartsWith(beginning, StringComparison.Ordinal));
         return kind < 0 || IsTime(kind) ? LogFilterDecision.NoDecision : LogFilterDecision.Drop;
     }
