@@ -15,16 +15,20 @@ public static class ReductionKeys
 
     /// <summary>Who sends what to whom.</summary>
     public static readonly ChoiceSetting<ReductionTopology> Topology =
-        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical))
-        {
-            Refusals = new Dictionary<string, string>
-            {
-                ["coordinator"] = "Expected one of sharded, hierarchical: this build has no reducer beside the replicas yet. sharded gives the same bits.",
-            },
-        };
+        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical), ("coordinator", ReductionTopology.Coordinator));
 
     /// <summary>Replicas of a group.</summary>
     public static readonly WholeNumberSetting GroupSize = new("reduction.group-size", 1, 1024, "replicas a group");
+
+    /// <summary>Which replicas form a group.</summary>
+    public static readonly TextSetting Groups = new("reduction.groups", "size, host, or replicas by group such as 0-3;4,6;5,7")
+    {
+        Accepts = text => text is BySize or ByHost || ReplicaGroups.Parse(text) is not null,
+    };
+
+    private const string BySize = "size";
+
+    private const string ByHost = "host";
 
     /// <summary>Size of a bucket.</summary>
     public static readonly WholeNumberSetting Bucket = new("reduction.bucket", 1, 1L << 30, "elements");
@@ -62,11 +66,11 @@ public static class ReductionKeys
     public static readonly WholeNumberSetting Warmup = new("compression.warmup", 0, 1_000_000_000, "steps");
 
     /// <summary>Those that mean something between replicas only.</summary>
-    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, GroupSize, Bucket, Overlap, Kind, Answer, ErrorFeedback, Share, Rank, Warmup];
+    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, Groups, GroupSize, Bucket, Overlap, Kind, Answer, ErrorFeedback, Share, Rank, Warmup];
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Topology, GroupSize, Bucket, Overlap, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
+        [Topology, Groups, GroupSize, Bucket, Overlap, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
 
     /// <summary>Binds them.</summary>
     internal static ReductionSettings Bind(ResolvedConfiguration from) => new()
@@ -74,6 +78,8 @@ public static class ReductionKeys
         Topology = from.Get(Topology),
         BucketLength = from.Get(Bucket),
         GroupSize = from.Count(GroupSize),
+        GroupsByMachine = from.Get(Groups) == ByHost,
+        Groups = ReplicaGroups.Parse(from.Get(Groups)),
         Overlaps = from.Get(Overlap),
         Contributions = Compression(from, from.Get(Kind)),
         Answers = Compression(from, from.Get(Answer)),

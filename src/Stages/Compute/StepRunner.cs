@@ -15,6 +15,8 @@ internal sealed class StepRunner : IDisposable
     private readonly StepRecorder _recorder;
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
+    private readonly GradientReducer? _reducer;
+    private readonly TotalsExchange _totals;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -31,8 +33,9 @@ internal sealed class StepRunner : IDisposable
         _inbox = inbox;
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
-        var totals = new TotalsExchange(plan, inbox, links);
-        _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
+        var totals = _totals = new TotalsExchange(plan, inbox, links);
+        if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
+        else if (plan.Place.Reduces) _reduction = new GradientReduction(plan, inbox, links, recorder);
         plan.Residuals.Settle();
         var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
         _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights);
@@ -71,11 +74,21 @@ internal sealed class StepRunner : IDisposable
     {
         _actions.Dispose();
         _reduction?.Dispose();
+        _reducer?.Dispose();
+    }
+
+    /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
+    private bool AddUp(GradientReducer reducer)
+    {
+        reducer.Run(_key);
+        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans());
+        return true;
     }
 
     private bool TryRun(long step)
     {
         Begin(step);
+        if (_reducer is { } reducer) return AddUp(reducer);
         try
         {
             foreach (var action in _plan.Schedule.Actions[_plan.Rank])

@@ -10,6 +10,9 @@ namespace Pipeline.Stages;
 /// <param name="Summation">Order in which gradients are added.</param>
 internal sealed record ReplicaPlace(int Index, IReadOnlyList<LeafShare> Shares, Summation Summation)
 {
+    /// <summary>By replica, the number of its machine; null where all lie on one.</summary>
+    internal IReadOnlyList<int>? Machines { get; init; }
+
     /// <summary>Number of replicas.</summary>
     internal int Count => Shares.Count;
 

@@ -76,8 +76,9 @@ internal sealed class StageReduction : IDisposable
         var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])]);
         var length = checked((int)bucket.Length);
         var plan = owners is null
-            ? ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count))
+            // One replica, which invariant sums keep busy, needs nobody beside it.
+            ? ReductionPlans.Make(place.Count == 1 ? ReductionTopology.Sharded : settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines))
             : ReductionPlans.Scatter(length, place.Tree, place.Leaves, gradients.ShardsOf(owners));
-        return new BucketReduction(plan, place, gradients, settings, links, residuals, model.Options.Seed);
+        return new BucketReduction(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }
