@@ -23,7 +23,20 @@ internal static class MeasuredDivision
         IReadOnlyList<int> counts = [.. Partitioner.Partition(measured, unitCounts.Count).Select(range => range.Count)];
         var then = RankOfUnit(counts);
         var slowest = rankSeconds.Select((_, rank) => measured.Where((_, unit) => then[unit] == rank).Sum()).Max();
-        return new UnitDivision(counts, ScheduleText.Format(RunLayout.For(plan with { UnitCounts = counts }).Schedule), 1 - (slowest / rankSeconds.Max()));
+        return Layout(plan with { UnitCounts = counts }) is { } divided ? new UnitDivision(counts, ScheduleText.Format(divided.Schedule), 1 - (slowest / rankSeconds.Max())) : null;
+
+        // A schedule that brings its own end along fits only where the same stages are tied.
+        static RunLayout? Layout(TrainingPlan divided)
+        {
+            try
+            {
+                return RunLayout.For(divided);
+            }
+            catch (ScheduleException)
+            {
+                return null;
+            }
+        }
 
         int[] RankOfUnit(IReadOnlyList<int> stages) => [.. stages.SelectMany((count, stage) => Enumerable.Repeat(rankOfStage[stage], count))];
     }

@@ -124,6 +124,7 @@ public static class PipelineRun
         Stages = stages,
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
+        Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,

@@ -21,6 +21,9 @@ internal static class ReductionConflicts
         if (step.ReplicaCount > 1 && configuration.Get(SettingsSchema.Plan) == PlanKind.Auto)
             yield return Fault(SettingsSchema.Plan, $"Expected none beside {SettingsSchema.DataAxis} above 1: the planner plans one pipeline. Ask `pipeline plan` for one with a replica's micro-batches, and set what it says.");
 
+        if (step.ReplicaCount > 1 && isChanged(SimulationKeys.Replicas))
+            yield return Fault(SimulationKeys.Replicas, $"Expected 1 beside {SettingsSchema.DataAxis} above 1, which says how many replicas there are. Leave one of them out.");
+
         if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
             yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");
 

@@ -52,7 +52,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch).RankBytes,
+                RankBytes = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch, isSpread: true).RankBytes,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),

@@ -15,6 +15,7 @@ internal sealed class StepRunner : IDisposable
     private readonly StepRecorder _recorder;
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
+    private readonly OuterExchange? _outer;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -32,10 +33,11 @@ internal sealed class StepRunner : IDisposable
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
         var totals = new TotalsExchange(plan, inbox, links);
-        _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
+        _reduction = plan.Place.Reduces && !plan.StepsLocally ? new GradientReduction(plan, inbox, links, recorder) : null;
+        _outer = plan.StepsLocally ? new OuterExchange(plan, inbox, links, recorder) : null;
         plan.Residuals.Settle();
         var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights);
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights, _outer);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
         _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
@@ -71,6 +73,7 @@ internal sealed class StepRunner : IDisposable
     {
         _actions.Dispose();
         _reduction?.Dispose();
+        _outer?.Dispose();
     }
 
     private bool TryRun(long step)
