@@ -106,7 +106,7 @@ public sealed class PlanningCommandTests
         var plan = CommandLineRun.Of(["plan", "--json", .. world, "--set", "parallelism.data=2"]);
         using var json = JsonDocument.Parse(plan.Output);
         Assert.All(json.RootElement.GetProperty("Candidates").EnumerateArray(), candidate =>
-            Assert.Equal(4, candidate.GetProperty("MicroBatches").GetInt32() * candidate.GetProperty("MicroBatchSize").GetInt32()));
+            Assert.Equal(16, candidate.GetProperty("MicroBatches").GetInt32() * candidate.GetProperty("MicroBatchSize").GetInt32()));
 
         (int MicroBatches, double TokensPerSecond, double ReductionSeconds) Report(string[] more)
         {
