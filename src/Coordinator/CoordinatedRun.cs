@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 
 namespace Pipeline.Coordinator;
 
@@ -104,6 +105,9 @@ public sealed record CoordinatedRun
 
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
+
+    /// <summary>How it is found out whether replicas are to compress what they exchange; null where that is not asked.</summary>
+    public CompressionTrial? Trial { get; init; }
 
     /// <summary>Makes and prunes checkpoints; null where none are kept.</summary>
     public CheckpointKeeper? Keeper { get; init; }

@@ -47,6 +47,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
+        _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -158,6 +159,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         foreach (var reports in committed)
         {
             _rebalance.Enter(reports);
+            _compression?.Enter([.. reports.Where(report => report.Rank < _ranks.ReplicaRankCount)]);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
             _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
@@ -168,6 +170,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReportRecovered();
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
         else AnnounceProtection();
+        ConsiderCompression();
         ConsiderReplicas();
         ConsiderRebalance();
         Advance();

@@ -36,6 +36,12 @@ public sealed record ReductionSettings
     /// <summary>Compression of activations and their gradients between stages: none, or one without residuals.</summary>
     public CompressionSettings Activations { get; init; } = CompressionSettings.None;
 
+    /// <summary>How it is found out whether compression pays; null where it is not asked.</summary>
+    public CompressionTrial? Trial { get; init; }
+
+    /// <summary>How replicas that take steps of their own bring their weights together; null where they add the gradients of each step up.</summary>
+    public OuterStep? Outer { get; init; }
+
     /// <summary>Whether what is exchanged is not what was computed.</summary>
     public bool IsLossy => Contributions.Kind != CompressionKind.None || Answers.Kind != CompressionKind.None;
 

@@ -136,9 +136,9 @@ public sealed class StageActor : ReceiveActor
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
         _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));
-        var isFetched = assignment.Start.Copies.All(source => source.Holder is null);
-        if (isFetched) Start([]);
-        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. assignment.Start.Copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))], _copyLinks));
+        var copies = StartingCopies.Of(assignment);
+        if (copies.All(source => source.Holder is null)) Start([]);
+        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))], _copyLinks));
     }
 
     private void Start(IReadOnlyList<StateCopy> copies)

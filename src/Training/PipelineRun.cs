@@ -128,17 +128,18 @@ public static class PipelineRun
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
         RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
-        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 ? null : new ElasticReplicas(
+        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
             plan.Summation == Summation.Invariant,
             plan.SharesOptimizer || plan.Reduction.IsLossy),
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
+        Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };
 
     private static IReadOnlyList<long> BytesOf(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch) =>
-        tokensPerMicroBatch > 0 ? MemoryEstimate.Of(plan, layout, tokensPerMicroBatch).RankBytes : [];
+        tokensPerMicroBatch > 0 ? MemoryEstimate.Of(plan, layout, tokensPerMicroBatch, isSpread: true).RankBytes : [];
 }

@@ -40,7 +40,7 @@ public static class ReferenceRun
 
     private static RunOutcome Steps(TrainingPlan plan, StageModel model, IRunObserver observer, CancellationToken stop)
     {
-        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer, plan.Summation, plan.ReplicaCount);
+        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer, plan.Summation, plan.ReplicaCount, plan.ReducesEachMicroBatch);
         var cadence = new RunPlan
         {
             StartStep = plan.ResumeFromStep,

@@ -1,5 +1,4 @@
 using Pipeline.Coordinator;
-using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Stages;
@@ -69,8 +68,11 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
 
     private static Schedule Ended(Schedule schedule, TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)
     {
-        if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, StageTies.TiedStages(plan.Units, unitCounts));
-        if (!schedule.Reduces && (replicaCount > 1 || plan.Summation == Summation.Invariant)) schedule = ReductionPass.Apply(schedule, plan.SharesOptimizer && replicaCount > 1);
+        plan = plan with { ReplicaCount = replicaCount };
+        var tied = StageTies.TiedStages(plan.Units, unitCounts);
+        if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, tied);
+        RequireEnd(schedule, tied, plan);
+        if (!schedule.Exchanges) schedule = WithExchange(schedule, plan);
         ScheduleValidator.ThrowIfInvalid(schedule);
         return schedule;
     }
@@ -80,6 +82,27 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
         if (plan.ScheduleOf is { } generate) return generate;
         if (plan.ScheduleText is not { } text) return share => ScheduleCatalog.Generate(plan.Schedule, plan.StageCount, share);
         return replicaCount == plan.ReplicaCount ? _ => Given(text, plan) : null;
+    }
+
+    private static Schedule WithExchange(Schedule schedule, TrainingPlan plan) =>
+        plan.StepsLocally ? ReductionPass.ApplyLocally(schedule)
+        : plan.Reduces ? ReductionPass.Apply(schedule, plan.SharesOptimizer && plan.ReplicaCount > 1)
+        : schedule;
+
+    /// <summary>A schedule that brings its own end along ends as the run's units and replicas want it: what is missing or idle would be silently wrong.</summary>
+    private static void RequireEnd(Schedule schedule, IReadOnlyList<int> tied, TrainingPlan plan)
+    {
+        if (!schedule.TiedStages.SequenceEqual(tied))
+        {
+            throw new ScheduleException($"The schedule {schedule.Name} adds tied gradients up on the stages [{string.Join(", ", schedule.TiedStages)}], the units that it is to run are tied on [{string.Join(", ", tied)}]. "
+                + "Make them agree, or leave the end of the step out of the schedule: it is added.");
+        }
+
+        var (found, wanted) = ((schedule.Reduces, schedule.SharesOptimizer, schedule.StepsLocally), (plan.Reduces, plan.SharesOptimizer && plan.ReplicaCount > 1, plan.StepsLocally));
+        if (!schedule.Exchanges || found == wanted) return;
+        throw new ScheduleException($"The schedule {schedule.Name} exchanges between replicas by {schedule.ExchangeLetters}, the run by {Letters(wanted)}. Leave these actions out of the schedule: they are added.");
+
+        static string Letters((bool Reduces, bool Shares, bool Locally) end) => end.Locally ? "A alone" : !end.Reduces ? "no action" : end.Shares ? "S and A" : "S and G";
     }
 
     /// <summary>Micro-batches of a step that each replica computes.</summary>

@@ -36,6 +36,19 @@ public enum ElasticChoice
     Off,
 }
 
+/// <summary>What AdamW's second moments do once gradients are compressed.</summary>
+public enum SecondMomentChoice
+{
+    /// <summary>Frozen with one-bit, else they follow.</summary>
+    Auto,
+
+    /// <summary>They follow the gradients as they arrive.</summary>
+    Follow,
+
+    /// <summary>They stay as the uncompressed steps have left them.</summary>
+    Frozen,
+}
+
 /// <summary>Where checkpoints lie.</summary>
 public enum CheckpointStoreKind
 {

@@ -56,7 +56,8 @@ internal static class Conflicts
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>
-        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting));
+        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting))
+            .Concat(CompressionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting)));
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>
     private static bool IsChanged(ResolvedConfiguration configuration, Setting setting) =>

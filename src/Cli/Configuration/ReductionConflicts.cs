@@ -19,6 +19,9 @@ internal static class ReductionConflicts
         if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
             yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
+        if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && reduction.Outer is not null)
+            yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside {ReductionKeys.LocalSteps} above 1: each replica has weights of its own, which nobody else could go on from. Set that, or {ReductionKeys.LocalSteps} to 1.");
+
         if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
 
@@ -36,6 +39,9 @@ internal static class ReductionConflicts
 
         if (step.ReplicaCount > 1 && configuration.Get(SettingsSchema.Plan) == PlanKind.Auto)
             yield return Fault(SettingsSchema.Plan, $"Expected none beside {SettingsSchema.DataAxis} above 1: the planner plans one pipeline. Ask `pipeline plan` for one with a replica's micro-batches, and set what it says.");
+
+        if (step.ReplicaCount > 1 && isChanged(SimulationKeys.Replicas))
+            yield return Fault(SimulationKeys.Replicas, $"Expected 1 beside {SettingsSchema.DataAxis} above 1, which says how many replicas there are. Leave one of them out.");
 
         if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
             yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");

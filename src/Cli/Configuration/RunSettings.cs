@@ -66,6 +66,9 @@ public sealed record RunSettings
     /// <summary>The cluster to reckon with.</summary>
     public required SimulationSettings Simulation { get; init; }
 
+    /// <summary>Replicas that <c>plan</c> and <c>simulate</c> reckon with: those of the run, or of the described cluster.</summary>
+    public int ReplicasToReckonWith => Math.Max(Step.ReplicaCount, Simulation.ReplicaCount);
+
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
 
@@ -126,6 +129,9 @@ public sealed record StepSettings
 
     /// <summary>Shards of the optimizer state: 1, or one a replica.</summary>
     public required int OptimizerShardCount { get; init; }
+
+    /// <summary>Shards of the gradient: 1, or one a replica.</summary>
+    public int GradientShardCount { get; init; } = 1;
 
     /// <summary>Micro-batches of a step that each replica computes.</summary>
     public int MicroBatchesPerReplica => MicroBatchCount / ReplicaCount;

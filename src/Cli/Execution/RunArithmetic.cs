@@ -62,8 +62,11 @@ internal static class RunArithmetic
 
     private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout)
     {
-        var memory = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch);
-        return Line("memory", $"about {memory.StateBytes.Sum() / MiB:N0} MiB of weights, gradients and moments, {memory.ActivationBytes.Sum() / MiB:N0} MiB of activations at the peak");
+        var memory = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch, materials.Settings.Cluster.ProcessCount > 1);
+        var exchange = memory.ExchangeBytes.Sum() is > 0 and var bytes ? Format($", {bytes / MiB:N0} MiB to add gradients up") : "";
+        return Line("memory", $"about {memory.StateBytes.Sum() / MiB:N0} MiB of weights, gradients and moments, {memory.ActivationBytes.Sum() / MiB:N0} MiB of activations at the peak{exchange}");
+
+        static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
     }
 
     private static double EqualStagesBubble(RunLayout layout) =>

@@ -94,6 +94,7 @@ internal sealed class RunMaterials : IDisposable
             StageCount = step.StageCount,
             ReplicaCount = step.ReplicaCount,
             SharesOptimizer = step.OptimizerShardCount > 1,
+            SharesGradients = step.GradientShardCount > 1,
             Summation = Settings.Summation,
             Reduction = Settings.Reduction,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),

@@ -19,13 +19,17 @@ internal sealed class RunPrediction
     private readonly ImmutableArray<UnitProfile> _units;
     private readonly ModelProfile _profile;
     private readonly RecomputePolicy _recompute;
+    private readonly Func<ImmutableArray<long>, IReductionModel>? _reductions;
 
     /// <param name="layout">How the run was spread.</param>
     /// <param name="profile">Costs of its units, measured or estimated.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
     /// <param name="recompute">What the schedule's R makes again.</param>
-    public RunPrediction(RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None)
+    /// <param name="reductions">How replicas add gradients of given sizes up; null with one replica.</param>
+    public RunPrediction(
+        RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None, Func<ImmutableArray<long>, IReductionModel>? reductions = null)
     {
+        _reductions = reductions;
         _recompute = recompute;
         _layout = layout;
         _profile = profile;
@@ -122,7 +126,10 @@ internal sealed class RunPrediction
     private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
     {
         var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency, _recompute);
-        return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm });
+        return Simulator.Run(_layout.Schedule, new SimulationModel
+        {
+            Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm, Reductions = _reductions?.Invoke(stages.GradientBytes),
+        });
     }
 
     // Means over the traced steps, by stage and kind; null where nothing was traced.

@@ -28,7 +28,8 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute,
+            bound.Settings.Reduction.Outer is null ? PlannedReductions.Here(bound.Settings) : null);
         if (request.Options.IsDryRun)
         {
             PrintArithmetic(materials, draft, layout, prediction, request.Options.IsReference);

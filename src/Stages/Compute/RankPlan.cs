@@ -1,6 +1,8 @@
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Compression;
 using Pipeline.Schedules;
 
 namespace Pipeline.Stages;
@@ -18,6 +20,7 @@ internal sealed class RankPlan : IDisposable
     private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, ReplicaShare share, LiveSettings live)
     {
         _live = live;
+        Reduction = workload.Reduction with { Contributions = Switched(workload.Reduction.Contributions), Answers = Switched(workload.Reduction.Answers) };
         Assignment = assignment;
         Workload = workload;
         Schedule = share.Schedule;
@@ -41,8 +44,25 @@ internal sealed class RankPlan : IDisposable
     /// <summary>Whether the rank's replica speaks for all: they hold the same, or it holds a share.</summary>
     internal bool Speaks => Place.Index == 0 || Owners is not null;
 
-    /// <summary>What compression has lost so far.</summary>
+    /// <summary>How replicas add their gradients up, with what is decided of it while the run is under way.</summary>
+    internal ReductionSettings Reduction { get; }
+
+    /// <summary>What compression has lost so far, and what else the replicas' exchange has to remember.</summary>
     internal ResidualStore Residuals { get; } = new();
+
+    /// <summary>Whether replicas take steps of their own, and bring their weights together from time to time.</summary>
+    internal bool StepsLocally => Place.Count > 1 && Workload.Reduction.Outer is not null;
+
+    /// <summary>
+    /// What the rank writes into a checkpoint beside its stages: what its exchange remembers, once where all replicas remember the same; and of a
+    /// replica that has weights and moments of its own these, under its name.
+    /// </summary>
+    internal IEnumerable<StateTensor> StateBesideStages()
+    {
+        if (!StepsLocally || Place.Index == 0) return Residuals.State;
+        return Residuals.State.Where(tensor => !ResidualStore.IsOf(OuterWeights.Prefix, tensor.Name))
+            .Concat(_models.Values.SelectMany(model => model.State()).Select(tensor => tensor with { Unit = "", Name = OwnName(tensor.Name), IsMoment = true }));
+    }
 
     /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
     internal int Rank => Assignment.Rank % Schedule.RankCount;
@@ -116,7 +136,7 @@ internal sealed class RankPlan : IDisposable
         if (IsReducer) return;
         var counts = Assignment.Layout.UnitCounts;
         var ties = new TieTable(Workload.Units, counts);
-        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index } : Workload.Options;
+        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index, FreesGradients = Workload.SharesGradients } : Workload.Options;
         foreach (var stage in Schedule.StagesOf(Rank))
         {
             var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], options);
@@ -140,9 +160,19 @@ internal sealed class RankPlan : IDisposable
         var store = Workload.Checkpoints ?? throw new InvalidOperationException("A checkpoint is to be loaded, but the stage has no store.");
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.
         using var checkpoint = store.Open(step, verify: false);
-        foreach (var model in _models.Values) StateLoader.Load(model, checkpoint);
-        if (Place.Count > 1 && Workload.Reduction.IsLossy) Residuals.Load(checkpoint);
+        foreach (var model in _models.Values)
+        {
+            StateLoader.Load(model, checkpoint);
+            if (StepsLocally && Place.Index > 0) StateLoader.LoadWhereThere(model, checkpoint, OwnName);
+        }
+
+        if (Place.Count > 1 && (Workload.Reduction.IsLossy || StepsLocally)) Residuals.Load(checkpoint);
     }
+
+    private CompressionSettings Switched(CompressionSettings settings) =>
+        settings with { IsOn = step => Workload.Reduction.Trial?.CompressesAt(step) ?? _live.Compresses(step) };
+
+    private string OwnName(string tensor) => ResidualStore.NameOf(FormattableString.Invariant($"{ReplicaPlace.Prefix}{Place.Index}.{tensor}"));
 
     // A schedule that recomputes where the run's units name nothing to drop means all of it.
     private IReadOnlyList<Recomputation> Recomputations(int first, int count)

@@ -13,7 +13,7 @@ namespace Pipeline.Stages;
 /// owns, and takes the others' from their owners. What has come is worked on whenever the compute thread looks; only
 /// <see cref="Reduce"/> and <see cref="Finish"/> wait. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
 /// </summary>
-internal sealed class BucketReduction : IDisposable
+internal sealed class BucketReduction : IBucketReduction
 {
     private readonly ReductionPlan _plan;
     private readonly Participant _self;
@@ -57,9 +57,9 @@ internal sealed class BucketReduction : IDisposable
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
-    /// <summary>Takes the gradient of one micro-batch out of the units, where each micro-batch is a leaf of its own.</summary>
-    /// <param name="leaf">Its index in the step.</param>
-    internal void AddLeaf(int leaf)
+    /// <inheritdoc/>
+    /// <remarks>Where each micro-batch is a leaf of its own, its gradient is taken out of the units.</remarks>
+    public void AddLeaf(int leaf, StepKey step)
     {
         if (_leaves is null) return;
         _bucket.Gather();
@@ -67,8 +67,8 @@ internal sealed class BucketReduction : IDisposable
         _bucket.Clear();
     }
 
-    /// <summary>The gradients are final: sends what others await of this replica, once a step.</summary>
-    internal void Contribute(StepKey step)
+    /// <inheritdoc/>
+    public void Contribute(StepKey step)
     {
         if (_hasContributed) return;
         _hasContributed = true;
@@ -87,25 +87,23 @@ internal sealed class BucketReduction : IDisposable
         foreach (var sum in sums) sum.Dispose();
     }
 
-    /// <summary>Works on what has come, without waiting.</summary>
-    internal void Proceed(StepKey step)
+    /// <inheritdoc/>
+    public void Proceed(StepKey step)
     {
         if (!_hasContributed) return;
         TakeContributions(step, waits: false);
         TakeAnswers(step, waits: false);
     }
 
-    /// <summary>Takes what others contribute, passes on what is complete, and answers for the shards that it owns.</summary>
-    /// <returns>When the last input had arrived; 0 without any.</returns>
-    internal long Reduce(StepKey step)
+    /// <inheritdoc/>
+    public long Reduce(StepKey step)
     {
         TakeContributions(step, waits: true);
         return _ready;
     }
 
-    /// <summary>Takes the sums of the others' shards, and leaves the sum of all replicas in the units' gradients.</summary>
-    /// <returns>When the last input had arrived; 0 without any.</returns>
-    internal long Finish(StepKey step)
+    /// <inheritdoc/>
+    public long Finish(StepKey step)
     {
         TakeAnswers(step, waits: true);
         _bucket.Scatter();
@@ -209,7 +207,7 @@ internal sealed class BucketReduction : IDisposable
         if (_plan.ReplicaCount == 1) return;
         using var answer = stream.Encode(step.Step, values => Range(part.Shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
-        if (stream.LosesAt(step.Step)) stream.Decode(answer, Range(part.Shard), step.Step);
+        if (stream.MayAlter) stream.Decode(answer, Range(part.Shard), step.Step);
         PassOn(answer, part.Shard, step);
     }
 

@@ -8,15 +8,18 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already; those of several
-/// are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only; fp32 gradients on a CPU.
+/// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already, as are those that lie
+/// in lent memory; others are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only;
+/// fp32 gradients on a CPU.
 /// </summary>
 internal sealed class GradientBucket : IGradientBucket
 {
     private readonly IReadOnlyList<UnitState> _units;
     private readonly FloatBuffer? _gathered;
-
-    internal GradientBucket(IReadOnlyList<UnitState> units)
+    private readonly torch.Tensor? _lent;
+    /// <param name="units">In the bucket's order.</param>
+    /// <param name="lent">Memory whose beginning is the units' gradients in that order; null where each unit has its own.</param>
+    internal GradientBucket(IReadOnlyList<UnitState> units, torch.Tensor? lent = null)
     {
         foreach (var unit in units)
         {
@@ -24,15 +27,18 @@ internal sealed class GradientBucket : IGradientBucket
                 throw new InvalidOperationException($"Gradients of unit {unit.Unit.Name} are {unit.Gradient.dtype} on {unit.Gradient.device}: this build adds up fp32 gradients on a CPU only.");
         }
 
-        _units = units;
-        if (units.Count > 1) _gathered = new FloatBuffer(checked((int)units.Sum(unit => unit.Gradient.numel())));
+        (_units, _lent, Length) = (units, lent, checked((int)units.Sum(unit => unit.Length)));
+        if (units.Count > 1 && lent is null) _gathered = new FloatBuffer(Length);
     }
+
+    /// <summary>Elements of the span.</summary>
+    internal int Length { get; }
 
     /// <inheritdoc/>
     public int Name => _units[0].Index;
 
     /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
-    public Span<float> Values => _gathered is null ? Floats(_units[0].Gradient) : _gathered.Span;
+    public Span<float> Values => _gathered is not null ? _gathered.Span : Floats(_lent ?? _units[0].Gradient)[..Length];
 
     /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
     internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
@@ -41,17 +47,17 @@ internal sealed class GradientBucket : IGradientBucket
         var unitStart = 0L;
         foreach (var unit in _units)
         {
-            var parameters = unit.Parameters.OrderBy(parameter => parameter.Gradient.storage_offset()).ToArray();
+            var parameters = unit.Parameters.OrderBy(parameter => parameter.Offset).ToArray();
             for (var index = 0; index < parameters.Length; index++)
             {
-                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Gradient.storage_offset() : unit.Gradient.numel());
+                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Offset : unit.Length);
                 var owner = new Participant(owners[parameters[index].FullName]);
                 var start = shards.Count == 0 ? 0 : shards[^1].Start + shards[^1].Length;
                 if (shards.Count > 0 && shards[^1].Owner == owner) shards[^1] = shards[^1] with { Length = (int)end - shards[^1].Start };
                 else shards.Add(new Shard(shards.Count, start, (int)end - start, owner));
             }
 
-            unitStart += unit.Gradient.numel();
+            unitStart += unit.Length;
         }
 
         return shards;
@@ -83,6 +89,26 @@ internal sealed class GradientBucket : IGradientBucket
             var gradient = Floats(unit.Gradient);
             place[..gradient.Length].CopyTo(gradient);
             place = place[gradient.Length..];
+        }
+    }
+
+    /// <summary>Adds the sums of a shard to those that its owner keeps.</summary>
+    /// <param name="shard">One of <see cref="ShardsOf"/>.</param>
+    /// <param name="sums">As long as the shard.</param>
+    internal void AddToOwned(Shard shard, ReadOnlySpan<float> sums)
+    {
+        var unitStart = 0L;
+        foreach (var unit in _units)
+        {
+            foreach (var parameter in unit.Parameters)
+            {
+                var start = unitStart + parameter.Offset - shard.Start;
+                if (start < 0 || start >= shard.Length) continue;
+                var owned = Floats(parameter.SummedGradient);
+                SpanSum.Add(owned, sums.Slice((int)start, owned.Length), owned);
+            }
+
+            unitStart += unit.Length;
         }
     }
 

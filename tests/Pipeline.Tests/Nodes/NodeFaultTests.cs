@@ -51,8 +51,12 @@ public sealed class NodeFaultTests : IDisposable
     public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>
         await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 4 == 0, default, replicaCount: 2, topology: ReductionTopology.Coordinator));
 
+    [Fact]
+    public async Task Replicas_that_step_by_themselves_come_back_with_weights_of_their_own() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3));
+
     private async Task LoseNodesAsync(
-        int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, ReductionTopology topology = ReductionTopology.Sharded)
+        int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, ReductionTopology topology = ReductionTopology.Sharded, int localSteps = 1)
     {
         var chance = new Random(seed);
         var stageCount = chance.Next(1, replicaCount > 1 ? 3 : 5);
@@ -80,6 +84,8 @@ public sealed class NodeFaultTests : IDisposable
             StepsAhead = chance.Next(1, 5),
             Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 2, KeepCount = 2 },
         };
+        plan = plan with { SharesGradients = plan.SharesOptimizer && seed % 2 == 0 };
+        if (localSteps > 1) plan = plan with { Summation = Summation.Fast, SharesOptimizer = false, SharesGradients = false, Reduction = plan.Reduction with { Outer = new OuterStep(localSteps, 0.7, 0.9) } };
         using var cluster = new SimulatedCluster(seed, plan, nodeCount);
         cluster.Network.Faults = faults;
         var others = cluster.NodeNames.Where(node => node != "a").OrderBy(_ => chance.Next()).ToArray();
@@ -134,7 +140,8 @@ public sealed class NodeFaultTests : IDisposable
     {
         var reference = plan.ReplicaCount == 1
             ? TinyRun.Reference(plan.Batches.MicroBatchCount, true, Precision.Fp32, plan.Steps)
-            : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation });
+            : plan.Reduction.Outer is not null ? NaiveLocalSteps.Train(plan)
+            : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation, SharesGradients = plan.SharesGradients });
         // Each step is committed once and in order, with the reference's bits; a digest is whole or absent.
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: !isOneCoordinator);
         var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();
