@@ -37,6 +37,10 @@ internal static class Conflicts
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
 
+        if (settings.Model.HeadSlices > 1 && IsChanged(configuration, ReductionKeys.Activations))
+            yield return new(ReductionKeys.Activations.FullPath, configuration.OriginOf(ReductionKeys.Activations),
+                $"Expected none with {ModelKeys.HeadSlices} = {settings.Model.HeadSlices}: what the head's units hand on holds sums that must arrive to the bit.");
+
         if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
         {
             foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.Partition])

@@ -109,6 +109,7 @@ public static class RunSettingsBinder
         Positions = from.Get(ModelKeys.Positions),
         Activation = from.Get(ModelKeys.Activation),
         Bias = from.Get(ModelKeys.Bias),
+        HeadSlices = (int)from.Get(ModelKeys.HeadSlices),
         MlpRatio = from.Get(ModelKeys.MlpRatio),
         RopeBase = from.Get(ModelKeys.RopeBase),
         NormEpsilon = from.Get(ModelKeys.NormEpsilon),

@@ -97,7 +97,7 @@ internal sealed class RunPrediction
                 adjusted[unit] = Adjusted(adjusted[unit], kind => Ratio(measured, expected, stage, kind));
         }
 
-        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.Forward + unit.Backward)], _partition.Length);
+        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.WorkUnder(_layout.Schedule.UsesSplitBackward, _recompute))], _partition.Length);
         var (now, then) = (Simulate([.. adjusted], _partition).Duration, Simulate([.. adjusted], better).Duration);
         var counts = string.Join(',', better.Select(range => range.Count));
         yield return then < now * (1 - WorthwhileGain)
@@ -111,6 +111,7 @@ internal sealed class RunPrediction
         Backward = unit.Backward * ratio(ActionKind.Backward),
         InputGradient = unit.InputGradient * ratio(ActionKind.InputGradient),
         WeightGradient = unit.WeightGradient * ratio(ActionKind.WeightGradient),
+        SelectiveRecompute = unit.SelectiveRecompute * ratio(ActionKind.Recompute),
         Optimizer = unit.Optimizer * ratio(ActionKind.Optimizer),
     };
 
