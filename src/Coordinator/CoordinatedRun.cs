@@ -18,7 +18,8 @@ public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOn
 /// <param name="UnitCounts">Units of each stage, in model order.</param>
 /// <param name="Schedule">The schedule for them, in text form.</param>
 /// <param name="Gain">Share of the slowest rank's time that it is expected to save; 0 where that is not known.</param>
-public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0);
+/// <param name="RankBytes">Memory that each rank needs with it, in bytes; null where that is not known.</param>
+public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0, IReadOnlyList<long>? RankBytes = null);
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun
@@ -59,7 +60,7 @@ public sealed record CoordinatedRun
     /// <summary>The node that the coordinator itself lives on, where it lives on one.</summary>
     public NodeId? Home { get; init; }
 
-    /// <summary>Memory that each rank needs, in bytes; empty where it is not known.</summary>
+    /// <summary>Memory that each rank needs, in bytes, with the units that it begins with; empty where it is not known.</summary>
     public IReadOnlyList<long> RankBytes { get; init; } = [];
 
     /// <summary>When silence counts as a loss.</summary>

@@ -16,24 +16,26 @@ public sealed partial class CoordinatorActor
         var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
         foreach (var (rank, node) in _wanted) kept[rank] = node;
         var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
-        var bytes = _run.RankBytes.Count == _run.RankCount ? _run.RankBytes : new long[_run.RankCount];
-        var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
+        var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.Bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
         if (placement is null)
         {
-            End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
+            End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {_ranks.Bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
                 + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
             return false;
         }
 
-        _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(_run.Run, rank)))]);
+        var former = _ranks.Places;
+        RankPlace[] places = [.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank], kept.ContainsKey(rank) && !_wanted.ContainsKey(rank) ? former[rank] : null))];
+        _ranks.Place(places, [.. places.Select(place => Resolve(place.StagePath))]);
         return true;
     }
 
-    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder)
+    /// <summary>A rank that stays keeps its actor; one that is put somewhere gets another one, also where it was there before.</summary>
+    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder, RankPlace? kept)
     {
         var info = _nodes[node]!;
         var held = holder is { } id && _run.Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
-        return new RankPlace(node, info.StagePath(_run.Run, rank), info.LinkAddress, held);
+        return new RankPlace(node, kept?.StagePath ?? info.StagePath(NodeInfo.StageName(_run.Run, rank, _ranks.Generation)), info.LinkAddress, held);
     }
 
     private HolderPlace? HolderOf(NodeId id) => _nodes[id] is { } info ? new HolderPlace(id, info.CopyHolderPath, info.LinkAddress) : null;

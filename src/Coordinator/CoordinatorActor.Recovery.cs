@@ -164,12 +164,14 @@ public sealed partial class CoordinatorActor
     }
 
     /// <summary>
-    /// With several replicas, what every rank that is left has completed, as far as was heard: before that it may still lack sums, totals and
-    /// weights that only the lost rank can send. One that replays counts from where it began.
+    /// What every rank that is left has completed: beyond that it may still lack totals, tied gradients, sums and weights that only the lost rank can
+    /// send, and one that replays may lack everything.
     /// </summary>
-    private long ReachedStep(int[] lost) => _ranks.RanksPerReplica == _run.RankCount
-        ? long.MaxValue
-        : Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
+    private long ReachedStep(int[] lost)
+    {
+        var all = Enumerable.Range(0, _run.RankCount);
+        return _reached.Of(all.Except(lost), _progress.CompletedBy, all.Max(rank => _copies.StepsOf(rank).Append(_progress.CompletedBy(rank)).Max()));
+    }
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 
@@ -225,6 +227,7 @@ public sealed partial class CoordinatorActor
     private void Vouch(int rank, long step)
     {
         if (rank == _ranks.RankOfStage[^1]) _progress.GiveUpEvaluations(step);
+        _reached.PutBack(rank, _progress.Granted);
         Commit(_progress.Vouch(rank, step));
     }
 
@@ -232,6 +235,7 @@ public sealed partial class CoordinatorActor
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step);
+        _reached.Restart();
         _copies = new CopyLedger(_run.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;
     }

@@ -22,6 +22,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
     private readonly RebalanceWatch _rebalance;
+    private readonly ReachedSteps _reached;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -47,6 +48,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
         _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
+        _reached = new ReachedSteps(run.RankCount);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -201,10 +203,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         TryMove();
     }
 
-    /// <summary>Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again.</summary>
+    /// <summary>
+    /// Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again. Nor
+    /// while a rank that replays has not come so far: its own copies may be its predecessor's.
+    /// </summary>
     private void AnnounceProtection()
     {
         if (_copies.ProtectedStep <= _announcedProtection || _copies.ProtectedStep > _progress.Committed) return;
+        if (Enumerable.Range(0, _run.RankCount).Any(rank => _progress.CompletedBy(rank) < _copies.ProtectedStep)) return;
         _announcedProtection = _copies.ProtectedStep;
         SendGrants();
     }

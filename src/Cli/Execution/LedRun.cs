@@ -46,13 +46,15 @@ internal sealed class LedRun : ILedRun, IRunObserver
             var recorder = predecessor is null
                 ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
                 : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
-            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null) with
+            var settled = PipelineRun.Coordinated(plan, layout, stages: null);
+            var coordinated = settled with
             {
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch).RankBytes,
+                RankBytes = BytesOf(plan, predecessor?.Entry.UnitCounts ?? layout.UnitCounts, materials),
+                Repartition = (counts, seconds) => settled.Repartition?.Invoke(counts, seconds) is { } division ? division with { RankBytes = BytesOf(plan, division.UnitCounts, materials) } : null,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
@@ -84,6 +86,10 @@ internal sealed class LedRun : ILedRun, IRunObserver
         _meter.Dispose();
         _directory?.Dispose();
     }
+
+    /// <summary>By rank, the memory that it needs with these units.</summary>
+    private static IReadOnlyList<long> BytesOf(TrainingPlan plan, IReadOnlyList<int> unitCounts, RunMaterials materials) =>
+        MemoryEstimate.Of(plan, RunLayout.For(plan with { UnitCounts = unitCounts }), materials.TokensPerMicroBatch).RankBytes;
 
     private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, ICheckpointStore store, long start)
     {

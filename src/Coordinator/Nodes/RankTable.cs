@@ -23,6 +23,9 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Units of each stage.</summary>
     internal IReadOnlyList<int> UnitCounts { get; private set; } = run.Predecessor?.Entry.UnitCounts ?? run.UnitCounts;
 
+    /// <summary>Memory that each rank needs with its units, in bytes; 0 where it is not known.</summary>
+    internal IReadOnlyList<long> Bytes { get; private set; } = run.RankBytes.Count == run.RankCount ? run.RankBytes : new long[run.RankCount];
+
     /// <summary>The schedule in text form.</summary>
     internal string Schedule { get; private set; } = run.Predecessor?.Entry.Schedule ?? run.Schedule;
 
@@ -73,14 +76,15 @@ internal sealed class RankTable(CoordinatedRun run)
     /// </summary>
     internal void Speaks(int rank, IActorRef stage) => Refs = [.. Refs.Select((known, index) => index == rank ? stage : known)];
 
-    /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
-    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
+    /// <summary>Takes over ranks where they are, by the paths of their actors; lost ones lie nowhere.</summary>
+    internal void Adopt(IReadOnlyList<(NodeId Node, string Path)> ranks) => Place([.. ranks.Select(rank => new RankPlace(rank.Node, rank.Path ?? "", "", null))], []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
-    internal void Divide(IReadOnlyList<int> unitCounts, string schedule)
+    internal void Divide(UnitDivision division)
     {
-        (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
-        _parsed = ScheduleText.Parse(schedule);
+        (UnitCounts, Schedule, PartitionedIn) = (division.UnitCounts, division.Schedule, Generation);
+        _parsed = ScheduleText.Parse(division.Schedule);
+        Bytes = division.RankBytes ?? new long[run.RankCount];
     }
 
     /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>

@@ -75,6 +75,41 @@ public sealed class RecoveryPlanTests
     }
 
     [Fact]
+    public void Nobody_completes_a_step_before_all_others_have_completed_the_one_before_it()
+    {
+        var reached = new ReachedSteps(3);
+        long[] said = [4, 7, 8];
+        // Rank 0's reports lag: it has contributed to step 8.
+        Assert.Equal(7, reached.Of([0, 1], rank => said[rank], 8));
+        Assert.Equal(8, reached.Of([2], rank => said[rank], 8));
+        Assert.Equal(long.MaxValue, reached.Of([], rank => said[rank], 8));
+    }
+
+    [Fact]
+    public void A_rank_that_runs_again_what_it_had_contributed_to_is_believed_itself_alone()
+    {
+        var reached = new ReachedSteps(2);
+        reached.PutBack(0, 20);
+        Assert.Equal(4, reached.Of([0, 1], rank => rank == 0 ? 4 : 9, 9));
+        Assert.Equal(19, reached.Of([0, 1], rank => rank == 0 ? 19 : 23, 23));
+        // Past what was granted when it was put back, all contributions are its own.
+        Assert.Equal(22, reached.Of([0, 1], rank => rank == 0 ? 20 : 23, 23));
+        reached.Restart();
+        Assert.Equal(8, reached.Of([0, 1], rank => rank == 0 ? 4 : 9, 9));
+    }
+
+    [Fact]
+    public void A_copy_after_each_step_is_enough_where_reports_lag_by_a_step()
+    {
+        // A holder keeps two copies. Rank 1 has died after the copy of step 6; the others have been heard of up to step 4 only.
+        var copies = new CopyLedger(2, 0);
+        foreach (var (rank, step) in new[] { (0, 3L), (1, 3L), (0, 4L), (1, 4L), (1, 5L), (1, 6L) }) copies.Enter(rank, step, Holders[rank]);
+        var reached = new ReachedSteps(2).Of([0], _ => 4, 6);
+        var loss = new LossReport([1], 2, copies, 4, StartingPoint.Initial, false, 0, ReachedStep: reached);
+        Assert.Equal(5, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[1].Step);
+    }
+
+    [Fact]
     public void What_is_protected_can_be_had_for_every_rank_and_never_falls()
     {
         Histories.Sample(history =>
