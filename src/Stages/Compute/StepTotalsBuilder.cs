@@ -10,6 +10,7 @@ internal static class StepTotalsBuilder
     /// <summary>The step's outcome from the contributions of all stages.</summary>
     /// <param name="contributions">In any order; contributor r · stages + s is stage s of replica r.</param>
     /// <param name="stageCount">Stages of the model.</param>
+    /// <exception cref="InvalidOperationException">Replicas of a stage do not agree how many squares it has.</exception>
     internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions, int stageCount)
     {
         var ordered = contributions.OrderBy(contribution => contribution.Stage).ToArray();
@@ -25,5 +26,7 @@ internal static class StepTotalsBuilder
 
     /// <summary>A stage's squares: each is of one replica and 0 in what the others say, so that their sum is exact.</summary>
     private static IEnumerable<double> SquaresOf(IEnumerable<SquaredNorms> replicas) => replicas.Select(replica => replica.Squares)
-        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left : [.. left.Zip(right, (one, other) => one + other)]);
+        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left
+            : left.Count == right.Count ? [.. left.Zip(right, (one, other) => one + other)]
+            : throw new InvalidOperationException($"Replicas of one stage say {left.Count} and {right.Count} squares: they hold different parameters."));
 }

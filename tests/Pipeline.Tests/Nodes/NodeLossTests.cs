@@ -50,5 +50,44 @@ public sealed class NodeLossTests
         Assert.Equal(3, cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step));
     }
 
+    [Fact]
+    public async Task What_no_rank_awaits_stops_no_run_and_changes_no_bit()
+    {
+        using var cluster = new SimulatedCluster(1, TinyRun.Plan(3, 3) with { EvaluateEvery = 2, EvaluationMicroBatchCount = 2, Protection = Memory(1) }, 4);
+        var isSaid = 0;
+        string[] paths = [];
+        cluster.Network.Seen = (_, _, message) =>
+        {
+            if (message is NodeProtocol.HostStage hosted) paths = [.. hosted.Assignment.Layout.Ranks.Select(place => place.StagePath)];
+            if (message is not StageProtocol.StepCompleted { Step: 1 } || Interlocked.Exchange(ref isSaid, 1) == 1) return;
+            foreach (var path in paths)
+            {
+                foreach (var stray in Strays(cluster.Run)) cluster.Say(path, stray);
+            }
+        };
+        cluster.StartCoordinator("a");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 5), await cluster.UntilAsync(cluster.Ended));
+        Assert.Equal(1, isSaid);
+        TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
+    }
+
+    /// <summary>Well-formed messages about nothing that a rank would wait for, of steps that are still to come.</summary>
+    private static IEnumerable<object> Strays(RunId run)
+    {
+        StepKey step = new(run, new Generation(9), 0, 4);
+        foreach (var kind in Enum.GetValues<FrameKind>())
+        {
+            yield return new TensorFrame(new FrameKey(step, 77, 0, 0, kind), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+            yield return new TensorFrame(new FrameKey(step, 0, 77, 0, kind), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+            yield return new TensorFrame(new FrameKey(step with { Step = 5 }, 0, 0, 0, kind), [], Array.Empty<byte>());
+        }
+
+        // One that passes for a tie of the model, which no rank takes here.
+        yield return new TensorFrame(new FrameKey(step, 5, 0, 0, FrameKind.TiedGradientToOwner), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+        yield return new NeighbourProtocol.SquaredNorms(step, 0, [1], [], 0, -1);
+        yield return new NeighbourProtocol.SquaredNorms(step, 2, [], [1], -5, -1);
+        yield return new NeighbourProtocol.SquaredNorms(step, 99, [1], [], 0, -1);
+    }
+
     private static ProtectionDuties Memory(int every) => new(ProtectionKind.Memory, every, "");
 }

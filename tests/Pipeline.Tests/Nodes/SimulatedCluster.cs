@@ -55,6 +55,9 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal Task<RunOutcome> Ended => _ended.Task;
 
+    /// <summary>The run, once a coordinator was started.</summary>
+    internal RunId Run { get; private set; }
+
     internal NodeInfo Node(string name) => _nodes[name];
 
     internal IReadOnlyCollection<string> NodeNames => _nodes.Keys;
@@ -84,6 +87,7 @@ internal sealed class SimulatedCluster : IDisposable
             },
             StopPatience = TimeSpan.FromSeconds(10),
         };
+        Run = run.Run;
         Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, observer ?? Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
         _actors.Add(Coordinator);
         foreach (var node in alive ?? _nodes.Keys) Coordinator.Tell(new NodeJoined(_nodes[node]));
@@ -106,6 +110,9 @@ internal sealed class SimulatedCluster : IDisposable
 
     /// <summary>Does something later, on the simulation's clock.</summary>
     internal void After(TimeSpan delay, Action action) => _system.Scheduler.Advanced.ScheduleOnce(delay, action);
+
+    /// <summary>Says something to an actor, past the network: what a peer might send that is none of the run's own.</summary>
+    internal void Say(string path, object message) => ((ExtendedActorSystem)_system).Provider.ResolveActorRef(path).Tell(message, ActorRefs.NoSender);
 
     /// <summary>Does something once, when a rank first reports a step.</summary>
     internal Task<Task<T>> AtStep<T>(long step, Func<Task<T>> ask, Action? action = null)
