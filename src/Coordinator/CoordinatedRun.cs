@@ -78,6 +78,12 @@ public sealed record CoordinatedRun
     /// <summary>Divides the units anew; null where that is not possible.</summary>
     public Repartition? Repartition { get; init; }
 
+    /// <summary>
+    /// Divides the units over a number of ranks of each replica: the divisions to try, in this order, none where the schedule cannot be had for it; null where
+    /// the number stays what it is. Used when the nodes that are left cannot hold the ranks as they are.
+    /// </summary>
+    public Func<int, IEnumerable<UnitDivision>>? Fewer { get; init; }
+
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 

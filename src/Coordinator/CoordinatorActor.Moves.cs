@@ -108,7 +108,7 @@ public sealed partial class CoordinatorActor
         _saving.Abandon();
         _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
-        _ranks.Divide(division);
+        _ranks.Divide(division, _run.RankCount);
         _ranks.Base = start;
         if (!TryPlace([])) return;
         _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));

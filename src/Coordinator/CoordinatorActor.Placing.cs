@@ -12,18 +12,21 @@ public sealed partial class CoordinatorActor
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>
     private bool TryPlace(IReadOnlyList<int> moved)
     {
+        if (Fits(moved)) return true;
+        End(Failed($"Ranks without a node, of up to {_ranks.Bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
+            + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
+        return false;
+    }
+
+    /// <summary>Places all ranks anew but those that stay, if they fit.</summary>
+    private bool Fits(IReadOnlyList<int> moved)
+    {
         if (_run.Stages is not null) return true;
         var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
         foreach (var (rank, node) in _wanted) kept[rank] = node;
         var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
         var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.Bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
-        if (placement is null)
-        {
-            End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {_ranks.Bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
-                + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
-            return false;
-        }
-
+        if (placement is null) return false;
         var former = _ranks.Places;
         RankPlace[] places = [.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank], kept.ContainsKey(rank) && !_wanted.ContainsKey(rank) ? former[rank] : null))];
         _ranks.Place(places, [.. places.Select(place => Resolve(place.StagePath))]);
@@ -99,6 +102,8 @@ public sealed partial class CoordinatorActor
             if (!_assignedNow.Contains(rank)) _ranks.Refs[rank].Tell(new Regenerate(_ranks.Generation, rank, layout, completed));
         }
 
+        // After that nobody takes anything of a rank's former life any more.
+        if (_run.Stages is null && _assignedNow.Count < _run.RankCount) foreach (var node in _nodes.Alive) Ask(node);
         SendGrants();
         if (_hasBegun && _ranks.Unready.Count == 0) OnAllReady();
     }
@@ -106,7 +111,7 @@ public sealed partial class CoordinatorActor
     /// <summary>Old hosts of moved ranks that live on need not keep them.</summary>
     private void ReleaseMoved(IReadOnlyList<RankPlace> former)
     {
-        foreach (var node in former.Index().Where(place => place.Item.Node != _ranks.Places[place.Index].Node).GroupBy(place => place.Item.Node))
+        foreach (var node in former.Index().Where(place => _ranks.Places.ElementAtOrDefault(place.Index)?.Node != place.Item.Node).GroupBy(place => place.Item.Node))
         {
             if (_nodes[node.Key] is { } info) Resolve(info.ActorPath).Tell(new ReleaseStages(_run.Run, _ranks.Generation, [.. node.Select(place => place.Index)]));
         }

@@ -141,7 +141,7 @@ public sealed partial class CoordinatorActor
         var plan = RecoveryPlan.For(ReportOf(lost));
         _ranks.Generation = _ranks.Generation.Next();
         var former = _ranks.Places;
-        if (!TryPlace(lostRanks)) return;
+        if (!FitsOrShrinks(reason, lostRanks)) return;
         _episode = new RecoveryEpisode(reason, plan, _run.Clock);
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
         {
@@ -171,6 +171,13 @@ public sealed partial class CoordinatorActor
     {
         var all = Enumerable.Range(0, _run.RankCount);
         return _reached.Of(all.Except(lost), _progress.CompletedBy, all.Max(rank => _copies.StepsOf(rank).Append(_progress.CompletedBy(rank)).Max()));
+    }
+
+    private void OnStanding(HostedReport report)
+    {
+        _standing[report.Node] = report;
+        if (_nodes.Alive.All(node => _standing.TryGetValue(node.Id, out var known) && known.Asked == _ranks.Generation))
+            _reached.Know(_standing.Values.Where(known => known.Asked == _ranks.Generation).SelectMany(known => known.Stages).Select(stage => stage.Step).DefaultIfEmpty(long.MaxValue - 1).Max());
     }
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
@@ -234,7 +241,7 @@ public sealed partial class CoordinatorActor
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()
     {
-        _progress.RestartFrom(_ranks.Base.Step);
+        _progress.RestartFrom(_ranks.Base.Step, _run.RankCount);
         _reached.Restart();
         _copies = new CopyLedger(_run.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;

@@ -12,7 +12,8 @@ namespace Pipeline.Coordinator;
 /// </summary>
 public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 {
-    private readonly CoordinatedRun _run;
+    // Replaced where fewer ranks go on.
+    private CoordinatedRun _run;
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly IRunObserver _observedBy;
     private readonly RankTable _ranks;
@@ -21,8 +22,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly Queue<(long Step, long EvaluatedThrough)> _told = [];
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
-    private readonly RebalanceWatch _rebalance;
-    private readonly ReachedSteps _reached;
+    private RebalanceWatch _rebalance;
+    private ReachedSteps _reached;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -100,7 +101,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<StageFailed>(IsCurrent, OnStageFailed);
         Receive<StageLost>(OnStageLost);
         Receive<StallTick>(_ => OnStall());
-        Receive<HostedReport>(report => _standing[report.Node] = report);
+        Receive<HostedReport>(OnStanding);
         ReceiveSaving();
         ReceiveNodes();
         ReceiveMoves();

@@ -46,15 +46,19 @@ internal sealed class LedRun : ILedRun, IRunObserver
             var recorder = predecessor is null
                 ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
                 : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
-            var settled = PipelineRun.Coordinated(plan, layout, stages: null);
-            var coordinated = settled with
+            Divisions divisions = new(plan, materials);
+            var unitCounts = predecessor?.Entry.UnitCounts ?? layout.UnitCounts;
+            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null) with
             {
+                // A predecessor may have gone on with fewer.
+                RankCount = predecessor?.Entry.Nodes.Count ?? layout.RankCount,
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = BytesOf(plan, predecessor?.Entry.UnitCounts ?? layout.UnitCounts, materials),
-                Repartition = (counts, seconds) => settled.Repartition?.Invoke(counts, seconds) is { } division ? division with { RankBytes = BytesOf(plan, division.UnitCounts, materials) } : null,
+                RankBytes = divisions.BytesOf(unitCounts, predecessor?.Entry.Nodes.Count ?? layout.RankCount),
+                Repartition = divisions.Measured,
+                Fewer = divisions.Over,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
@@ -86,10 +90,6 @@ internal sealed class LedRun : ILedRun, IRunObserver
         _meter.Dispose();
         _directory?.Dispose();
     }
-
-    /// <summary>By rank, the memory that it needs with these units.</summary>
-    private static IReadOnlyList<long> BytesOf(TrainingPlan plan, IReadOnlyList<int> unitCounts, RunMaterials materials) =>
-        MemoryEstimate.Of(plan, RunLayout.For(plan with { UnitCounts = unitCounts }), materials.TokensPerMicroBatch).RankBytes;
 
     private static Predecessor PredecessorOf(JournalEntry entry, RunFiles files, ICheckpointStore store, long start)
     {

@@ -13,6 +13,12 @@ internal sealed class ReachedSteps(int rankCount)
     /// <summary>A rank is put back while the others stay: it had contributed to no step beyond the granted ones.</summary>
     internal void PutBack(int rank, long grantedStep) => _againThrough[rank] = Math.Max(_againThrough[rank], grantedStep);
 
+    /// <summary>All ranks have said how far they are: whoever was put back had contributed to no step beyond the one after the furthest.</summary>
+    internal void Know(long furthest)
+    {
+        for (var rank = 0; rank < _againThrough.Length; rank++) _againThrough[rank] = Math.Min(_againThrough[rank], furthest + 1);
+    }
+
     /// <summary>All ranks begin anew together.</summary>
     internal void Restart() => Array.Clear(_againThrough);
 

@@ -80,11 +80,19 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Adopt(IReadOnlyList<(NodeId Node, string Path)> ranks) => Place([.. ranks.Select(rank => new RankPlace(rank.Node, rank.Path ?? "", "", null))], []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
-    internal void Divide(UnitDivision division)
+    /// <param name="division">The units.</param>
+    /// <param name="rankCount">Ranks of all replicas with it.</param>
+    internal void Divide(UnitDivision division, int rankCount)
     {
         (UnitCounts, Schedule, PartitionedIn) = (division.UnitCounts, division.Schedule, Generation);
         _parsed = ScheduleText.Parse(division.Schedule);
-        Bytes = division.RankBytes ?? new long[run.RankCount];
+        Bytes = division.RankBytes ?? new long[rankCount];
+        if (Places.Count == rankCount) return;
+        // None of the former ones goes on.
+        (Places, Refs) = ([], []);
+        Starts.Clear();
+        _unassigned.Clear();
+        _unready.Clear();
     }
 
     /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>

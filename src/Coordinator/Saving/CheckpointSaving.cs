@@ -33,6 +33,9 @@ internal sealed class CheckpointSaving(CoordinatedRun run, long startStep, IActo
     /// <summary>Whether no manifest is being written.</summary>
     internal bool IsQuiet => _openCommits == 0;
 
+    /// <inheritdoc cref="CheckpointLedger.Resize"/>
+    internal void Resize(int ranks) => _progress.Resize(ranks);
+
     /// <summary>A new try to save a step, to be told to all ranks.</summary>
     internal SaveCheckpoint Begin(long step, Generation generation) => new(generation, step, _progress.Begin(step).Attempt);
 

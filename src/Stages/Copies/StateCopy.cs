@@ -44,6 +44,7 @@ internal sealed unsafe class StateCopy : IDisposable
     {
         HashSet<string> names = new(StringComparer.Ordinal);
         Int128 needed = 0;
+        if (offer.Tensors is null || offer.Tensors.Any(tensor => tensor is not { Name: not null, DataType: not null, Shape: not null })) return "it names no tensors";
         foreach (var tensor in offer.Tensors)
         {
             if (!names.Add(tensor.Name)) return "it names a tensor twice";

@@ -69,14 +69,17 @@ internal sealed class AwaitedInputs
     /// <summary>Why a note is refused, as a clause; null if it may come.</summary>
     internal string? FaultOf(INote note) => note switch
     {
-        SquaredNorms squares => FaultOf(squares),
-        _ => note.Step is { Step: > 0, Attempt: 0 or 1 } ? null : $"totals of attempt {note.Step.Attempt} of step {note.Step.Step}",
+        SquaredNorms { Squares: not null, Losses: not null } squares => FaultOf(squares),
+        StepTotals { Outcome: not null } totals when IsOfStep(totals.Step) => null,
+        _ => $"a note of attempt {note.Step.Attempt} of step {note.Step.Step} that says nothing",
     };
+
+    private static bool IsOfStep(StepKey step) => step.Step > 0 && step.Attempt is (0 or 1);
 
     private string? FaultOf(SquaredNorms squares)
     {
         var (stage, replica) = (squares.Stage % _schedule.StageCount, squares.Stage / _schedule.StageCount);
-        if (squares.Step is not { Step: > 0, Attempt: 0 or 1 } || squares.Stage < 0 || replica >= _replicaCount || _rank != _schedule.RankOfStage[0])
+        if (!IsOfStep(squares.Step) || squares.Stage < 0 || replica >= _replicaCount || _rank != _schedule.RankOfStage[0])
             return $"squares of contributor {squares.Stage} to step {squares.Step.Step}, which rank {_rank} never awaits";
         var losses = stage == _schedule.StageCount - 1 ? _schedule.MicroBatchCount : 0;
         if (squares.Losses.Count != losses || squares.TokenCount < 0 || (losses == 0 && squares.TokenCount > 0))
@@ -86,7 +89,7 @@ internal sealed class AwaitedInputs
         return squares.Squares.Count == count ? null : $"{squares.Squares.Count} squares of contributor {squares.Stage} to step {squares.Step.Step}, expected are {count}";
     }
 
-    private bool IsAwaited(FrameKey key) => key.Step is { Step: >= 0, Attempt: 0 or 1 } && key.Kind switch
+    private bool IsAwaited(FrameKey key) => key.Step.Step >= 0 && key.Step.Attempt is (0 or 1) && key.Kind switch
     {
         FrameKind.Activation => IsBetweenStages(key, key.Edge + 1, _schedule.MicroBatchCount),
         FrameKind.Gradient => IsBetweenStages(key, key.Edge, _schedule.MicroBatchCount) && key.Edge < _schedule.StageCount - 1,

@@ -94,6 +94,10 @@ public sealed class RecoveryPlanTests
         Assert.Equal(19, reached.Of([0, 1], rank => rank == 0 ? 19 : 23, 23));
         // Past what was granted when it was put back, all contributions are its own.
         Assert.Equal(22, reached.Of([0, 1], rank => rank == 0 ? 20 : 23, 23));
+        // Nobody was further than step 11 when all were asked: the former rank had begun step 12 at most.
+        reached.Know(11);
+        Assert.Equal(11, reached.Of([0, 1], rank => rank == 0 ? 11 : 15, 15));
+        Assert.Equal(14, reached.Of([0, 1], rank => rank == 0 ? 12 : 15, 15));
         reached.Restart();
         Assert.Equal(8, reached.Of([0, 1], rank => rank == 0 ? 4 : 9, 9));
     }

@@ -1,8 +1,11 @@
+using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
+using Pipeline.Schedules;
 using Pipeline.Tests.Training;
+using Pipeline.Training;
 using Xunit;
 
 namespace Pipeline.Tests.Nodes;
@@ -48,6 +51,38 @@ public sealed class NodeLossTests
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
         // The replacement began after the copy of step 2, not from the beginning.
         Assert.Equal(3, cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step));
+    }
+
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.None)]
+    public async Task Nodes_that_cannot_hold_the_ranks_that_are_left_go_on_with_fewer_and_the_bits_stay(ProtectionKind kind)
+    {
+        const int Steps = 10;
+        var folder = Directory.CreateTempSubdirectory("pipeline-fewer-").FullName;
+        var store = new FolderCheckpointStore(folder);
+        var plan = TinyRun.Plan(3, 2, steps: Steps) with
+        {
+            StepsAhead = 2,
+            EvaluateEvery = 2,
+            EvaluationMicroBatchCount = 2,
+            Protection = kind == ProtectionKind.None ? ProtectionDuties.None : Memory(1),
+            Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 4 },
+        };
+        var two = RunLayout.For(plan with { StageCount = 2 });
+        UnitDivision division = new(two.UnitCounts, ScheduleText.Format(two.Schedule), RankBytes: [90, 90]);
+        // The coordinator's node can hold nothing, the others one rank of three, or one of two.
+        using var cluster = new SimulatedCluster(1, plan, 4, memory: [1, 100, 100, 100]);
+        var killed = cluster.AtStep(6, () => Task.FromResult(true), () => cluster.Kill("c"));
+        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60], Fewer = ranks => ranks == 2 ? [division with { RankBytes = [101, 10] }, division] : [] });
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        Assert.True(await await killed);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.Equal([2, 4, 6, 8, 10], cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
+        Assert.Equal(two.UnitCounts, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        Assert.Equal([0, 1], cluster.Notices.Steps[^1].Ranks.Select(rank => rank.Rank));
+        Assert.Equal(Steps, store.List(verify: true).First(summary => summary.State == CheckpointState.Complete).Step);
+        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]

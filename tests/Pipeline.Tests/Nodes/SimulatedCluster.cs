@@ -28,7 +28,7 @@ internal sealed class SimulatedCluster : IDisposable
     private readonly TaskCompletionSource<RunOutcome> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _busyStores;
 
-    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false)
+    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false, IReadOnlyList<long>? memory = null)
     {
         var name = $"sim{Interlocked.Increment(ref s_count)}";
         Network = new SimulatedNetwork(seed);
@@ -38,7 +38,7 @@ internal sealed class SimulatedCluster : IDisposable
         var config = NetworkMailbox.Hocon.WithFallback(quiet);
         _system = ActorSystem.Create(name, WireSetup.For(serializes ? config.WithFallback(WireSetup.SerializeEverything) : config));
         _actors.Add(_system.ActorOf(StrayTensors.Props()));
-        for (var node = 0; node < nodeCount; node++) StartNode(((char)('a' + node)).ToString());
+        for (var node = 0; node < nodeCount; node++) StartNode(((char)('a' + node)).ToString(), memory?[node] ?? 0);
     }
 
     internal SimulatedNetwork Network { get; }
@@ -62,9 +62,9 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal IReadOnlyCollection<string> NodeNames => _nodes.Keys;
 
-    internal NodeInfo StartNode(string name)
+    internal NodeInfo StartNode(string name, long memory = 0)
     {
-        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "");
+        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, memory, 1, name, "");
         _nodes.Add(name, info);
         _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
