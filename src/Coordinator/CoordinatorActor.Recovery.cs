@@ -157,7 +157,9 @@ public sealed partial class CoordinatorActor
     private LossReport ReportOf(int[] lost)
     {
         var starts = Enumerable.Range(0, _run.RankCount).Except(lost).Select(rank => _ranks.Starts.TryGetValue(rank, out var start) ? start.Step : 0).ToArray();
-        var isBaseWhole = _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
+        // Older checkpoints are pruned.
+        var isBaseWhole = _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null)
+            && (_ranks.Base.Kind != StartKind.Checkpoint || _saving.LastSaved <= _ranks.Base.Step);
         return new LossReport(
             lost, _run.RankCount, _copies, starts.Append(_announcedProtection).Max(), _ranks.Base, isBaseWhole, _saving.LastSaved,
             starts.Any(step => step <= _progress.Committed) ? long.MaxValue : _progress.ReportedThrough, ReachedStep(lost));

@@ -27,7 +27,8 @@ internal sealed record TakeOver(
         var hosted = reports.SelectMany(report => report.Stages.Select(stage => (report.Node, Stage: stage))).ToArray();
         var generation = hosted.Select(pair => pair.Stage.Generation).Append(entry.Generation).Max();
         var adopted = hosted
-            .Where(pair => pair.Stage.PartitionedIn == entry.PartitionedIn && (uint)pair.Stage.Rank < (uint)rankCount)
+            // Who has not come to where all ranks were last begun anew was left behind: what leads there nobody keeps.
+            .Where(pair => pair.Stage.PartitionedIn == entry.PartitionedIn && (uint)pair.Stage.Rank < (uint)rankCount && pair.Stage.Step >= entry.Base.Step)
             .GroupBy(pair => pair.Stage.Rank)
             .Select(same => same.OrderByDescending(pair => pair.Stage.Generation).ThenBy(pair => pair.Node).First())
             .ToDictionary(pair => pair.Stage.Rank);

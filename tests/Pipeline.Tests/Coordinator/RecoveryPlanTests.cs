@@ -165,6 +165,26 @@ public sealed class RecoveryPlanTests
     }
 
     [Fact]
+    public void A_copy_of_the_state_that_all_began_from_serves_where_that_is_gone()
+    {
+        // A coordinator on the smaller side of a split had all ranks begin anew from the checkpoint of step 10, which is pruned; a copy of rank 1 is left elsewhere.
+        var copies = new CopyLedger(2, 10);
+        copies.Enter(1, 10, Holders[2]);
+        var loss = new LossReport([1], 2, copies, 10, StartingPoint.Checkpoint(10), false, 30, ReachedStep: 10);
+        Assert.Equal(new RecoveryPlan.ReplayStart(10, false, Holders[2]), Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[1]);
+        Assert.Equal(new RecoveryPlan.Restart(30), RecoveryPlan.For(loss with { Copies = new CopyLedger(2, 10) }));
+    }
+
+    [Fact]
+    public void A_successor_does_not_adopt_who_has_not_come_to_where_all_ranks_began_anew()
+    {
+        var entry = new JournalEntry(new RunId(1), new Generation(3), new Generation(1), [2, 2], "", [Holders[0], Holders[0]], StartingPoint.Checkpoint(10), 10, false);
+        var takeOver = TakeOver.For(entry, [Report(1, new HostedStage(0, new Generation(2), new Generation(1), 9, 20, 5, false, "")), Report(2, new HostedStage(1, new Generation(2), new Generation(1), 10, 20, 5, false, ""))], 2);
+        Assert.Equal([1], takeOver.Adopted.Keys);
+        Assert.Equal([0], takeOver.Lost);
+    }
+
+    [Fact]
     public void A_successor_adopts_what_goes_on_and_outbids_every_generation_it_hears_of()
     {
         var entry = new JournalEntry(new RunId(1), new Generation(3), new Generation(2), [2, 2, 2], "", [Holders[0], Holders[1], Holders[2]], StartingPoint.Initial, 4, false);
