@@ -42,6 +42,14 @@ public sealed partial class CoordinatorActor
         Answer(true, _progress.Committed == _progress.Granted
             ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
             : $"The run pauses after step {_progress.Granted}, the last one that is granted; {_progress.Committed} is committed. `resume` goes on.");
+        Reconsider();
+    }
+
+    /// <summary>A step that a planned move waits for may never be granted now, or no longer be where the run stands.</summary>
+    private void Reconsider()
+    {
+        if (_move is { } move && IsSettled && _ranks.Unready.Count == 0) SetBoundary(move);
+        else Advance();
     }
 
     private void OnResume()
@@ -56,7 +64,7 @@ public sealed partial class CoordinatorActor
         _observer.Tell(new RunNotice.Resumed(_progress.Committed));
         Answer(true, $"The run goes on after step {_progress.Granted}.");
         WatchProgress();
-        Advance();
+        Reconsider();
     }
 
     /// <summary>No rank is past the last granted step, so that its state can still be had.</summary>

@@ -102,6 +102,7 @@ internal sealed class StageExecutor
             foreach (var source in StartingCopies.Of(_assignment).Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies, _live);
             _flight.Know(RankMap.Of(plan));
+            _inbox.Know(plan);
             var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
