@@ -54,9 +54,6 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
         return _ledger.Begin(step);
     }
 
-    /// <inheritdoc cref="CheckpointLedger.Resize"/>
-    internal void Resize(int ranks) => _ledger.Resize(ranks);
-
     /// <inheritdoc cref="CheckpointLedger.Enter"/>
     internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part) => _ledger.Enter(part);
 

@@ -3,7 +3,6 @@ using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
-using Pipeline.Schedules;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
