@@ -77,6 +77,12 @@ public sealed record CoordinatedRun
     /// <summary>Divides the units anew; null where that is not possible.</summary>
     public Repartition? Repartition { get; init; }
 
+    /// <summary>Names of the units in model order; empty where they are not known.</summary>
+    public IReadOnlyList<string> UnitNames { get; init; } = [];
+
+    /// <summary>The schedule, in text form, for other numbers of units in the stages; null where they cannot change.</summary>
+    public Func<IReadOnlyList<int>, string>? ScheduleFor { get; init; }
+
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 

@@ -232,6 +232,7 @@ public sealed partial class CoordinatorActor
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step);
+        _nonFinite.RestartFrom(_ranks.Base.Step);
         _copies = new CopyLedger(_run.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;
     }

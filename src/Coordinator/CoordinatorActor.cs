@@ -47,6 +47,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
         _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
+        _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -151,7 +152,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         else Advance();
     }
 
-    private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));
+    private void OnStepCompleted(StepCompleted report)
+    {
+        if (IsBearable(report)) Commit(_progress.Enter(report));
+    }
 
     private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
@@ -278,5 +282,5 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase, _progress.EndStep);
+        _nodes.Alive, phase, _progress.EndStep, _ranks.Schedule, _run.UnitNames);
 }

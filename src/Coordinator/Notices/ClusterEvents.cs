@@ -27,6 +27,9 @@ internal static class ClusterEvents
                 events.Write("recovered", EventSeverity.Information, EventField.Of("generation", recovered.Generation.Number),
                     EventField.Of("placement", recovered.Placement.TotalSeconds), EventField.Of("loading", recovered.Loading.TotalSeconds), EventField.Of("replay", recovered.Replay.TotalSeconds));
                 break;
+            case RunNotice.RolledBack back:
+                events.Write("rolled-back", EventSeverity.Warning, EventField.Of("step", back.Step), EventField.Of("generation", back.Generation.Number), EventField.Of("message", back.Reason));
+                break;
             case RunNotice.UnitsMoved moved:
                 events.Write("units-moved", EventSeverity.Information, EventField.Of("step", moved.Step), EventField.Of("units", string.Join(", ", moved.UnitCounts)));
                 break;

@@ -36,7 +36,7 @@ internal sealed class SpanStream : IDisposable
         if (settings.Kind == CompressionKind.None) return;
         _residuals = residuals;
         if (residuals is not null && settings.ErrorFeedback) _ = residuals.Of(_name, length);
-        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) Remember(power, residuals);
+        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(Factors(power, residuals));
     }
 
     /// <summary>Writes the values of a span.</summary>
@@ -107,6 +107,7 @@ internal sealed class SpanStream : IDisposable
 
     private ReadOnlyMemory<byte> Compressed(ReadOnlySpan<float> values, RoundingKey key)
     {
+        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
         var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
         var byteCount = _residuals is not null && _settings.ErrorFeedback
             ? ErrorFeedback.Compress(_compressor, values, _residuals.Of(_name, _length), target.Payload, key)
@@ -115,12 +116,13 @@ internal sealed class SpanStream : IDisposable
         return target.End(byteCount);
     }
 
-    /// <summary>Goes on from the factors of a copy that was loaded; zeros are none.</summary>
-    private void Remember(PowerSgdCompressor power, ResidualStore residuals)
+    /// <summary>Has the compressor go on from the factors that are kept; zeros are none, since they are new or were forgotten.</summary>
+    private Span<float> Factors(PowerSgdCompressor power, ResidualStore residuals)
     {
         var kept = residuals.Of(FactorsOf(_name), power.WarmStart.Length);
         if (kept.ContainsAnyExcept(0f)) kept.CopyTo(power.WarmStart);
-        else power.WarmStart.CopyTo(kept);
+        else power.Restart();
+        return kept;
     }
 
     private static string FactorsOf(string name) => name + ".factors";
