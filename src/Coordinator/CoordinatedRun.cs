@@ -109,6 +109,12 @@ public sealed record CoordinatedRun
     /// <summary>Whether gradients are added up on each machine first, so that all ranks must know which replicas share one.</summary>
     public bool GroupsByMachine { get; init; }
 
+    /// <summary>Names of the units in model order; empty where they are not known.</summary>
+    public IReadOnlyList<string> UnitNames { get; init; } = [];
+
+    /// <summary>The layout for so many replicas that hold the given units of each stage, null where there is none; null itself where units cannot change hands.</summary>
+    public Func<int, IReadOnlyList<int>, UnitDivision?>? DivisionFor { get; init; }
+
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 

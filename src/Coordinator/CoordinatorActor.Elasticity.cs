@@ -22,7 +22,7 @@ public sealed partial class CoordinatorActor
         if (!_mayResize || _move is not null || _progress.IsStopWanted || !IsSettled || _ranks.Unready.Count > 0 || (_run.Keeper is null && !IsProtected)) return;
         _mayResize = false;
         if ((Resized(grows: true) ?? Resized(grows: false)) is not { } division) return;
-        Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+        Plan(new PlannedMove(ActorRefs.Nobody) { Division = division });
     }
 
     /// <summary>The layout for as many replicas as there is room for; null where these are as many as so far, or no layout is known.</summary>

@@ -26,7 +26,7 @@ public sealed partial class CoordinatorActor
             return;
         }
 
-        Plan(new PlannedMove(Sender, null, division, null, null));
+        Plan(new PlannedMove(Sender) { Division = division });
     }
 
     /// <summary>Units that cannot change hands, since their state could not be saved, stay: a move that is only for speed must not hold the run up.</summary>
@@ -48,7 +48,7 @@ public sealed partial class CoordinatorActor
         if (_run.Rebalance.Kind is RebalanceKind.Auto)
         {
             _observer.Tell(new RunNotice.Warned("rebalance", _progress.Committed, $"Stages of {then} units instead of {now} save {saved} of the slowest rank's time: they are to change hands at a step's end."));
-            Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+            Plan(new PlannedMove(ActorRefs.Nobody) { Division = division });
         }
         else
         {

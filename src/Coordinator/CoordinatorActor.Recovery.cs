@@ -250,6 +250,7 @@ public sealed partial class CoordinatorActor
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step, _ranks.RankCount);
+        _nonFinite.RestartFrom(_ranks.Base.Step);
         _reached.Restart();
         _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;

@@ -51,6 +51,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _reached = new ReachedSteps(_ranks.RankCount);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
+        _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -155,7 +156,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         else Advance();
     }
 
-    private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));
+    private void OnStepCompleted(StepCompleted report)
+    {
+        if (IsBearable(report)) Commit(_progress.Enter(report));
+    }
 
     private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
@@ -289,5 +293,5 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase, _progress.EndStep);
+        _nodes.Alive, phase, _progress.EndStep, _ranks.Schedule, _run.UnitNames);
 }

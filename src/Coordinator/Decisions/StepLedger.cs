@@ -115,8 +115,9 @@ internal sealed class StepLedger(int rankCount, long startStep)
         return committed;
     }
 
-    private static bool Agrees(StepOutcome one, StepOutcome other) =>
+    // One that was passed over may be applied when it is run again, and is told apart where that matters.
+    private static bool Agrees(StepOutcome one, StepOutcome other) => one.Verdict != StepVerdict.Apply || other.Verdict != StepVerdict.Apply || (
         BitConverter.DoubleToInt64Bits(one.LossSum) == BitConverter.DoubleToInt64Bits(other.LossSum)
         && BitConverter.DoubleToInt64Bits(one.GradientNorm) == BitConverter.DoubleToInt64Bits(other.GradientNorm)
-        && one.TokenCount == other.TokenCount;
+        && one.TokenCount == other.TokenCount);
 }

@@ -56,7 +56,7 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
     /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
     internal void StartAfter(long step, bool evaluates)
     {
-        lock (_gate) _finishedPhase = evaluates ? StepPhase(step) : EvaluationPhase(step);
+        lock (_gate) (_finishedPhase, _begunStep) = (evaluates ? StepPhase(step) : EvaluationPhase(step), step);
     }
 
     internal void Post(TensorArrival arrival)
