@@ -76,7 +76,8 @@ public sealed partial class CoordinatorActor
         var takeOver = TakeOver.For(entry, _standing.Values, _run.RankCount);
         foreach (var node in entry.Nodes.Where(node => _nodes[node] is null)) _nodes.Shut(node, "It did not answer the new coordinator.");
         _ranks.Generation = takeOver.Generation;
-        _ranks.Adopt([.. Enumerable.Range(0, _run.RankCount).Select(rank => takeOver.Adopted.GetValueOrDefault(rank))]);
+        _ranks.Adopt([.. Enumerable.Range(0, _run.RankCount).Select(rank => takeOver.Adopted.TryGetValue(rank, out var node)
+            ? new RankPlace(node, $"{_nodes[node]?.ActorPath}/{takeOver.Names[rank]}", "", null) : new RankPlace(default, "", "", null))]);
         _announcedProtection = Math.Max(entry.ProtectedStep, takeOver.ProtectedStep);
         _copies.Announced(_announcedProtection);
         foreach (var (rank, step, holder) in CopiesOf(entry)) _copies.Enter(rank, step, holder);

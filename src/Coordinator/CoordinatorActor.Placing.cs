@@ -25,15 +25,17 @@ public sealed partial class CoordinatorActor
             return false;
         }
 
-        _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(_run.Run, rank)))]);
+        RankPlace[] places = [.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank], stays: kept.ContainsKey(rank) && !_wanted.ContainsKey(rank)))];
+        _ranks.Place(places, [.. places.Select(place => Resolve(place.StagePath))]);
         return true;
     }
 
-    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder)
+    /// <summary>A rank that comes to a node has an actor of its own name there, also where it was on the node before.</summary>
+    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder, bool stays)
     {
         var info = _nodes[node]!;
         var held = holder is { } id && _run.Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
-        return new RankPlace(node, info.StagePath(_run.Run, rank), info.LinkAddress, held);
+        return new RankPlace(node, stays ? _ranks.Places[rank].StagePath : info.StagePath(_run.Run, rank, _ranks.Generation), info.LinkAddress, held);
     }
 
     private HolderPlace? HolderOf(NodeId id) => _nodes[id] is { } info ? new HolderPlace(id, info.CopyHolderPath, info.LinkAddress) : null;

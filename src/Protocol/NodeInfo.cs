@@ -30,14 +30,14 @@ public sealed record NodeInfo(
     /// <summary>Role of nodes that may hold stages.</summary>
     public const string StageRole = "stage";
 
-    /// <summary>Path of the actor of a rank on this node.</summary>
-    public string StagePath(RunId run, int rank) => $"{ActorPath}/{StageName(run, rank)}";
-
     /// <summary>
-    /// Name of the actor of a rank below the node's actor. It names the run too: whoever receives a message remembers for each thread which actor a path
-    /// meant, and what is sent to the actor of a later run at the same path may go to the dead one of a former.
+    /// Path of the actor of a rank on this node. It names the run, and the generation in which the rank was placed here: whoever receives a message
+    /// remembers for each thread which actor a path meant, so that what is sent to an actor at the path of a former one may go to the dead one.
     /// </summary>
-    public static string StageName(RunId run, int rank) => FormattableString.Invariant($"stage-{rank}-{run}");
+    /// <param name="run">Run.</param>
+    /// <param name="rank">Rank.</param>
+    /// <param name="placedIn">The generation since which the rank is here.</param>
+    public string StagePath(RunId run, int rank, Generation placedIn) => FormattableString.Invariant($"{ActorPath}/stage-{rank}-{run}-{placedIn.Number}");
 
     /// <summary>Path of the actor that holds copies of other nodes' stages.</summary>
     [IgnoreMember]

@@ -5,6 +5,7 @@ namespace Pipeline.Coordinator;
 /// <summary>What a new coordinator makes of its predecessor's journal and of what the nodes report. Pure.</summary>
 /// <param name="Generation">Its own first generation: above everything that it has heard of.</param>
 /// <param name="Adopted">Rank → node, of the ranks that go on where they are.</param>
+/// <param name="Names">Rank → name of its actor, of these ranks.</param>
 /// <param name="Lost">Ranks whose state is gone.</param>
 /// <param name="GrantedStep">The last step that any adopted rank was granted.</param>
 /// <param name="CompletedSteps">By rank, the last step that it has completed; the protected one for lost ranks.</param>
@@ -13,6 +14,7 @@ namespace Pipeline.Coordinator;
 internal sealed record TakeOver(
     Generation Generation,
     IReadOnlyDictionary<int, NodeId> Adopted,
+    IReadOnlyDictionary<int, string> Names,
     IReadOnlyList<int> Lost,
     long GrantedStep,
     IReadOnlyList<long> CompletedSteps,
@@ -32,6 +34,7 @@ internal sealed record TakeOver(
         return new TakeOver(
             generation.Next(),
             adopted.ToDictionary(pair => pair.Key, pair => pair.Value.Node),
+            adopted.ToDictionary(pair => pair.Key, pair => pair.Value.Stage.Name),
             [.. Enumerable.Range(0, rankCount).Where(rank => !adopted.ContainsKey(rank))],
             adopted.Values.Select(pair => pair.Stage.GrantedStep).DefaultIfEmpty(0).Max(),
             [.. Enumerable.Range(0, rankCount).Select(rank => adopted.TryGetValue(rank, out var pair) ? pair.Stage.Step : entry.ProtectedStep)],

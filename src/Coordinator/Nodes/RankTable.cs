@@ -74,7 +74,7 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Speaks(int rank, IActorRef stage) => Refs = [.. Refs.Select((known, index) => index == rank ? stage : known)];
 
     /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
-    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
+    internal void Adopt(IReadOnlyList<RankPlace> places) => Place(places, []);
 
     /// <summary>The ranks hold other units from the present generation on.</summary>
     internal void Divide(IReadOnlyList<int> unitCounts, string schedule)

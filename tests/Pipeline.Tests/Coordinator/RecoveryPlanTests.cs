@@ -131,9 +131,9 @@ public sealed class RecoveryPlanTests
         var entry = new JournalEntry(new RunId(1), new Generation(3), new Generation(2), [2, 2, 2], "", [Holders[0], Holders[1], Holders[2]], StartingPoint.Initial, 4, false);
         var reports = new[]
         {
-            Report(0, new HostedStage(0, new Generation(3), new Generation(2), 7, 20, 5, false, "")),
-            Report(1, new HostedStage(1, new Generation(3), new Generation(2), 8, 22, 6, false, ""), new HostedStage(2, new Generation(1), new Generation(1), 9, 99, 9, false, "")),
-            Report(3, new HostedStage(0, new Generation(2), new Generation(2), 6, 12, 4, false, "")),
+            Report(0, new HostedStage(0, new Generation(3), new Generation(2), 7, 20, 5, false, "", "zero")),
+            Report(1, new HostedStage(1, new Generation(3), new Generation(2), 8, 22, 6, false, "", "one"), new HostedStage(2, new Generation(1), new Generation(1), 9, 99, 9, false, "", "other")),
+            Report(3, new HostedStage(0, new Generation(2), new Generation(2), 6, 12, 4, false, "", "other")),
         };
         var takeOver = TakeOver.For(entry, reports, 3);
         Assert.Equal(new Generation(4), takeOver.Generation);
