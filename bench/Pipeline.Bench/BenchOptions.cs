@@ -15,7 +15,7 @@ internal sealed record BenchOptions
           --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
           --vocabulary N       one vocabulary alone (efficiency, split, schedules)
           --micro-batches M    one number of micro-batches alone (efficiency, replica-steps, schedules)
-          --schedule NAME      one schedule alone (schedules)
+          --schedule NAME      one schedule alone, or plan for what the planner chooses (schedules)
           --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), of telemetry off and on (telemetry), rounds (schedules), seeds (curves)
           --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp (replica-link), of compression (curves)
           --steps N            measured steps (gemm, split, schedules, latency, replica-steps, curves, soak), rounds (reduction, replica-link)

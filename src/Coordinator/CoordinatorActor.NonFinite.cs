@@ -42,12 +42,11 @@ public sealed partial class CoordinatorActor
         _saving.Abandon();
         _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
-        var former = _ranks.Places;
         if (!TryPlace([])) return;
         _episode = null;
         _observer.Tell(new RunNotice.RolledBack(_ranks.Generation, target, $"{fault.Sentence}, and no further step may be passed over in a row: all go back to the end of step {target} and try again."));
-        _toAssign.UnionWith(Enumerable.Range(0, _run.RankCount));
-        Decide(() => Execute(new RecoveryPlan.Restart(target), former));
+        _toAssign.UnionWith(Enumerable.Range(0, _ranks.RankCount));
+        Decide(() => Execute(new RecoveryPlan.Restart(target)));
     }
 
     private void Warn(string kind, long step, string sentence) => _observer.Tell(new RunNotice.Warned(kind, step, sentence));

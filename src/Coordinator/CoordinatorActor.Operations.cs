@@ -43,6 +43,14 @@ public sealed partial class CoordinatorActor
         Answer(true, _progress.Committed == _progress.Granted
             ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
             : $"The run pauses after step {_progress.Granted}, the last one that is granted; {_progress.Committed} is committed. `resume` goes on.");
+        Reconsider();
+    }
+
+    /// <summary>A step that a planned move waits for may never be granted now, or no longer be where the run stands.</summary>
+    private void Reconsider()
+    {
+        if (_move is { } move && IsSettled && _ranks.Unready.Count == 0) SetBoundary(move);
+        else Advance();
     }
 
     private void OnResume()
@@ -57,7 +65,7 @@ public sealed partial class CoordinatorActor
         _observer.Tell(new RunNotice.Resumed(_progress.Committed));
         Answer(true, $"The run goes on after step {_progress.Granted}.");
         WatchProgress();
-        Advance();
+        Reconsider();
     }
 
     /// <summary>No rank is past the last granted step, so that its state can still be had.</summary>
@@ -102,22 +110,24 @@ public sealed partial class CoordinatorActor
     private void OnMoveUnit(MoveUnit move)
     {
         var unit = _run.UnitNames.Index().Where(known => known.Item == move.Unit).Select(known => known.Index).FirstOrDefault(-1);
-        if (_run.Stages is not null || _run.ScheduleFor is null) Answer(false, "The run has one process: its units are all in it. Start it with --processes to spread it.");
+        if (_run.Stages is not null || _run.DivisionFor is null) Answer(false, "The run has one process: its units are all in it. Start it with --processes to spread it.");
         else if (unit < 0) Answer(false, $"There is no unit '{move.Unit}'. Expected one of {string.Join(", ", _run.UnitNames)}.");
         else if (_nodes[move.Node] is null) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
         else if (_run.Keeper is null && !IsProtected) Answer(false, "Units change hands by way of copies or checkpoints, and the run keeps neither. Start it with checkpoints, or with protection.kind = memory.");
-        else GiveUnit(unit, move, _run.ScheduleFor);
+        else GiveUnit(unit, move, _run.DivisionFor);
     }
 
-    private void GiveUnit(int unit, MoveUnit move, Func<IReadOnlyList<int>, string> scheduleFor)
+    private void GiveUnit(int unit, MoveUnit move, Func<int, IReadOnlyList<int>, UnitDivision?> divisionFor)
     {
         var (found, refusal) = UnitMove.Decide(unit, _run.UnitNames, _ranks.UnitCounts, stage => IsStageOn(stage, move.Node));
         if (found is null) Answer(false, refusal);
-        else Plan(new PlannedMove(Sender) { Division = new UnitDivision(found.UnitCounts, scheduleFor(found.UnitCounts)), Unit = move.Unit });
+        else if (divisionFor(_ranks.ReplicaCount, found.UnitCounts) is not { } division) Answer(false, $"The schedule of the run cannot be had for stages of {string.Join(", ", found.UnitCounts)} units.");
+        else if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is { } overload) Answer(false, overload);
+        else Plan(new PlannedMove(Sender) { Division = division, Unit = move.Unit });
     }
 
     private bool IsStageOn(int stage, NodeId node) =>
-        Enumerable.Range(0, _run.RankCount / _ranks.RanksPerReplica).Any(replica => _ranks.Places[replica * _ranks.RanksPerReplica + _ranks.RankOfStage[stage]].Node == node);
+        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[replica * _ranks.RanksPerReplica + _ranks.RankOfStage[stage]].Node == node);
 
     private void OnRestartRank(RestartRank restart)
     {
@@ -135,7 +145,11 @@ public sealed partial class CoordinatorActor
     private void OnCordon(CordonNode cordon)
     {
         if (_nodes[cordon.Node] is null) Answer(false, $"There is no node {cordon.Node}. `nodes` names those that are there.");
-        else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned)) Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
+        else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned))
+        {
+            _mayResize = true;
+            Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
+        }
         else Answer(true, cordon.IsCordoned ? "The node was cordoned already." : "The node was not cordoned.");
     }
 
@@ -164,7 +178,7 @@ public sealed partial class CoordinatorActor
     private bool IsRankOfNodes(int rank)
     {
         if (_run.Stages is not null) Answer(false, "The run has one process: its stages are all in it. Start it with --processes to spread it.");
-        else if ((uint)rank >= (uint)_run.RankCount) Answer(false, $"There is no rank {rank}. Expected 0 to {_run.RankCount - 1}.");
+        else if ((uint)rank >= (uint)_ranks.RankCount) Answer(false, $"There is no rank {rank}. Expected 0 to {_ranks.RankCount - 1}.");
         else return true;
         return false;
     }

@@ -20,6 +20,12 @@ public sealed partial class CoordinatorActor
             return;
         }
 
+        if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is { } overload)
+        {
+            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, overload));
+            return;
+        }
+
         Plan(new PlannedMove(Sender) { Division = division });
     }
 
@@ -36,6 +42,7 @@ public sealed partial class CoordinatorActor
     private void ConsiderRebalance()
     {
         if (_run.Repartition is not { } divide || (_run.Keeper is null && !IsProtected) || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
+        if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is not null) return;
         var (now, then) = (string.Join(',', _ranks.UnitCounts), string.Join(',', division.UnitCounts));
         var saved = division.Gain.ToString("P0", CultureInfo.InvariantCulture);
         if (_run.Rebalance.Kind is RebalanceKind.Auto)

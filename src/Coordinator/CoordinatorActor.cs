@@ -12,7 +12,8 @@ namespace Pipeline.Coordinator;
 /// </summary>
 public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 {
-    private readonly CoordinatedRun _run;
+    // Replaced where fewer ranks go on.
+    private CoordinatedRun _run;
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly IRunObserver _observedBy;
     private readonly RankTable _ranks;
@@ -22,6 +23,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
     private readonly RebalanceWatch _rebalance;
+    private ReachedSteps _reached;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -38,15 +40,17 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _observedBy = observer;
         _ended = ended;
         _ranks = new RankTable(run);
-        _saving = new CheckpointSaving(run, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
+        _saving = new CheckpointSaving(run, _ranks.RankCount, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
         // A predecessor's decisions hold all changes, also those that the run began with.
         var plan = run.Predecessor?.Entry.Changes is { } changes ? changes.Aggregate(run.Plan with { Changes = [] }, static (changed, change) => changed.With(change)) : run.Plan;
         _ranks.Cadence = plan.Cadence;
-        _progress = new RunProgress(plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
-        _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
+        _progress = new RunProgress(plan, _ranks.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
+        _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
-        _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
+        _reached = new ReachedSteps(_ranks.RankCount);
+        _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
+        _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow);
         if (run.Stages is null) Gathering();
         else Leading();
@@ -99,7 +103,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<StageFailed>(IsCurrent, OnStageFailed);
         Receive<StageLost>(OnStageLost);
         Receive<StallTick>(_ => OnStall());
-        Receive<HostedReport>(report => _standing[report.Node] = report);
+        Receive<HostedReport>(OnStanding);
         ReceiveSaving();
         ReceiveNodes();
         ReceiveMoves();
@@ -125,7 +129,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
     private bool IsSettled => _ranks.IsOpen && _decided is null;
 
-    private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_run.RankCount;
+    private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_ranks.RankCount;
 
     private void OnReady(StageReady ready)
     {
@@ -162,8 +166,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         foreach (var reports in committed)
         {
             _rebalance.Enter(reports);
+            _compression?.Enter([.. reports.Where(report => report.Rank < _ranks.ReplicaRankCount)]);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
         }
 
@@ -172,6 +177,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ReportRecovered();
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
         else AnnounceProtection();
+        ConsiderCompression();
+        ConsiderReplicas();
         ConsiderRebalance();
         Advance();
     }
@@ -205,10 +212,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         TryMove();
     }
 
-    /// <summary>Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again.</summary>
+    /// <summary>
+    /// Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again. Nor
+    /// while a rank that replays has not come so far: its own copies may be its predecessor's.
+    /// </summary>
     private void AnnounceProtection()
     {
         if (_copies.ProtectedStep <= _announcedProtection || _copies.ProtectedStep > _progress.Committed) return;
+        if (Enumerable.Range(0, _ranks.RankCount).Any(rank => _progress.CompletedBy(rank) < _copies.ProtectedStep)) return;
         _announcedProtection = _copies.ProtectedStep;
         SendGrants();
     }
@@ -264,7 +275,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void SendGrants()
     {
-        for (var rank = 0; rank < _run.RankCount; rank++) SendGrant(rank);
+        for (var rank = 0; rank < _ranks.RankCount; rank++) SendGrant(rank);
     }
 
     /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>

@@ -2,10 +2,10 @@ using Pipeline.Model.Units;
 
 namespace Pipeline.Model;
 
-/// <summary>A decoder-only transformer as a chain of units: embedding, two halves a block, head.</summary>
+/// <summary>A decoder-only transformer as a chain of units: embedding, two halves a block, head, which may be cut over the vocabulary.</summary>
 public static class DecoderTransformer
 {
-    /// <summary>The units of a model in order: 2 · layers + 2 of them.</summary>
+    /// <summary>The units of a model in order: embedding, 2 · layers, and one or more of the head.</summary>
     /// <exception cref="ArgumentException">The settings contradict themselves; the message lists every fault.</exception>
     public static IReadOnlyList<Unit> Units(ModelSettings settings)
     {
@@ -18,7 +18,8 @@ public static class DecoderTransformer
             units.Add(new FeedForwardUnit(settings, layer));
         }
 
-        units.Add(new HeadUnit(settings));
+        if (settings.HeadSlices == 1) units.Add(new HeadUnit(settings));
+        else units.AddRange(Enumerable.Range(0, settings.HeadSlices).Select(slice => new HeadSliceUnit(settings, slice)));
         return units;
     }
 

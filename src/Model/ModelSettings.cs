@@ -69,6 +69,12 @@ public sealed record ModelSettings
     /// <summary>Whether the head's matrix is the embedding's.</summary>
     public bool Tied { get; init; } = true;
 
+    /// <summary>
+    /// Units that the head is cut into, over the vocabulary, so that a heavy one can lie on several stages. Part of what is computed: another
+    /// number rounds differently, as another width would.
+    /// </summary>
+    public int HeadSlices { get; init; } = 1;
+
     /// <summary>Probability of dropping an element, after the embedding and at the end of each residual branch.</summary>
     public double Dropout { get; init; }
 
@@ -114,6 +120,9 @@ public sealed record ModelSettings
             faults.Add($"model.positions = rope needs an even head width, found {HeadWidth}.");
         if (Context < 1) faults.Add($"model.context is {Context}; at least 1 is needed.");
         if (Vocabulary < 2) faults.Add($"model.vocabulary is {Vocabulary}; at least 2 is needed.");
+        if (HeadSlices < 1 || HeadSlices > Vocabulary / 2)
+            faults.Add($"model.head-slices is {HeadSlices}; it must lie between 1 and half of model.vocabulary, {Vocabulary / 2}.");
+        if (HeadSlices > 1 && Tied) faults.Add($"model.head-slices is {HeadSlices}, but a tied head is the embedding's matrix, which is not cut: set model.tied = false.");
         if (Dropout is < 0 or >= 1) faults.Add($"model.dropout is {Dropout}; it must lie in [0, 1).");
         if (HiddenWidth < 32) faults.Add($"model.mlp-ratio {MlpRatio} gives a hidden width of {HiddenWidth}; at least 32 is needed.");
         return faults;

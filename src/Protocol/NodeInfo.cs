@@ -30,14 +30,17 @@ public sealed record NodeInfo(
     /// <summary>Role of nodes that may hold stages.</summary>
     public const string StageRole = "stage";
 
+    /// <summary>Path of an actor on this node, by its name.</summary>
+    public string StagePath(string name) => $"{ActorPath}/{name}";
+
     /// <summary>
-    /// Path of the actor of a rank on this node. It names the run, and the generation in which the rank was placed here: whoever receives a message
-    /// remembers for each thread which actor a path meant, so that what is sent to an actor at the path of a former one may go to the dead one.
+    /// Name of the actor of a rank below the node's actor. It names the run, and the generation in which the rank was put there: whoever receives a message
+    /// remembers for each thread which actor a path meant, and what is sent to a later actor at the same path may go to the dead one of a former.
     /// </summary>
     /// <param name="run">Run.</param>
     /// <param name="rank">Rank.</param>
-    /// <param name="placedIn">The generation since which the rank is here.</param>
-    public string StagePath(RunId run, int rank, Generation placedIn) => FormattableString.Invariant($"{ActorPath}/stage-{rank}-{run}-{placedIn.Number}");
+    /// <param name="placedIn">The generation in which it was put on the node; one that stays keeps its name.</param>
+    public static string StageName(RunId run, int rank, Generation placedIn) => FormattableString.Invariant($"stage-{rank}-{run}-{placedIn}");
 
     /// <summary>Path of the actor that holds copies of other nodes' stages.</summary>
     [IgnoreMember]

@@ -25,6 +25,9 @@ public enum SettingKind
 
     /// <summary>Whether actions are recorded: 1 or 0.</summary>
     Trace = 6,
+
+    /// <summary>Whether what replicas exchange is compressed: 1 or 0. Decided by the run itself.</summary>
+    Compression = 7,
 }
 
 /// <summary>A setting that has another value from a step on: the same for all ranks, whenever they compute the step.</summary>
@@ -38,10 +41,13 @@ public sealed record SettingChange(
     [property: Key(2)] double Value)
 {
     private static readonly (string Name, SettingKind Setting)[] Names =
-        [("lr", SettingKind.LearningRate), ("clip", SettingKind.Clip), ("steps", SettingKind.Steps), ("eval-every", SettingKind.EvaluateEvery), ("checkpoint-every", SettingKind.SaveEvery)];
+    [
+        ("lr", SettingKind.LearningRate), ("clip", SettingKind.Clip), ("steps", SettingKind.Steps), ("eval-every", SettingKind.EvaluateEvery), ("checkpoint-every", SettingKind.SaveEvery),
+        ("compression", SettingKind.Compression),
+    ];
 
     /// <summary>The names under which operators change settings.</summary>
-    public static IReadOnlyList<string> SettingNames => [.. Names.Select(name => name.Name)];
+    public static IReadOnlyList<string> SettingNames => [.. Names.Where(name => name.Setting != SettingKind.Compression).Select(name => name.Name)];
 
     /// <summary>The setting of a name; null if there is none.</summary>
     public static SettingKind? Parse(string? name) => Names.Where(known => known.Name == name).Select(known => (SettingKind?)known.Setting).FirstOrDefault();

@@ -38,7 +38,7 @@ public enum ActionKind : byte
     /// <summary>Letter O: clip by the global norm and update the stage's weights.</summary>
     Optimizer,
 
-    /// <summary>Letter A: the weights that other replicas have updated are taken, where each updates a share.</summary>
+    /// <summary>Letter A: the weights that other replicas have updated are taken, where each updates a share, or all bring theirs together.</summary>
     WeightGather,
 }
 

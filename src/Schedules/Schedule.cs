@@ -83,7 +83,16 @@ public sealed class Schedule : IEquatable<Schedule>
     public bool Reduces => EndsStep && Actions.Any(row => row.Any(action => action.Kind is ActionKind.ReduceScatter));
 
     /// <summary>True where each replica updates a share of the weights: such a schedule has S and A on every stage.</summary>
-    public bool SharesOptimizer => EndsStep && Actions.Any(row => row.Any(action => action.Kind is ActionKind.WeightGather));
+    public bool SharesOptimizer => Reduces && Has(ActionKind.WeightGather);
+
+    /// <summary>True where replicas take steps of their own and bring their weights together from time to time: such a schedule has A alone on every stage.</summary>
+    public bool StepsLocally => EndsStep && !Reduces && Has(ActionKind.WeightGather);
+
+    /// <summary>True where the schedule has any action that replicas exchange something in.</summary>
+    public bool Exchanges => ExchangeLetters.Length > 0;
+
+    /// <summary>The letters of those actions, as in <c>S and G</c>; empty without any.</summary>
+    public string ExchangeLetters => string.Join(" and ", new[] { ActionKind.ReduceScatter, ActionKind.AllGather, ActionKind.WeightGather }.Where(Has).Select(kind => kind.Letter()));
 
     /// <summary>The stages of a rank, in the model's order.</summary>
     public ImmutableArray<int> StagesOf(int rank) => _stagesOfRank[rank];
@@ -132,6 +141,8 @@ public sealed class Schedule : IEquatable<Schedule>
 
     /// <summary>The text form.</summary>
     public override string ToString() => ScheduleText.Format(this);
+
+    private bool Has(ActionKind kind) => Actions.Any(row => row.Any(action => action.Kind == kind));
 
     private ImmutableArray<int> StagesHeldBy(int rank) =>
         [.. Enumerable.Range(0, StageCount).Where(stage => RankOfStage[stage] == rank)];

@@ -39,6 +39,9 @@ public sealed record StageWorkload
     /// <summary>Whether each replica holds the optimizer state of a share of the parameters and updates these for all.</summary>
     public bool SharesOptimizer { get; init; }
 
+    /// <summary>Whether gradients are added up micro-batch by micro-batch at their owner, and nobody holds all of them; only with a shared-out optimizer.</summary>
+    public bool SharesGradients { get; init; }
+
     /// <summary>How replicas add their gradients up.</summary>
     public ReductionSettings Reduction { get; init; } = new();
 

@@ -14,6 +14,7 @@ internal static class MeasuredDivision
         if (rankSeconds.Any(seconds => seconds <= 0)) return null;
         // All replicas hold the same stages: what a rank needs is what its likes need on average.
         var ranksPerReplica = layout.Schedule.RankCount;
+        var replicaCount = rankSeconds.Count / ranksPerReplica;
         rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
         var rankOfStage = layout.Schedule.RankOfStage;
         double[] estimated = [.. plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon))];
@@ -23,7 +24,7 @@ internal static class MeasuredDivision
         IReadOnlyList<int> counts = [.. Partitioner.Partition(measured, unitCounts.Count).Select(range => range.Count)];
         var then = RankOfUnit(counts);
         var slowest = rankSeconds.Select((_, rank) => measured.Where((_, unit) => then[unit] == rank).Sum()).Max();
-        return new UnitDivision(counts, ScheduleText.Format(RunLayout.For(plan with { UnitCounts = counts }).Schedule), 1 - (slowest / rankSeconds.Max()));
+        return RunLayout.For(plan, counts, replicaCount)?.Division(1 - (slowest / rankSeconds.Max()));
 
         int[] RankOfUnit(IReadOnlyList<int> stages) => [.. stages.SelectMany((count, stage) => Enumerable.Repeat(rankOfStage[stage], count))];
     }

@@ -1,4 +1,5 @@
 using Pipeline.Model;
+using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Schedules;
 using Pipeline.Stages;
@@ -11,38 +12,44 @@ namespace Pipeline.Training;
 /// </summary>
 /// <param name="StateBytes">By rank, weights, gradients and moments.</param>
 /// <param name="ActivationBytes">By rank, what forwards keep for their backwards, at the schedule's peak.</param>
-public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyList<long> ActivationBytes)
+/// <param name="ExchangeBytes">By rank, what adding up over replicas needs beside the gradients: buckets, sums under way, residuals, messages that are kept for a loss.</param>
+public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyList<long> ActivationBytes, IReadOnlyList<long> ExchangeBytes)
 {
-    /// <summary>By rank, both together.</summary>
-    public IReadOnlyList<long> RankBytes => [.. StateBytes.Zip(ActivationBytes, (state, activations) => state + activations)];
+    /// <summary>By rank, all together.</summary>
+    public IReadOnlyList<long> RankBytes => [.. StateBytes.Zip(ActivationBytes, ExchangeBytes).Select(bytes => bytes.First + bytes.Second + bytes.Third)];
 
     /// <summary>Estimates.</summary>
     /// <param name="plan">What is trained.</param>
     /// <param name="layout">How it is spread.</param>
     /// <param name="tokensPerMicroBatch">Samples of a micro-batch times their length.</param>
-    public static MemoryEstimate Of(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch)
+    /// <param name="isSpread">Whether ranks lie in several processes, which keep what they have sent until it is protected.</param>
+    public static MemoryEstimate Of(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch, bool isSpread = false)
     {
         var isBf16 = plan.Precision == Precision.Bf16;
-        // What is computed with and the gradient; two moments and in a bf16 run the master weights, of a share where it is shared out; the copy
-        // of a step that may be taken back, which replicas do not have.
-        var shardCount = plan.SharesOptimizer ? layout.ReplicaCount : 1;
+        // The copy of a step that may be taken back, which replicas do not have.
         var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
-        var parameterBytes = (isBf16 ? 6 : 8) + ((isBf16 ? 12 : 8) + shardCount - 1) / shardCount + (runsAhead ? 4 : 0);
+        var parameterBytes = ParameterBytes.Of(
+            plan.Precision, plan.SharesOptimizer ? layout.ReplicaCount : 1, plan.ReducesEachMicroBatch ? layout.ReplicaCount : 1) + (runsAhead ? 4 : 0);
         var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
         var state = new long[layout.Schedule.RankCount];
         var activations = new long[layout.Schedule.RankCount];
+        var exchange = new long[layout.Schedule.RankCount];
+        var exchanged = new ExchangeEstimate(plan, layout, isSpread);
         var first = 0;
         for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
         {
             Unit[] units = [.. plan.Units.Skip(first).Take(layout.UnitCounts[stage])];
             var rank = layout.Schedule.RankOfStage[stage];
-            state[rank] += units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount) * parameterBytes;
+            state[rank] += (long)Math.Ceiling(units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount) * parameterBytes);
+            exchange[rank] += exchanged.BytesOf([.. units.Select(unit => unit.Parameters.Sum(spec => spec.ElementCount))]);
             // What is in flight is counted over all the rank's stages: as if all of it were of the one that keeps most.
             activations[rank] = Math.Max(activations[rank], (long)(units.Sum(unit => unit.KeptElementsPerToken) * tokensPerMicroBatch * (isBf16 ? 2 : 4) * inFlight[rank]));
             first += layout.UnitCounts[stage];
         }
 
+        return new MemoryEstimate(OfAllReplicas(state), OfAllReplicas(activations), OfAllReplicas(exchange));
+
         // Ranks of a run count replica by replica.
-        return new MemoryEstimate([.. Enumerable.Repeat(state, layout.ReplicaCount).SelectMany(rank => rank)], [.. Enumerable.Repeat(activations, layout.ReplicaCount).SelectMany(rank => rank)]);
+        IReadOnlyList<long> OfAllReplicas(long[] ranks) => [.. Enumerable.Repeat(ranks, layout.ReplicaCount).SelectMany(rank => rank)];
     }
 }

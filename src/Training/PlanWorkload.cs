@@ -18,6 +18,7 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Checkpoints = plan.Checkpoints?.Store,
         Summation = plan.Summation,
         SharesOptimizer = plan.SharesOptimizer && plan.ReplicaCount > 1,
+        SharesGradients = plan.ReducesEachMicroBatch,
         Reduction = plan.Reduction,
         Recompute = plan.Recompute,
         Barrier = plan.Barrier,

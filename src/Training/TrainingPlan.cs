@@ -5,6 +5,7 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
+using Pipeline.Schedules;
 using Pipeline.Stages;
 using TorchSharp;
 
@@ -40,14 +41,35 @@ public sealed record TrainingPlan
     /// <summary>Whether each replica holds the optimizer state of a share of the parameters and updates these for all (ZeRO, stage 1).</summary>
     public bool SharesOptimizer { get; init; }
 
+    /// <summary>
+    /// Whether beside that the gradients are added up micro-batch by micro-batch at their parameter's owner, and nobody holds all of them
+    /// (ZeRO, stage 2).
+    /// </summary>
+    public bool SharesGradients { get; init; }
+
     /// <summary>How replicas add their gradients up.</summary>
     public ReductionSettings Reduction { get; init; } = new();
+
+    /// <summary>Whether replicas take steps of their own, and bring their weights together from time to time.</summary>
+    internal bool StepsLocally => ReplicaCount > 1 && Reduction.Outer is not null;
+
+    /// <summary>Whether a step's gradients take another way than straight into the buffers that the optimizer reads.</summary>
+    internal bool Reduces => (ReplicaCount > 1 && !StepsLocally) || Summation == Summation.Invariant;
+
+    /// <summary>Whether the step's gradients are added up over the replicas for each of their micro-batches.</summary>
+    internal bool ReducesEachMicroBatch => SharesGradients && ReplicaCount > 1;
 
     /// <summary>Name of a schedule, such as <c>1f1b</c> or <c>gpipe</c>.</summary>
     public string Schedule { get; init; } = "1f1b";
 
     /// <summary>A schedule in text form, which replaces the named one; null for none.</summary>
     public string? ScheduleText { get; init; }
+
+    /// <summary>The schedule that <see cref="ScheduleText"/> is for one share of the step's micro-batches, for another share; null where there is none.</summary>
+    public Func<int, Schedule>? ScheduleOf { get; init; }
+
+    /// <summary>Whether the run goes on with fewer replicas while there is no room for all; otherwise lost ranks go to the nodes that are left.</summary>
+    public bool IsElastic { get; init; }
 
     /// <summary>Units of each stage; null to balance their estimated cost.</summary>
     public IReadOnlyList<int>? UnitCounts { get; init; }

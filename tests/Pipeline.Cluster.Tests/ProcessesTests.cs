@@ -10,13 +10,13 @@ namespace Pipeline.Cluster.Tests;
 public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     [Theory]
-    [InlineData(2, 2, "unix")]
-    [InlineData(3, 3, "tcp")]
-    [InlineData(4, 3, "akka")]
-    public async Task Processes_give_the_bits_of_the_unsplit_trainer_over_each_kind_of_link(int processes, int stages, string kind)
+    [InlineData(2, 2, "unix", "zb-h1")]
+    [InlineData(3, 3, "tcp", "zb-v")]
+    [InlineData(4, 3, "akka", "1f1b")]
+    public async Task Processes_give_the_bits_of_the_unsplit_trainer_over_each_kind_of_link_and_kind_of_schedule(int processes, int stages, string kind, string schedule)
     {
         var run = $"equal-{processes}";
-        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"link.kind={kind}"));
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}", "--schedule", schedule, "--set", $"link.kind={kind}"));
         Assert.True(code == 0, output);
         Assert.DoesNotContain("recovering", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
         Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In(run)).Lines);

@@ -43,6 +43,7 @@ internal static class ReductionSpeed
             yield return ($"int4, {word}", ("2", "2"), _ => new BlockCompressor(CompressionKind.Int4, rounding));
         }
 
+        yield return ("one-bit", ("2", "2"), _ => new OneBitCompressor());
         yield return ("top-k 1 %", ("0.5", "–"), _ => new TopKCompressor(0.01));
         yield return ("power-sgd, rank 2, 1024 columns", ("–", "–"), length => new PowerSgdCompressor(length, [new MatrixRange(0, length / 1024, 1024)], 2, 1));
     }

@@ -14,6 +14,7 @@ namespace Pipeline.Bench.Measures;
 /// </summary>
 internal static class ScheduleEfficiency
 {
+    private const string PlannersChoice = "plan";
     private const int RankCount = 2;
     private const int MicroBatchSize = 4;
 
@@ -22,6 +23,7 @@ internal static class ScheduleEfficiency
         ("1f1b", OptimizerBarrier.On, false), ("zb-h1", OptimizerBarrier.On, false), ("zb-h1", OptimizerBarrier.Off, false),
         ("zb-h2", OptimizerBarrier.On, false), ("zb-h2", OptimizerBarrier.Off, false), ("zb-h2", OptimizerBarrier.Off, true),
         ("zb-v", OptimizerBarrier.On, false), ("zb-v", OptimizerBarrier.Off, false),
+        (PlannersChoice, OptimizerBarrier.On, false), (PlannersChoice, OptimizerBarrier.Off, false),
     ];
 
     /// <summary>Measures every way in every size, or what is asked for.</summary>
@@ -41,7 +43,7 @@ internal static class ScheduleEfficiency
         return new BenchReport(
             "schedule-efficiency",
             "Efficiency of two ranks under several schedules",
-            "8 layers × 512 × 8 heads, T = 256, micro-batch 4, untied, one thread a rank, units balanced by estimated cost. E = tokens/s of the pipeline over its steps after the first ÷ "
+            "8 layers × 512 × 8 heads, T = 256, micro-batch 4, untied, one thread a rank, units balanced by estimated cost; plan: the planner's choice with these costs. E = tokens/s of the pipeline over its steps after the first ÷ "
             + "the sum of tokens/s of two unsplit one-thread trainers at the same time. The ways follow each other within a round, one unsplit pair before and after each; "
             + "medians over the rounds. Held: (stage, micro-batch) pairs that each rank holds at most. Redone: actions thrown away ÷ actions of the steps.",
             ["vocabulary", "precision", "m", "schedule", "barrier", "rounds", "pipeline tok/s", "unsplit tok/s", "E", "idle share", "held", "redone", "target", "verdict"],
@@ -53,7 +55,7 @@ internal static class ScheduleEfficiency
 
     private static async Task<IEnumerable<IReadOnlyList<string>>> RowsAsync(BenchOptions options, ModelSettings settings, Precision precision, int microBatchCount)
     {
-        var ways = s_ways.Where(way => ScheduleCatalog.Find(way.Schedule) is not null && (options.Schedule is null || way.Schedule == options.Schedule)).ToArray();
+        var ways = s_ways.Where(way => (way.Schedule == PlannersChoice || ScheduleCatalog.Find(way.Schedule) is not null) && (options.Schedule is null || way.Schedule == options.Schedule)).ToArray();
         var results = ways.Select(_ => new List<Result>()).ToArray();
         var batches = new RandomTokens(settings, microBatchCount, MicroBatchSize);
         for (var round = 0; round < (options.PairCount ?? 2); round++)
@@ -74,21 +76,31 @@ internal static class ScheduleEfficiency
     }
 
     private static TrainingPlan Plan(
-        ModelSettings settings, RandomTokens batches, Precision precision, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, int measuredSteps) => new()
+        ModelSettings settings, RandomTokens batches, Precision precision, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, int measuredSteps)
     {
-        Units = DecoderTransformer.Units(settings),
-        Batches = batches,
-        Optimizer = BenchModels.Optimizer with { Clip = way.Clips ? 1e-6 : 0 },
-        Steps = 1 + measuredSteps,
-        StageCount = RankCount,
-        ScheduleText = ScheduleText.Format(Generated(way.Schedule, batches.MicroBatchCount)),
-        Precision = precision,
-        Barrier = way.Barrier,
-        StepsAhead = 1 + measuredSteps,
-    };
+        var layout = Layout(settings, way.Schedule, batches.MicroBatchCount);
+        return new TrainingPlan
+        {
+            Units = DecoderTransformer.Units(settings),
+            Batches = batches,
+            Optimizer = BenchModels.Optimizer with { Clip = way.Clips ? 1e-6 : 0 },
+            Steps = 1 + measuredSteps,
+            StageCount = RankCount,
+            ScheduleText = ScheduleText.Format(layout.Schedule),
+            UnitCounts = layout.UnitCounts,
+            Precision = precision,
+            Barrier = way.Barrier,
+            StepsAhead = 1 + measuredSteps,
+        };
+    }
 
-    private static Schedule Generated(string schedule, int microBatchCount) =>
-        ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1));
+    private static (Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name) Layout(ModelSettings settings, string schedule, int microBatchCount)
+    {
+        if (schedule != PlannersChoice)
+            return (ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1)), null, schedule);
+        var choice = PlannedLayout.Choose(settings, RankCount, microBatchCount, MicroBatchSize);
+        return (choice.Schedule!, [.. choice.Partition.Select(range => range.Count)], $"{PlannersChoice}: {choice.Kind}, {choice.VirtualStages} a rank");
+    }
 
     private static Task<double> UnsplitAsync(ModelSettings settings, RandomTokens batches, Precision precision) =>
         UnsplitPair.TokensPerSecondAsync(DecoderTransformer.Units(settings), batches, BenchModels.Optimizer, precision, batches.TokensPerStep, 1);
@@ -98,12 +110,13 @@ internal static class ScheduleEfficiency
     {
         var efficiency = Distribution.Median(results.Select(result => result.Rate / result.Unsplit));
         var target = Target(settings.Vocabulary, microBatchCount, way);
-        var held = ScheduleValidator.PeakInFlight(Generated(way.Schedule, microBatchCount));
+        var layout = Layout(settings, way.Schedule, microBatchCount);
+        var held = ScheduleValidator.PeakInFlight(layout.Schedule);
         var barrier = way.Barrier == OptimizerBarrier.On ? "on" : way.Clips ? "off, clipped" : "off";
-        Console.WriteLine(FormattableString.Invariant($"vocabulary {settings.Vocabulary}, {precision}, m = {microBatchCount}, {way.Schedule}, barrier {barrier}: E = {efficiency:F3}"));
+        Console.WriteLine(FormattableString.Invariant($"vocabulary {settings.Vocabulary}, {precision}, m = {microBatchCount}, {layout.Name}, barrier {barrier}: E = {efficiency:F3}"));
         return
         [
-            $"{settings.Vocabulary}", precision == Precision.Fp32 ? "fp32" : "bf16", $"{microBatchCount}", way.Schedule, barrier, $"{results.Count}",
+            $"{settings.Vocabulary}", precision == Precision.Fp32 ? "fp32" : "bf16", $"{microBatchCount}", layout.Name, barrier, $"{results.Count}",
             $"{Distribution.Median(results.Select(result => result.Rate)):F1}", $"{Distribution.Median(results.Select(result => result.Unsplit)):F1}", $"{efficiency:F3}",
             $"{Distribution.Median(results.Select(result => result.Idle)):P1}", string.Join('+', held), $"{Distribution.Median(results.Select(result => result.Redone)):P1}",
             target is { } goal ? $"≥ {goal.ToString("F2", CultureInfo.InvariantCulture)}" : "", target is { } wanted ? efficiency >= wanted ? "met" : "missed" : "",

@@ -13,6 +13,9 @@ public sealed record ExportModel(int Layers, int Width, int Heads, int KeyValueH
     /// <summary>Whether the head multiplies by the embedding's matrix.</summary>
     public required bool IsTied { get; init; }
 
+    /// <summary>Units that the head is cut into.</summary>
+    public int HeadSlices { get; init; } = 1;
+
     /// <summary>Whether products and layer norms have a bias.</summary>
     public required bool HasBias { get; init; }
 
@@ -30,6 +33,9 @@ public sealed record ExportModel(int Layers, int Width, int Heads, int KeyValueH
 
     /// <summary>Base of the rotary frequencies.</summary>
     public required double RopeBase { get; init; }
+
+    /// <summary>Name of the unit with the norm before the head.</summary>
+    internal string HeadName => HeadSlices == 1 ? "head" : "head.0";
 
     /// <summary>Width of a head.</summary>
     public int HeadWidth => Width / Heads;

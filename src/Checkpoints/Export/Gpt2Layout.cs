@@ -17,8 +17,8 @@ internal static class Gpt2Layout
             foreach (var tensor in Block(model, views, layer)) yield return tensor;
         }
 
-        foreach (var tensor in Norm(model, views, "transformer.ln_f", "head.norm")) yield return tensor;
-        if (!model.IsTied) yield return views.Whole("lm_head.weight", "head.output.weight");
+        foreach (var tensor in Norm(model, views, "transformer.ln_f", $"{model.HeadName}.norm")) yield return tensor;
+        if (!model.IsTied) yield return views.Head(model);
     }
 
     internal static JsonObject Configuration(ExportModel model) => new()

@@ -13,8 +13,8 @@ internal static class LlamaLayout
             foreach (var tensor in Block(model, views, layer)) yield return tensor;
         }
 
-        yield return views.Whole("model.norm.weight", "head.norm.weight");
-        if (!model.IsTied) yield return views.Whole("lm_head.weight", "head.output.weight");
+        yield return views.Whole("model.norm.weight", $"{model.HeadName}.norm.weight");
+        if (!model.IsTied) yield return views.Head(model);
     }
 
     internal static JsonObject Configuration(ExportModel model) => new()

@@ -11,6 +11,35 @@ internal sealed class TensorViews(CheckpointReader reader)
         return new(name, tensor.DType, tensor.Shape, (offset, destination) => reader.ReadInto(stored, offset, destination));
     }
 
+    /// <summary>The head's matrix, whose rows may lie in several units.</summary>
+    internal TensorSource Head(ExportModel model) => model.HeadSlices == 1
+        ? Whole("lm_head.weight", "head.output.weight")
+        : Stacked("lm_head.weight", [.. Enumerable.Range(0, model.HeadSlices).Select(slice => $"head.{slice}.output.weight")]);
+
+    /// <summary>The rows of several matrices, one below the other.</summary>
+    internal TensorSource Stacked(string name, IReadOnlyList<string> stored)
+    {
+        var parts = stored.Select(Stored).ToArray();
+        return new(name, parts[0].DType, [parts.Sum(part => part.Shape[0]), .. parts[0].Shape.Skip(1)], Read);
+
+        void Read(long offset, Span<byte> destination)
+        {
+            foreach (var part in stored)
+            {
+                var length = reader.ByteCount(part);
+                if (offset < length && destination.Length > 0)
+                {
+                    var count = (int)Math.Min(length - offset, destination.Length);
+                    reader.ReadInto(part, offset, destination[..count]);
+                    destination = destination[count..];
+                    offset += count;
+                }
+
+                offset -= length;
+            }
+        }
+    }
+
     /// <summary>Consecutive rows of a matrix, or elements of a vector.</summary>
     internal TensorSource Rows(string name, string stored, long from, long count)
     {

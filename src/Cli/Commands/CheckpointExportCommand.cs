@@ -78,5 +78,6 @@ internal static class CheckpointExportCommand
         HasSwiGlu = model.Activation == ActivationKind.SwiGlu,
         NormEpsilon = model.NormEpsilon,
         RopeBase = model.RopeBase,
+        HeadSlices = model.HeadSlices,
     };
 }

@@ -91,12 +91,16 @@ internal sealed class TrainCommand
         };
         if (rest is { IsCluster: true, IsReference: true }) throw new UsageException("Expected either --cluster or --reference, found both: the unsplit trainer runs in this process.");
         var sources = options.Collect(parsed, context);
-        if (rest.ResumeDirectory is not { } directory) return new(RunSettingsBinder.Resolve(sources), rest);
+        if (rest.ResumeDirectory is not { } directory) return Checked(new(RunSettingsBinder.Resolve(sources), rest));
         if (sources.Flags.Entries.Any(entry => entry.FullPath == RunKeys.Directory.FullPath))
             throw new UsageException("Expected either --run or --resume, found both: a resumed run stays in its directory.");
         var stored = ConfigurationLayer.FromFile(StoredConfiguration(directory));
-        return new(RunSettingsBinder.Resume(stored, sources), rest);
+        return Checked(new(RunSettingsBinder.Resume(stored, sources), rest));
     }
+
+    private static TrainRequest Checked(TrainRequest request) => request.Options.IsReference && UnsplitEquality.Obstacle(request.Bound.Settings) is { } obstacle
+        ? throw new UsageException($"--reference has no such run, since {obstacle}.")
+        : request;
 
     private static string StoredConfiguration(string directory)
     {

@@ -23,6 +23,32 @@ public enum PlanKind
     Auto,
 }
 
+/// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
+public enum ElasticChoice
+{
+    /// <summary>Where no bit depends on it.</summary>
+    Auto,
+
+    /// <summary>Yes.</summary>
+    On,
+
+    /// <summary>No: lost ranks go to the nodes that are left, however crowded.</summary>
+    Off,
+}
+
+/// <summary>What AdamW's second moments do once gradients are compressed.</summary>
+public enum SecondMomentChoice
+{
+    /// <summary>Frozen with one-bit, else they follow.</summary>
+    Auto,
+
+    /// <summary>They follow the gradients as they arrive.</summary>
+    Follow,
+
+    /// <summary>They stay as the uncompressed steps have left them.</summary>
+    Frozen,
+}
+
 /// <summary>Where checkpoints lie.</summary>
 public enum CheckpointStoreKind
 {

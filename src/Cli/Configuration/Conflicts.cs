@@ -37,6 +37,10 @@ internal static class Conflicts
             yield return new(ModelKeys.RopeBase.FullPath, configuration.OriginOf(ModelKeys.RopeBase),
                 $"It would be ignored: only {ModelKeys.Positions} = rope uses it. Leave it out, or set that.");
 
+        if (settings.Model.HeadSlices > 1 && IsChanged(configuration, ReductionKeys.Activations))
+            yield return new(ReductionKeys.Activations.FullPath, configuration.OriginOf(ReductionKeys.Activations),
+                $"Expected none with {ModelKeys.HeadSlices} = {settings.Model.HeadSlices}: what the head's units hand on holds sums that must arrive to the bit.");
+
         if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
         {
             foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.Partition])
@@ -52,7 +56,8 @@ internal static class Conflicts
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>
-        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting));
+        ReductionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting))
+            .Concat(CompressionConflicts.In(configuration, settings, setting => IsChanged(configuration, setting)));
 
     /// <summary>Whether a key has another value than the reference gives it, wherever the value came from.</summary>
     private static bool IsChanged(ResolvedConfiguration configuration, Setting setting) =>

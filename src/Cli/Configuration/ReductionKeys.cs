@@ -7,24 +7,31 @@ namespace Pipeline.Cli.Configuration;
 /// <summary>Keys of <c>pipeline.reduction</c> and <c>pipeline.compression</c>.</summary>
 public static class ReductionKeys
 {
+    /// <summary>Steps with and steps without: enough for a median, few beside a run.</summary>
+    private const int TrialLength = 12;
+
     private static readonly (string Name, CompressionKind Value)[] s_kinds =
     [
         ("none", CompressionKind.None), ("bf16", CompressionKind.BFloat16), ("int8", CompressionKind.Int8), ("int4", CompressionKind.Int4),
-        ("top-k", CompressionKind.TopK), ("power-sgd", CompressionKind.PowerSgd),
+        ("top-k", CompressionKind.TopK), ("power-sgd", CompressionKind.PowerSgd), ("one-bit", CompressionKind.OneBit),
     ];
 
     /// <summary>Who sends what to whom.</summary>
     public static readonly ChoiceSetting<ReductionTopology> Topology =
-        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical))
-        {
-            Refusals = new Dictionary<string, string>
-            {
-                ["coordinator"] = "Expected one of sharded, hierarchical: this build has no reducer beside the replicas yet. sharded gives the same bits.",
-            },
-        };
+        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical), ("coordinator", ReductionTopology.Coordinator));
 
     /// <summary>Replicas of a group.</summary>
     public static readonly WholeNumberSetting GroupSize = new("reduction.group-size", 1, 1024, "replicas a group");
+
+    /// <summary>Which replicas form a group.</summary>
+    public static readonly TextSetting Groups = new("reduction.groups", "size, host, or replicas by group such as 0-3;4,6;5,7")
+    {
+        Accepts = text => text is BySize or ByHost || ReplicaGroups.Parse(text) is not null,
+    };
+
+    private const string BySize = "size";
+
+    private const string ByHost = "host";
 
     /// <summary>Size of a bucket.</summary>
     public static readonly WholeNumberSetting Bucket = new("reduction.bucket", 1, 1L << 30, "elements");
@@ -33,7 +40,7 @@ public static class ReductionKeys
     public static readonly FlagSetting Overlap = new("reduction.overlap") { ChangesOnResume = true };
 
     /// <summary>Compression of what replicas contribute.</summary>
-    public static readonly ChoiceSetting<CompressionKind> Kind = new("compression.kind", s_kinds);
+    public static readonly ChoiceSetting<CompressionKind> Kind = new("compression.kind", [.. s_kinds, ("auto", CompressionKind.Automatic)]);
 
     /// <summary>Compression of the sums that go back.</summary>
     public static readonly ChoiceSetting<CompressionKind> Answer = new("compression.answer", s_kinds);
@@ -42,7 +49,7 @@ public static class ReductionKeys
     public static readonly ChoiceSetting<CompressionKind> Activations = new("compression.activations", [.. s_kinds.Take(4)])
     {
         Refusals = s_kinds.Skip(4).ToDictionary(
-            kind => kind.Name, _ => "Expected one of none, bf16, int8, int4: what top-k and power-sgd leave out has to go with a next step, and activations have none."),
+            kind => kind.Name, _ => "Expected one of none, bf16, int8, int4: what top-k, power-sgd and one-bit leave out has to go with a next step, and activations have none."),
     };
 
     /// <summary>Rounding of the quantised kinds.</summary>
@@ -61,24 +68,55 @@ public static class ReductionKeys
     /// <summary>Uncompressed steps at the start.</summary>
     public static readonly WholeNumberSetting Warmup = new("compression.warmup", 0, 1_000_000_000, "steps");
 
+    /// <summary>What AdamW's second moments do once gradients are compressed.</summary>
+    public static readonly ChoiceSetting<SecondMomentChoice> SecondMoment = new(
+        "compression.second-moment", ("auto", SecondMomentChoice.Auto), ("follow", SecondMomentChoice.Follow), ("frozen", SecondMomentChoice.Frozen));
+
+    /// <summary>Steps from one meeting of the replicas to the next.</summary>
+    public static readonly WholeNumberSetting LocalSteps = new("reduction.local-steps", 1, 100_000, "steps");
+
+    /// <summary>Learning rate of the outer step.</summary>
+    public static readonly RealNumberSetting OuterLearningRate = new("reduction.outer-learning-rate", new(0, 10, WithoutMinimum: true), "share of what the replicas have moved");
+
+    /// <summary>Momentum of the outer step.</summary>
+    public static readonly RealNumberSetting OuterMomentum = new("reduction.outer-momentum", new(0, 1, WithoutMaximum: true), "share that is kept");
+
     /// <summary>Those that mean something between replicas only.</summary>
-    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, GroupSize, Bucket, Overlap, Kind, Answer, ErrorFeedback, Share, Rank, Warmup];
+    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Topology, GroupSize, Bucket, Overlap, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup];
+        [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>Binds them.</summary>
-    internal static ReductionSettings Bind(ResolvedConfiguration from) => new()
+    internal static ReductionSettings Bind(ResolvedConfiguration from)
     {
-        Topology = from.Get(Topology),
-        BucketLength = from.Get(Bucket),
-        GroupSize = from.Count(GroupSize),
-        Overlaps = from.Get(Overlap),
-        Contributions = Compression(from, from.Get(Kind)),
-        Answers = Compression(from, from.Get(Answer)),
-        Activations = Compression(from, from.Get(Activations)) with { ErrorFeedback = false, WarmupSteps = 0 },
-    };
+        var isAutomatic = from.Get(Kind) == CompressionKind.Automatic;
+        var (kind, answer) = (from.Get(Kind), from.Get(Answer));
+        if (isAutomatic) (kind, answer) = (CompressionKind.Int8, answer == CompressionKind.None && from.Get(SettingsSchema.OptimizerAxis) == 1 ? CompressionKind.Int8 : answer);
+        return new()
+        {
+            Topology = from.Get(Topology),
+            BucketLength = from.Get(Bucket),
+            GroupSize = from.Count(GroupSize),
+            GroupsByMachine = from.Get(Groups) == ByHost,
+            Groups = ReplicaGroups.Parse(from.Get(Groups)),
+            Overlaps = from.Get(Overlap),
+            Contributions = Compression(from, kind),
+            Answers = Compression(from, answer),
+            Activations = Compression(from, from.Get(Activations)) with { ErrorFeedback = false, WarmupSteps = 0 },
+            Trial = isAutomatic ? new CompressionTrial(from.Get(Warmup), TrialLength) : null,
+            Outer = from.Get(LocalSteps) > 1 ? new OuterStep(from.Count(LocalSteps), from.Get(OuterLearningRate), from.Get(OuterMomentum)) : null,
+        };
+    }
+
+    /// <summary>The last step that AdamW's second moments follow; null where they always do.</summary>
+    internal static long? FrozenAfter(ResolvedConfiguration from)
+    {
+        var isOneBit = from.Get(Kind) == CompressionKind.OneBit || from.Get(Answer) == CompressionKind.OneBit;
+        var isFrozen = from.Get(SecondMoment) == SecondMomentChoice.Frozen || (from.Get(SecondMoment) == SecondMomentChoice.Auto && isOneBit);
+        return isFrozen && from.Get(SettingsSchema.DataAxis) > 1 ? from.Get(Warmup) : null;
+    }
 
     private static CompressionSettings Compression(ResolvedConfiguration from, CompressionKind kind) => new()
     {

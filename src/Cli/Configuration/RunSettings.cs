@@ -54,11 +54,20 @@ public sealed record RunSettings
     /// <summary>How replicas add their gradients up.</summary>
     public required ReductionSettings Reduction { get; init; }
 
+    /// <summary>Whether the number of replicas follows the nodes.</summary>
+    public required ElasticChoice Elastic { get; init; }
+
+    /// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
+    public bool IsElastic => Step.ReplicaCount > 1 && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
+
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
 
     /// <summary>The cluster to reckon with.</summary>
     public required SimulationSettings Simulation { get; init; }
+
+    /// <summary>Replicas that <c>plan</c> and <c>simulate</c> reckon with: those of the run, or of the described cluster.</summary>
+    public int ReplicasToReckonWith => Math.Max(Step.ReplicaCount, Simulation.ReplicaCount);
 
     /// <summary>How tensors travel between stages.</summary>
     public required LinkKind Link { get; init; }
@@ -120,6 +129,9 @@ public sealed record StepSettings
 
     /// <summary>Shards of the optimizer state: 1, or one a replica.</summary>
     public required int OptimizerShardCount { get; init; }
+
+    /// <summary>Shards of the gradient: 1, or one a replica.</summary>
+    public int GradientShardCount { get; init; } = 1;
 
     /// <summary>Micro-batches of a step that each replica computes.</summary>
     public int MicroBatchesPerReplica => MicroBatchCount / ReplicaCount;

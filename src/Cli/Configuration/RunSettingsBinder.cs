@@ -26,11 +26,13 @@ public static class RunSettingsBinder
     public static BoundConfiguration Resume(ConfigurationLayer stored, ConfigurationSources sources)
     {
         var resumed = ConfigurationResolver.Resume(stored, sources);
-        if (resumed.Get(SettingsSchema.Summation) == Summation.Fast
-            && ConfigurationResolver.Resume(stored, ConfigurationSources.None).Get(SettingsSchema.DataAxis) is var before && before != resumed.Get(SettingsSchema.DataAxis))
+        if (resumed.Get(SettingsSchema.Summation) == Summation.Fast)
         {
-            throw new ConfigurationException([new(SettingsSchema.DataAxis.FullPath, resumed.OriginOf(SettingsSchema.DataAxis),
-                $"A resumed run keeps its {before} replicas unless {SettingsSchema.Summation} = invariant, which gives the same bits for any number; found {resumed.Get(SettingsSchema.DataAxis)}. Leave it out, or start a new run.")]);
+            var before = ConfigurationResolver.Resume(stored, ConfigurationSources.None);
+            ConfigurationFault[] changed = [.. new[] { SettingsSchema.DataAxis, SettingsSchema.GradientAxis }.Where(axis => before.Get(axis) != resumed.Get(axis)).Select(axis => new ConfigurationFault(
+                axis.FullPath, resumed.OriginOf(axis),
+                $"A resumed run keeps its {before.Get(axis)} {(axis == SettingsSchema.DataAxis ? "replicas" : "shards of the gradient")} unless {SettingsSchema.Summation} = invariant, which gives the same bits for any number; found {resumed.Get(axis)}. Leave it out, or start a new run."))];
+            if (changed.Length > 0) throw new ConfigurationException(changed);
         }
 
         return Bind(resumed);
@@ -82,6 +84,7 @@ public static class RunSettingsBinder
             Run = Cadences(from),
             Summation = from.Get(SettingsSchema.Summation),
             Reduction = ReductionKeys.Bind(from),
+            Elastic = from.Get(SettingsSchema.Elastic),
             Profile = from.Get(SettingsSchema.Profile),
             Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
@@ -107,6 +110,7 @@ public static class RunSettingsBinder
         Positions = from.Get(ModelKeys.Positions),
         Activation = from.Get(ModelKeys.Activation),
         Bias = from.Get(ModelKeys.Bias),
+        HeadSlices = (int)from.Get(ModelKeys.HeadSlices),
         MlpRatio = from.Get(ModelKeys.MlpRatio),
         RopeBase = from.Get(ModelKeys.RopeBase),
         NormEpsilon = from.Get(ModelKeys.NormEpsilon),
@@ -128,6 +132,7 @@ public static class RunSettingsBinder
             Beta1 = betas[0],
             Beta2 = betas[1],
             Epsilon = from.Get(OptimizerKeys.Epsilon),
+            FrozenAfter = ReductionKeys.FrozenAfter(from),
         };
     }
 
@@ -161,6 +166,7 @@ public static class RunSettingsBinder
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),
         OptimizerShardCount = from.Count(SettingsSchema.OptimizerAxis),
+        GradientShardCount = from.Count(SettingsSchema.GradientAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
     };

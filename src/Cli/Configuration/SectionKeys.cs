@@ -26,6 +26,9 @@ public static class ModelKeys
     /// <summary>Whether the head shares the embedding's matrix.</summary>
     public static readonly FlagSetting Tied = new("model.tied");
 
+    /// <summary>Units that the head is cut into.</summary>
+    public static readonly WholeNumberSetting HeadSlices = new("model.head-slices", 1, 1024, "units");
+
     /// <summary>Share of elements dropped.</summary>
     public static readonly RealNumberSetting Dropout = new("model.dropout", new(0, 1, WithoutMaximum: true), "probability");
 
@@ -59,7 +62,7 @@ public static class ModelKeys
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Layers, Width, Heads, KeyValueHeads, Context, Vocabulary, Tied, Dropout, Norm, Positions, Activation, Bias, MlpRatio, RopeBase, NormEpsilon,
+        Layers, Width, Heads, KeyValueHeads, Context, Vocabulary, Tied, HeadSlices, Dropout, Norm, Positions, Activation, Bias, MlpRatio, RopeBase, NormEpsilon,
         InitialDeviation,
     ];
 }

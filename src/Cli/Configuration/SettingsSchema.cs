@@ -39,7 +39,11 @@ public static partial class SettingsSchema
 
     /// <summary>Order in which gradients of micro-batches are added.</summary>
     public static readonly ChoiceSetting<Summation> Summation =
-        new("numerics.summation", ("fast", Model.Training.Summation.Fast), ("invariant", Model.Training.Summation.Invariant));
+        new("numerics.summation", ("fast", Model.Training.Summation.Fast), ("invariant", Model.Training.Summation.Invariant))
+        {
+            // One replica's index order, which fast is too.
+            FormerWords = new Dictionary<string, string> { ["index"] = "fast" },
+        };
 
     /// <summary>Replicas of the pipeline.</summary>
     public static readonly WholeNumberSetting DataAxis = new("parallelism.data", 1, 1024, "replicas") { ChangesOnResume = true };
@@ -52,6 +56,13 @@ public static partial class SettingsSchema
 
     /// <summary>Shards of the optimizer's state.</summary>
     public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1024, "shards") { ChangesOnResume = true };
+
+    /// <summary>Shards of the gradient.</summary>
+    public static readonly WholeNumberSetting GradientAxis = new("parallelism.gradients", 1, 1024, "shards") { ChangesOnResume = true };
+
+    /// <summary>Whether the number of replicas follows the nodes.</summary>
+    public static readonly ChoiceSetting<ElasticChoice> Elastic =
+        new("parallelism.elastic", ("auto", ElasticChoice.Auto), ("on", ElasticChoice.On), ("off", ElasticChoice.Off)) { ChangesOnResume = true };
 
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =
@@ -111,7 +122,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, GradientAxis, Elastic, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 

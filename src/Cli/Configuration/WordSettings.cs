@@ -20,12 +20,16 @@ public sealed class ChoiceSetting<T>(string path, params (string Word, T Value)[
     /// <summary>Words that are known but refused, each with the sentence that says why.</summary>
     public IReadOnlyDictionary<string, string> Refusals { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>Words of former builds, each with the one that means the same; read, but neither written nor told.</summary>
+    public IReadOnlyDictionary<string, string> FormerWords { get; init; } = new Dictionary<string, string>();
+
     /// <summary>The words, in the order of the declaration.</summary>
     public IReadOnlyList<string> Words { get; } = choices.Select(choice => choice.Word).ToArray();
 
     internal override Reading Read(RawValue raw)
     {
         if (raw.Text is not { } text) return Reading.Unfit;
+        text = FormerWords.GetValueOrDefault(text, text);
         foreach (var (word, value) in choices)
         {
             if (word == text) return Reading.Of(value);

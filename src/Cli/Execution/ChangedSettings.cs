@@ -13,7 +13,7 @@ internal static class ChangedSettings
     {
         IReadOnlyList<SettingChange> changes = [.. SettingsLedger.Read(files.Changes, resumeFrom).Where(_ => resumeFrom > 0)
             .Select(change => SettingChange.Parse(change.Setting) is { } setting ? new SettingChange(change.FromStep, setting, change.Value) : null)
-            .OfType<SettingChange>().Where(change => change.Setting is SettingKind.LearningRate or SettingKind.Clip)];
+            .OfType<SettingChange>().Where(change => change.Setting is SettingKind.LearningRate or SettingKind.Clip or SettingKind.Compression)];
         var lines = resumeFrom > 0 && File.Exists(files.Metrics) ? MetricsReader.Read(files.Metrics).Where(line => line.Step <= resumeFrom).ToArray() : [];
         return plan with { Changes = changes, Optimizer = plan.Optimizer.Changed(changes), SkippedInRow = SkippedInRow(lines) };
     }

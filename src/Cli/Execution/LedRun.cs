@@ -47,13 +47,22 @@ internal sealed class LedRun : ILedRun, IRunObserver
             var recorder = predecessor is null
                 ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
                 : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
-            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null) with
+            Divisions divisions = new(plan, materials);
+            var unitCounts = predecessor?.Entry.UnitCounts ?? layout.UnitCounts;
+            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch);
+            coordinated = coordinated with
             {
+                // A predecessor may have gone on with fewer ranks in each replica.
+                RankCount = layout.ReplicaCount * divisions.RanksOf(unitCounts),
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch).RankBytes,
+                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),
+                Repartition = divisions.Measured,
+                Fewer = divisions.Over,
+                DivisionFor = divisions.OfReplicas,
+                Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),

@@ -1,6 +1,7 @@
+using Pipeline.Cli.Configuration;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
-using Pipeline.Reduction.Compression;
+using Pipeline.Runs;
 using Pipeline.Stages;
 
 namespace Pipeline.Cli.Execution;
@@ -14,12 +15,11 @@ internal sealed class Replay : IDisposable
     public Replay(StoredRun run, long fromStep)
     {
         var settings = run.Materials.Settings;
-        if (settings.Step.ReplicaCount > 1 && settings.Reduction.IsLossy)
-            throw new UsageException($"The gradients of {run.Files.Folder} were compressed between replicas: the unsplit trainer cannot recompute what was lost. Only runs with compression.kind and compression.answer = none can be recomputed.");
-        if (settings.Step.StageCount > 1 && settings.Reduction.Activations.Kind != CompressionKind.None)
-            throw new UsageException($"The activations of {run.Files.Folder} were compressed between stages: the unsplit trainer, which has none of these boundaries, cannot recompute what was lost.");
+        if (UnsplitEquality.Obstacle(settings) is { } obstacle) throw new UsageException($"{run.Files.Folder} cannot be recomputed, since {obstacle}.");
+        if (settings.Summation == Summation.Fast && EventLog.Holds(run.Files.Events, "replicas-changed"))
+            throw new UsageException($"The number of replicas of {run.Files.Folder} changed while it was under way, and with it the order of addition. Only runs with {SettingsSchema.Summation} = invariant can be recomputed then.");
         _model = run.Model(fromStep, trains: true);
-        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(settings.Optimizer, run.Files), settings.Summation, settings.Step.ReplicaCount);
+        _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(settings.Optimizer, run.Files), settings.Summation, settings.Step.ReplicaCount, settings.Step.GradientShardCount > 1);
         Step = fromStep;
     }
 

@@ -11,7 +11,12 @@ internal static class RunArithmetic
     private const double MiB = 1 << 20;
 
     /// <summary>The lines, each beginning with what it is about.</summary>
-    public static IEnumerable<string> Lines(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
+    /// <param name="materials">Settings and data.</param>
+    /// <param name="plan">The run.</param>
+    /// <param name="layout">How it is spread.</param>
+    /// <param name="prediction">What its step is expected to take.</param>
+    /// <param name="isReference">Whether the unsplit trainer runs instead, which has no stages.</param>
+    public static IEnumerable<string> Lines(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction, bool isReference = false)
     {
         var (settings, data) = (materials.Settings, materials.Data);
         var (model, step) = (settings.Model, settings.Step);
@@ -24,6 +29,12 @@ internal static class RunArithmetic
         var epochs = (double)plan.Steps * step.SampleCount / new Data.SampleIndex(data.Training.TokenCount, model.Context).SamplesPerEpoch;
         yield return Line("step", $"{step.MicroBatchCount} micro-batches × {step.MicroBatchSize} samples × {model.Context} tokens = {tokensPerStep:N0} tokens; "
             + $"{plan.Steps:N0} steps = {tokensPerStep * plan.Steps:N0} tokens, {epochs:F2} epochs");
+        if (isReference)
+        {
+            yield return Line("stages", $"none: the unsplit model, {plan.Units.Count} units in one thread, {settings.Arithmetic().ToString().ToLowerInvariant()}");
+            yield break;
+        }
+
         var replicas = layout.ReplicaCount == 1 ? "" : $"{layout.ReplicaCount} replicas × ";
         yield return Line("stages", $"{replicas}{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
             + $"{plan.ThreadsPerStage} thread{(plan.ThreadsPerStage == 1 ? "" : "s")} each");
@@ -51,8 +62,11 @@ internal static class RunArithmetic
 
     private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout)
     {
-        var memory = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch);
-        return Line("memory", $"about {memory.StateBytes.Sum() / MiB:N0} MiB of weights, gradients and moments, {memory.ActivationBytes.Sum() / MiB:N0} MiB of activations at the peak");
+        var memory = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch, materials.Settings.Cluster.ProcessCount > 1);
+        var exchange = memory.ExchangeBytes.Sum() is > 0 and var bytes ? Format($", {bytes / MiB:N0} MiB to add gradients up") : "";
+        return Line("memory", $"about {memory.StateBytes.Sum() / MiB:N0} MiB of weights, gradients and moments, {memory.ActivationBytes.Sum() / MiB:N0} MiB of activations at the peak{exchange}");
+
+        static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
     }
 
     private static double EqualStagesBubble(RunLayout layout) =>

@@ -19,13 +19,17 @@ internal sealed class RunPrediction
     private readonly ImmutableArray<UnitProfile> _units;
     private readonly ModelProfile _profile;
     private readonly RecomputePolicy _recompute;
+    private readonly Func<ImmutableArray<long>, IReductionModel>? _reductions;
 
     /// <param name="layout">How the run was spread.</param>
     /// <param name="profile">Costs of its units, measured or estimated.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
     /// <param name="recompute">What the schedule's R makes again.</param>
-    public RunPrediction(RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None)
+    /// <param name="reductions">How replicas add gradients of given sizes up; null with one replica.</param>
+    public RunPrediction(
+        RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None, Func<ImmutableArray<long>, IReductionModel>? reductions = null)
     {
+        _reductions = reductions;
         _recompute = recompute;
         _layout = layout;
         _profile = profile;
@@ -93,7 +97,7 @@ internal sealed class RunPrediction
                 adjusted[unit] = Adjusted(adjusted[unit], kind => Ratio(measured, expected, stage, kind));
         }
 
-        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.Forward + unit.Backward)], _partition.Length);
+        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.WorkUnder(_layout.Schedule.UsesSplitBackward, _recompute))], _partition.Length);
         var (now, then) = (Simulate([.. adjusted], _partition).Duration, Simulate([.. adjusted], better).Duration);
         var counts = string.Join(',', better.Select(range => range.Count));
         yield return then < now * (1 - WorthwhileGain)
@@ -107,6 +111,7 @@ internal sealed class RunPrediction
         Backward = unit.Backward * ratio(ActionKind.Backward),
         InputGradient = unit.InputGradient * ratio(ActionKind.InputGradient),
         WeightGradient = unit.WeightGradient * ratio(ActionKind.WeightGradient),
+        SelectiveRecompute = unit.SelectiveRecompute * ratio(ActionKind.Recompute),
         Optimizer = unit.Optimizer * ratio(ActionKind.Optimizer),
     };
 
@@ -121,7 +126,10 @@ internal sealed class RunPrediction
     private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
     {
         var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency, _recompute);
-        return Simulator.Run(_layout.Schedule, new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm });
+        return Simulator.Run(_layout.Schedule, new SimulationModel
+        {
+            Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm, Reductions = _reductions?.Invoke(stages.GradientBytes),
+        });
     }
 
     // Of several replicas the first is looked at: all run the same schedule.

@@ -29,10 +29,11 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
+        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute,
+            bound.Settings.Reduction.Outer is null ? PlannedReductions.Here(bound.Settings) : null);
         if (request.Options.IsDryRun)
         {
-            PrintArithmetic(materials, draft, layout, prediction);
+            PrintArithmetic(materials, draft, layout, prediction, request.Options.IsReference);
             foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
             return ExitCode.Done;
         }
@@ -43,7 +44,7 @@ internal sealed class TrainRunner(CommandContext context)
         if (resumeFrom >= bound.Settings.Run.StepCount)
             throw new UsageException($"The run stands at step {resumeFrom} and run.steps is {bound.Settings.Run.StepCount}: there is nothing to do. Give a larger --steps.");
         var plan = Planned(materials.Plan(store, text, resumeFrom)).In(directory.Files, resumeFrom);
-        PrintArithmetic(materials, plan, layout, prediction);
+        PrintArithmetic(materials, plan, layout, prediction, request.Options.IsReference);
         foreach (var sentence in chosen?.Explanation ?? []) context.Output.WriteLine($"plan     {sentence}");
         AtomicFile.WriteText(directory.Files.Configuration, text);
         context.Output.WriteLine($"run      {directory.Folder}{(resumeFrom > 0 ? $", from step {resumeFrom}" : "")}");
@@ -136,9 +137,9 @@ internal sealed class TrainRunner(CommandContext context)
         return reader.Step;
     }
 
-    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction)
+    private void PrintArithmetic(RunMaterials materials, TrainingPlan plan, RunLayout layout, RunPrediction prediction, bool isReference)
     {
-        foreach (var line in RunArithmetic.Lines(materials, plan, layout, prediction)) context.Output.WriteLine(line);
+        foreach (var line in RunArithmetic.Lines(materials, plan, layout, prediction, isReference)) context.Output.WriteLine(line);
     }
 
     private bool IsBf16Fast(RunSettings settings) =>

@@ -1,3 +1,4 @@
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using TorchSharp;
@@ -5,21 +6,17 @@ using TorchSharp;
 namespace Pipeline.Cli.Planning;
 
 /// <summary>
-/// Measures the activations that units keep for their backward: many forwards are held at once, and the process's resident memory
-/// says what they take. Where it cannot say that (another system, units too small to stand out), the reckoning from shapes stays.
+/// Measures the activations that units keep for their backward: some forwards are held at once, and the allocator says what they take.
+/// Where it cannot say that (another system), the reckoning from shapes stays. Nothing else of the process may allocate tensors meanwhile.
 /// </summary>
 internal static class KeptMemory
 {
-    private const long WantedBytes = 96 << 20;
-    private const int MaxPassCount = 256;
-
-    // Below this the allocator's own comings and goings drown it.
-    private const long LeastBytes = 16 << 20;
+    private const int PassCount = 4;
 
     /// <summary>Bytes of a micro-batch that each unit keeps, its output left out: that is the next unit's input.</summary>
     /// <param name="models">One unit each, in the model's order.</param>
     /// <param name="batches">Micro-batches.</param>
-    /// <param name="reckoned">What shapes say of each unit: how many passes are needed, and the answer where measuring fails.</param>
+    /// <param name="reckoned">What shapes say of each unit: the answer where measuring fails.</param>
     /// <param name="outputBytes">Of each unit's output.</param>
     /// <param name="recompute">What the units drop.</param>
     public static long[] Measure(
@@ -42,20 +39,15 @@ internal static class KeptMemory
 
     private static long Measure(StageModel model, MicroBatch microBatch, torch.Tensor? input, long reckoned, long outputBytes, Recomputation recompute)
     {
-        var count = (int)Math.Clamp(WantedBytes / Math.Max(1, reckoned), 4, MaxPassCount);
-        var held = new List<(ForwardPass Pass, torch.Tensor? Input)>(count);
+        var held = new List<(ForwardPass Pass, torch.Tensor? Input)>(PassCount);
         try
         {
-            if (ResidentBytes() is not { } before) return reckoned;
-            for (var index = 0; index < count; index++)
-            {
-                // In a run every micro-batch has an input of its own.
-                var own = input?.clone();
-                held.Add((model.Forward(microBatch, own, PassMode.Train, recompute: [recompute]), own));
-            }
-
-            var grown = ResidentBytes() is { } after ? after - before : 0;
-            return grown < LeastBytes ? reckoned : Math.Max(0, (grown / count) - outputBytes);
+            // The first pass lets the library set up what it keeps for good.
+            Hold();
+            if (NativeBytes.InUse() is not { } before) return reckoned;
+            for (var index = 0; index < PassCount; index++) Hold();
+            var grown = NativeBytes.InUse() is { } after ? after - before : 0;
+            return grown <= 0 ? reckoned : Math.Max(0, (grown / PassCount) - outputBytes);
         }
         finally
         {
@@ -65,6 +57,13 @@ internal static class KeptMemory
                 own?.Dispose();
             }
         }
+
+        // In a run every micro-batch has an input of its own.
+        void Hold()
+        {
+            var own = input?.clone();
+            held.Add((model.Forward(microBatch, own, PassMode.Train, recompute: [recompute]), own));
+        }
     }
 
     private static torch.Tensor? Output(StageModel model, MicroBatch microBatch, torch.Tensor? input)
@@ -73,17 +72,5 @@ internal static class KeptMemory
         using var pass = model.Forward(microBatch, input, PassMode.Train);
         using var output = pass.DetachedOutput();
         return output.clone();
-    }
-
-    private static long? ResidentBytes()
-    {
-        try
-        {
-            return long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture) * Environment.SystemPageSize;
-        }
-        catch (Exception absent) when (absent is IOException or UnauthorizedAccessException or FormatException)
-        {
-            return null;
-        }
     }
 }

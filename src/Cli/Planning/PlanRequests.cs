@@ -20,7 +20,7 @@ internal static class PlanRequests
         return new PlanRequest
         {
             Profile = world.Profile,
-            SamplesPerStep = settings.Step.SampleCount,
+            SamplesPerStep = settings.Step.SampleCount / settings.Step.ReplicaCount,
             Ranks = world.Ranks,
             Slowdowns = world.Slowdowns,
             MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],

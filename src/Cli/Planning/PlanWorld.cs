@@ -32,10 +32,12 @@ internal sealed record PlanWorld(
     public static PlanWorld ThisMachine(RunSettings settings)
     {
         var rankCount = settings.Step.StageCount;
-        var memory = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / rankCount);
+        var replicaCount = settings.Step.ReplicaCount;
+        var memory = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / (rankCount * replicaCount));
         var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings));
-        return new PlanWorld(profile, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)], [], null, null,
-            FormattableString.Invariant($"this machine, {rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
+        var replicas = replicaCount == 1 ? "" : FormattableString.Invariant($"{replicaCount} replicas × ");
+        return new PlanWorld(profile, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)], [], null, PlannedReductions.Here(settings),
+            FormattableString.Invariant($"this machine, {replicas}{rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
     }
 
     private static double Flops(RunSettings settings)
@@ -47,11 +49,12 @@ internal sealed record PlanWorld(
     private static PlanWorld Described(RunSettings settings, int nodeCount)
     {
         var (world, rankCount) = (settings.Simulation, settings.Step.StageCount);
-        var wanted = (long)rankCount * world.ReplicaCount;
+        var replicaCount = settings.ReplicasToReckonWith;
+        var wanted = (long)rankCount * replicaCount;
         if (wanted > (long)nodeCount * world.DevicesPerNode)
             throw new ScheduleException(
-                $"{world.ReplicaCount} replicas of {rankCount} ranks need {wanted} devices, but {nodeCount} nodes × {world.DevicesPerNode} devices are {(long)nodeCount * world.DevicesPerNode}. "
-                + "Lower pipeline.simulation.replicas or pipeline.parallelism.pipeline, or describe more nodes.");
+                $"{replicaCount} replicas of {rankCount} ranks need {wanted} devices, but {nodeCount} nodes × {world.DevicesPerNode} devices are {(long)nodeCount * world.DevicesPerNode}. "
+                + "Lower pipeline.simulation.replicas, pipeline.parallelism.data or pipeline.parallelism.pipeline, or describe more nodes.");
         if (world.Stragglers.FirstOrDefault(straggler => straggler.Rank >= rankCount) is { Factor: > 0 } outside)
             throw new ScheduleException($"pipeline.simulation.stragglers names rank {outside.Rank}: expected a rank from 0 to {rankCount - 1}.");
         var speeds = world.NodeSpeeds.SelectMany(part => Enumerable.Repeat(part.Speed, part.Count)).ToArray();
@@ -68,9 +71,8 @@ internal sealed record PlanWorld(
                 SerializesAside = world.SerializesAside,
             },
             // All devices of a node reduce at the end of a step, through the card that they share.
-            world.ReplicaCount == 1 ? null : gradientBytes => new RingReduction(
-                world.ReplicaCount, gradientBytes, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Between.Latency),
-            FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(world.ReplicaCount, "replica")}"));
+            PlannedReductions.Over(settings, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Within.BytesPerSecond, world.Between.Latency),
+            FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(replicaCount, "replica")}"));
     }
 
     private static string Counted(int count, string word) => FormattableString.Invariant($"{count} {word}{(count == 1 ? "" : "s")}");

@@ -11,17 +11,25 @@ namespace Pipeline.Cli.Planning;
 /// Runs a real pipeline for a few steps, to learn what units measured one by one cannot say: what an action costs besides its
 /// units, and how long an input that is there waits for its action to begin.
 /// </summary>
-internal static class ProfileCalibration
+internal sealed class ProfileCalibration
 {
     private const int MicroBatchCount = 8;
     // Code that is new to the runtime is slow for its first calls.
     private const int WarmUpStepCount = 8;
     private const int MeasuredStepCount = 6;
 
-    /// <summary>Seconds of an action besides its units, and from rank to rank; zero where there is one rank.</summary>
-    /// <exception cref="InvalidOperationException">The pipeline failed; the message says how.</exception>
-    public static async Task<(double ActionOverhead, double HopLatency)> MeasureAsync(
-        RunSettings settings, IReadOnlyList<Unit> units, List<UnitProfile> profile, int microBatchSize)
+    private readonly TracedSteps _traced;
+    private readonly RunLayout _layout;
+
+    private ProfileCalibration(TracedSteps traced, RunLayout layout)
+    {
+        _traced = traced;
+        _layout = layout;
+    }
+
+    /// <summary>Runs the pipeline.</summary>
+    /// <exception cref="InvalidOperationException">It failed; the message says how.</exception>
+    public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, int microBatchSize)
     {
         var traced = new TracedSteps();
         var plan = new TrainingPlan
@@ -38,10 +46,17 @@ internal static class ProfileCalibration
         var layout = RunLayout.For(plan);
         var outcome = await PipelineRun.TrainAsync(plan, traced).ConfigureAwait(false);
         if (outcome.End is not RunEnd.Completed) throw new InvalidOperationException($"The pipeline of the calibration failed: {outcome.Error}");
-        var stages = StageProfile.Of([.. profile], Partitioner.FromCounts(units.Count, layout.UnitCounts));
-        var overheads = traced.Spans().Where(span => span.Action.Kind is ActionKind.Forward or ActionKind.Backward)
-            .Select(span => span.Duration - stages.Costs.Of(span.Action)).ToArray();
-        return (Math.Max(0, Median(overheads)), Median([.. traced.ReadyToStartSeconds]));
+        return new ProfileCalibration(traced, layout);
+    }
+
+    /// <summary>Seconds of an action besides its units, and from rank to rank; zero where there is one rank.</summary>
+    /// <param name="profile">The units for the same size of micro-batch, measured at the same time.</param>
+    public (double ActionOverhead, double HopLatency) Against(List<UnitProfile> profile)
+    {
+        var stages = StageProfile.Of([.. profile], Partitioner.FromCounts(profile.Count, _layout.UnitCounts));
+        var spans = _traced.Spans().Where(span => span.Action.Kind is ActionKind.Forward or ActionKind.Backward).ToArray();
+        var overhead = SteadyMean.Of(spans.Select(span => span.Duration)) - spans.Average(span => stages.Costs.Of(span.Action));
+        return (Math.Max(0, overhead), Median([.. _traced.ReadyToStartSeconds]));
     }
 
     private static double Median(double[] values)

@@ -66,7 +66,7 @@ internal sealed record SimulationReport
     {
         var path = Schedules.CriticalPath.Of(step);
         var peaks = ScheduleValidator.PeakInFlight(step.Schedule);
-        var tokens = (double)settings.Step.SampleCount * settings.Model.Context * settings.Simulation.ReplicaCount;
+        var tokens = (double)settings.Step.SampleCount / settings.Step.ReplicaCount * settings.Model.Context * settings.ReplicasToReckonWith;
         return new SimulationReport
         {
             World = world.Description,

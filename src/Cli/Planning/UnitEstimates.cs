@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Pipeline.Cli.Configuration;
 using Pipeline.Model;
+using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Schedules;
 
@@ -50,9 +51,6 @@ internal static class UnitEstimates
 /// <param name="StateBytes">Weights, gradients and moments.</param>
 internal readonly record struct UnitSizes(long ParameterCount, long KeptBytes, long OutputBytes, long StateBytes)
 {
-    // fp32 weights, gradients, two moments; bf16 has a compute copy besides.
-    private const int StateBytesPerParameter = 16;
-
     public static UnitSizes Of(Unit unit, RunSettings settings, int microBatchSize)
     {
         var isBf16 = settings.Precision == PrecisionChoice.Bf16;
@@ -63,6 +61,6 @@ internal readonly record struct UnitSizes(long ParameterCount, long KeptBytes, l
             parameters,
             (long)(unit.KeptElementsPerToken * tokens * elementBytes),
             (long)(settings.Model.Width * tokens * elementBytes),
-            parameters * (StateBytesPerParameter + (isBf16 ? 2 : 0)));
+            (long)(parameters * ParameterBytes.Of(isBf16 ? Precision.Bf16 : Precision.Fp32, settings.Step.OptimizerShardCount, settings.Step.GradientShardCount)));
     }
 }

@@ -12,7 +12,8 @@ namespace Pipeline.Cli.Planning;
 /// <summary>
 /// Measures what each unit costs with the kernels that train it: forward, whole backward, its two halves, optimizer. Every thread
 /// holds the whole model and runs it unit by unit, as many threads at once as the pipeline has ranks, since ranks share caches and
-/// memory; what counts is the median of the rounds, over all threads. It takes the budget for each size, or at least a few rounds.
+/// memory; what counts is the mean over the rounds of all threads: an action's time is a sum over units, and where a machine hiccups now and
+/// then only means add up. It takes the budget for each size, or at least a few rounds.
 /// </summary>
 internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget)
 {
@@ -36,25 +37,21 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
         return new UnitProfile
         {
             Name = unit.Name,
-            Forward = Median(times => times.Forward),
-            Backward = Median(times => times.Backward),
-            InputGradient = Median(times => times.InputGradient),
-            WeightGradient = Median(times => times.WeightGradient),
-            Optimizer = Median(times => times.Optimizer),
+            Forward = Mean(times => times.Forward),
+            Backward = Mean(times => times.Backward),
+            InputGradient = Mean(times => times.InputGradient),
+            WeightGradient = Mean(times => times.WeightGradient),
+            Optimizer = Mean(times => times.Optimizer),
             KeptBytes = kept,
             SelectiveKeptBytes = selective,
-            SelectiveRecompute = Median(times => times.SelectiveRecompute),
+            SelectiveRecompute = Mean(times => times.SelectiveRecompute),
             DeferredBytes = kept,
             OutputBytes = sizes.OutputBytes,
             StateBytes = sizes.StateBytes,
             GradientBytes = sizes.ParameterCount * 4,
         };
 
-        double Median(Func<UnitTimes, double> time)
-        {
-            var sorted = rounds.Select(time).Order().ToArray();
-            return sorted[sorted.Length / 2];
-        }
+        double Mean(Func<UnitTimes, double> time) => SteadyMean.Of(rounds.Select(time));
     }
 
     private StageModel[] Models() => [.. units.Select((_, index) => new StageModel(units, index, 1, _options))];
@@ -118,7 +115,12 @@ internal sealed class ProfiledChain(StageModel[] models, RunSettings settings, i
         for (var index = 0; index < models.Length; index++)
         {
             var model = models[index];
-            times[index].Optimizer = Seconds(() => model.OptimizerStep(step, settings.Optimizer, 1e-3));
+            // The step's end: the squares of the gradients' norm, then the update.
+            times[index].Optimizer = Seconds(() =>
+            {
+                model.SquaredNorms();
+                model.OptimizerStep(step, settings.Optimizer, 1e-3);
+            });
         }
 
         return times;

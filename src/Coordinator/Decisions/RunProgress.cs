@@ -19,7 +19,7 @@ internal sealed class RunProgress
     private bool _isLastStepCommitted;
 
     /// <param name="plan">The run.</param>
-    /// <param name="rankCount">Ranks.</param>
+    /// <param name="rankCount">Ranks, at first.</param>
     /// <param name="committed">The last step that is committed already: that of the start, or of a former coordinator.</param>
     /// <param name="evaluatedThrough">Evaluations after steps through this one are known already.</param>
     internal RunProgress(RunPlan plan, int rankCount, long committed, long evaluatedThrough)
@@ -137,14 +137,19 @@ internal sealed class RunProgress
     /// All ranks start anew from an earlier step. What was committed stays so; a run that is to stop ends with the last committed step,
     /// since the stages no longer know which step they made the last.
     /// </summary>
-    internal void RestartFrom(long step)
+    /// <param name="step">The step.</param>
+    /// <param name="rankCount">Ranks from now on.</param>
+    internal void RestartFrom(long step, int rankCount)
     {
-        _ledger.RestartFrom(step);
+        _ledger.RestartFrom(step, rankCount);
         Granted = step;
         Limit = long.MaxValue;
         _openEvaluations.RemoveWhere(after => after > Committed);
         if (IsStopWanted) _plan = _plan with { EndStep = Math.Max(Committed, step) };
     }
+
+    /// <inheritdoc cref="StepLedger.Resize"/>
+    internal void Resize(int rankCount, long step, bool isSameOrder) => _ledger.Resize(rankCount, step, isSameOrder);
 
     /// <summary>Steps that no rank will run again need not be remembered.</summary>
     internal void Forget(long throughStep) => _ledger.Forget(throughStep);

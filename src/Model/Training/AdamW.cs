@@ -17,9 +17,19 @@ internal static class AdamW
 {
     private const int PieceLength = 1 << 28;
 
+    /// <summary>
+    /// Share of a parameter's mean second moment below which none stays frozen: an element whose gradients were small by chance while the moments
+    /// still followed would move without bound, since compression gives it the magnitude of its neighbours. At a hundredth it moves ten times as far
+    /// as they do at most.
+    /// </summary>
+    private const double LeastFrozenShare = 0.01;
+
     /// <summary>Updates master weights and moments and clears the gradient; the compute weights are the caller's to refresh.</summary>
-    internal static void Step(UnitState unit, long step, OptimizerSettings settings, double gradientFactor) =>
+    internal static void Step(UnitState unit, long step, OptimizerSettings settings, double gradientFactor)
+    {
         Ranges(unit, step, settings, gradientFactor, ahead: false);
+        if (step == settings.FrozenAfter) Freeze(unit);
+    }
 
     /// <summary>Writes the weights that <see cref="Step"/> would give, to the same bits, into <see cref="UnitState.Working"/> alone.</summary>
     internal static void Ahead(UnitState unit, long step, OptimizerSettings settings, double gradientFactor) =>
@@ -33,13 +43,29 @@ internal static class AdamW
             Range(unit, range, rates, range.Decays ? 1 - learningRate * settings.WeightDecay : 1, ahead);
     }
 
+    /// <summary>Raises what is too small to be divided by for good. Each parameter by itself: the bits do not depend on who holds it with which others.</summary>
+    private static void Freeze(UnitState unit)
+    {
+        using var guard = no_grad();
+        foreach (var parameter in unit.Parameters.Where(parameter => parameter.IsOwned))
+        {
+            using var scope = NewDisposeScope();
+            var onHost = parameter.SecondMoment.cpu().reshape(-1).to_type(ScalarType.Float32);
+            double sum = 0;
+            foreach (var value in Floats(onHost)) sum += value;
+            var least = (float)(LeastFrozenShare * sum / onHost.numel());
+            foreach (ref var value in Floats(onHost)) value = Math.Max(value, least);
+            parameter.SecondMoment.copy_(onHost.view(parameter.SecondMoment.shape));
+        }
+    }
+
     private static void Range(UnitState unit, OptimizerRange range, Rates rates, double decay, bool ahead)
     {
         for (var done = 0L; done < range.Length; done += PieceLength)
         {
             var count = Math.Min(PieceLength, range.Length - done);
             using var weight = unit.Master.narrow(0, range.MasterStart + done, count);
-            using var gradient = unit.Gradient.narrow(0, range.Start + done, count);
+            using var gradient = unit.SummedGradient.narrow(0, unit.KeepsOwnedGradients ? range.MomentStart + done : range.Start + done, count);
             using var first = unit.FirstMoment.narrow(0, range.MomentStart + done, count);
             using var second = unit.SecondMoment.narrow(0, range.MomentStart + done, count);
             using var working = unit.Working.narrow(0, range.MasterStart + done, count);
@@ -142,12 +168,12 @@ internal static class AdamW
 
         internal double Beta1 { get; } = settings.Beta1;
 
-        internal double Beta2 { get; } = settings.Beta2;
+        internal double Beta2 { get; } = step > settings.FrozenAfter ? 1 : settings.Beta2;
 
         internal double Epsilon { get; } = settings.Epsilon;
 
         internal double StepSize { get; } = learningRate / (1 - Math.Pow(settings.Beta1, step));
 
-        internal double InverseRoot { get; } = 1 / Math.Sqrt(1 - Math.Pow(settings.Beta2, step));
+        internal double InverseRoot { get; } = 1 / Math.Sqrt(1 - Math.Pow(settings.Beta2, Math.Min(step, settings.FrozenAfter ?? step)));
     }
 }

@@ -30,6 +30,12 @@ public sealed record OptimizerSettings
     /// <summary>Added to the root of the second moment.</summary>
     public double Epsilon { get; init; } = 1e-8;
 
+    /// <summary>
+    /// The last step whose gradients the second moments follow, as in 1-bit Adam (Tang et al. 2021); null where they always do. What follows is
+    /// linear in the gradients, so that what compression has put off counts in full when it comes.
+    /// </summary>
+    public long? FrozenAfter { get; init; }
+
     /// <summary>What was changed while the run was under way, in the order of the steps.</summary>
     public IReadOnlyList<OptimizerChange> Changes { get; init; } = [];
 

@@ -24,11 +24,13 @@ public sealed record NonFiniteFault(int? MicroBatch);
 /// <param name="settings">Optimizer.</param>
 /// <param name="summation">Order in which the micro-batches' gradients are added.</param>
 /// <param name="replicaCount">Replicas whose order of addition it follows; it matters where the summation is fast. They share the micro-batches evenly.</param>
+/// <param name="reducesEachMicroBatch">Whether these replicas add each micro-batch up before the next one, as they do where gradients are freed; it matters likewise.</param>
 public sealed class ReferenceTrainer(
-    StageModel model, IBatchSource source, OptimizerSettings settings, Summation summation = Summation.Fast, int replicaCount = 1)
+    StageModel model, IBatchSource source, OptimizerSettings settings, Summation summation = Summation.Fast, int replicaCount = 1, bool reducesEachMicroBatch = false)
 {
+    private readonly bool _isByRound = reducesEachMicroBatch && summation == Summation.Fast;
     private readonly int _leafLength = summation == Summation.Invariant ? 1 : source.MicroBatchCount / replicaCount;
-    private double _lossSum;
+    private readonly double[] _losses = new double[source.MicroBatchCount];
     private long _tokenCount;
     private int? _nonFinite;
 
@@ -38,9 +40,12 @@ public sealed class ReferenceTrainer(
     /// </summary>
     public StepResult Step(long step)
     {
-        (_lossSum, _tokenCount, _nonFinite) = (0, 0, null);
-        SumAsTree(step, 0, source.MicroBatchCount / _leafLength);
-        return Finish(step, _lossSum, _tokenCount);
+        (_tokenCount, _nonFinite) = (0, null);
+        if (_isByRound) SumByRound(step);
+        else SumAsTree(0, source.MicroBatchCount / _leafLength, leaf => AddShare(step, leaf));
+        double lossSum = 0;
+        foreach (var loss in _losses) lossSum += loss;
+        return Finish(step, lossSum, _tokenCount);
     }
 
     /// <summary>Mean loss of the first micro-batches of the held-out text.</summary>
@@ -62,22 +67,39 @@ public sealed class ReferenceTrainer(
     }
 
     /// <summary>
-    /// The definition of the tree, by recursion: the largest power of two below the count to the left, the rest to the right. A leaf is one
-    /// micro-batch, or a replica's share in index order. Leaves the sum of so many leaves in the gradients, which must be zero before.
+    /// The definition of the tree, by recursion: the largest power of two below the count to the left, the rest to the right. Leaves the sum of so
+    /// many leaves in the gradients, which must be zero before.
     /// </summary>
-    private void SumAsTree(long step, int first, int count)
+    private void SumAsTree(int first, int count, Action<int> add)
     {
         if (count == 1)
         {
-            for (var index = 0; index < _leafLength; index++) AddMicroBatch(step, first * _leafLength + index);
+            add(first);
             return;
         }
 
         var half = (int)BitOperations.RoundUpToPowerOf2((uint)count) / 2;
-        SumAsTree(step, first, half);
+        SumAsTree(first, half, add);
         using var left = new SetAsideGradients(model.Units);
-        SumAsTree(step, first + half, count - half);
+        SumAsTree(first + half, count - half, add);
         left.AddToGradients();
+    }
+
+    /// <summary>A leaf is one micro-batch, or a replica's share in index order.</summary>
+    private void AddShare(long step, int leaf)
+    {
+        for (var index = 0; index < _leafLength; index++) AddMicroBatch(step, leaf * _leafLength + index);
+    }
+
+    /// <summary>The first micro-batches of all replicas as a tree, then their second ones, and so on, each sum added to those before.</summary>
+    private void SumByRound(long step)
+    {
+        for (var round = 0; round < _leafLength; round++)
+        {
+            using var before = new SetAsideGradients(model.Units);
+            SumAsTree(0, replicaCount, replica => AddMicroBatch(step, replica * _leafLength + round));
+            before.AddToGradients();
+        }
     }
 
     private void AddMicroBatch(long step, int index)
@@ -85,9 +107,9 @@ public sealed class ReferenceTrainer(
         using var microBatch = source.Training(step, index, model.Options.Device);
         var pass = model.Forward(microBatch, null, PassMode.Train);
         var loss = pass.LossSum();
-        if (!double.IsFinite(loss)) _nonFinite ??= index;
+        if (!double.IsFinite(loss)) _nonFinite = Math.Min(_nonFinite ?? index, index);
         model.Backward(pass, null);
-        _lossSum += loss;
+        _losses[index] = loss;
         _tokenCount += microBatch.TokenCount;
     }
 

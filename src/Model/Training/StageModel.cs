@@ -11,8 +11,12 @@ namespace Pipeline.Model.Training;
 /// <param name="Trains">False when only forward passes are wanted: no gradient and moments are allocated.</param>
 /// <param name="RunsAhead">Whether <see cref="StageModel.StepAhead"/> is wanted, for another fp32 copy of the weights.</param>
 /// <param name="Owns">Which parameters, by their full names, have their optimizer state here; null for all. Not together with running ahead.</param>
+/// <param name="FreesGradients">
+/// Whether of gradients, too, only the sums of what is owned are kept: <see cref="StageModel.TakeTurnsInGradientMemory"/> is then to be called before
+/// the first backward. Only with <paramref name="Owns"/>.
+/// </param>
 public sealed record StageOptions(
-    Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false, Func<string, bool>? Owns = null);
+    Precision Precision, Device Device, ulong Seed, bool Trains = true, bool RunsAhead = false, Func<string, bool>? Owns = null, bool FreesGradients = false);
 
 /// <summary>
 /// A consecutive list of units with their memory: what a stage computes on, and, holding all units, the unsplit model.
@@ -22,6 +26,7 @@ public sealed class StageModel : IDisposable
 {
     private readonly UnitState[] _units;
     private readonly BackwardFaults _faults = new();
+    private Tensor? _sharedGradient;
     private readonly UnitChain _chain;
 
     /// <summary>Allocates and initialises the units of one stage.</summary>
@@ -36,7 +41,7 @@ public sealed class StageModel : IDisposable
         IsFirst = first == 0;
         IsLast = first + count == model.Count;
         _units = [.. Enumerable.Range(first, count).Select(index =>
-            new UnitState(model[index], index, options.Precision, options.Device, options.Seed, options.Trains, options.RunsAhead, options.Owns))];
+            new UnitState(model[index], index, options))];
         _chain = new UnitChain(_units, _faults);
         Ties = TiedParameter.Among(model, _units);
     }
@@ -102,6 +107,33 @@ public sealed class StageModel : IDisposable
     public void TellFinishedAt(IEnumerable<int> units) => _chain.Cuts = units.ToHashSet();
 
     /// <summary>
+    /// Where gradients are not kept: gives groups of units one memory for the gradients of a micro-batch, in which they take turns. A backward then
+    /// tells each group by itself, and whoever is told must have taken its gradients, and cleared the memory, when it returns.
+    /// </summary>
+    /// <param name="groups">Places in the stage, in the order in which backward finishes them and in which they lie in the memory; each unit once.</param>
+    /// <returns>The memory, as long as the longest group; the stage owns it.</returns>
+    public Tensor TakeTurnsInGradientMemory(IReadOnlyList<IReadOnlyList<int>> groups)
+    {
+        using var guard = no_grad();
+        var length = groups.Max(group => group.Sum(unit => _units[unit].Length));
+        _sharedGradient = zeros(length, ScalarType.Float32, Options.Device).DetachFromDisposeScope();
+        foreach (var group in groups)
+        {
+            var start = 0L;
+            foreach (var unit in group)
+            {
+                using var place = _sharedGradient.narrow(0, start, _units[unit].Length);
+                _units[unit].LendGradient(place);
+                start += _units[unit].Length;
+            }
+        }
+
+        TellFinishedAt(groups.Select(group => group.Min()));
+        _chain.CutsDropped = true;
+        return _sharedGradient;
+    }
+
+    /// <summary>
     /// The input-gradient half: runs the units backward but leaves the gradients of their parameters, as a leaf that can be computed later
     /// and added in its turn, to the same bits as <see cref="Backward"/> adds them. In any order of micro-batches; disposes the pass.
     /// </summary>
@@ -126,8 +158,8 @@ public sealed class StageModel : IDisposable
         {
             // Where another replica adds the uses up there is nothing final to add.
             if (tie.IsOwner || !tie.Parameter.IsOwned || Ties.FirstOrDefault(other => other.IsOwner && other.Group == tie.Group) is not { } owner) continue;
-            owner.Parameter.Gradient.AddInPlace(tie.Parameter.Gradient);
-            tie.Parameter.Gradient.copy_(owner.Parameter.Gradient);
+            owner.Parameter.SummedGradient.AddInPlace(tie.Parameter.SummedGradient);
+            tie.Parameter.SummedGradient.copy_(owner.Parameter.SummedGradient);
         }
     }
 
@@ -137,7 +169,7 @@ public sealed class StageModel : IDisposable
     /// </summary>
     public IReadOnlyList<double> SquaredNorms() =>
         [.. _units.SelectMany(unit => unit.Parameters).Where(parameter => parameter.Spec.TiedTo is null)
-            .Select(parameter => parameter.IsOwned ? SumOfSquares.Of(parameter.Gradient) : 0)];
+            .Select(parameter => parameter.IsOwned ? SumOfSquares.Of(parameter.SummedGradient) : 0)];
 
     /// <summary>One AdamW step on every unit from the summed gradient, which is cleared.</summary>
     /// <param name="step">Step, counted from 1: corrects the moments' bias.</param>
@@ -150,7 +182,7 @@ public sealed class StageModel : IDisposable
         {
             AdamW.Step(unit, step, settings, gradientFactor);
             // What others own was cleared by nobody.
-            if (!unit.IsWhole) unit.Gradient.FillInPlace(0);
+            if (!unit.IsWhole && !unit.KeepsOwnedGradients) unit.ClearGradient();
             unit.RefreshCompute();
         }
     }
@@ -190,7 +222,7 @@ public sealed class StageModel : IDisposable
     public void ClearGradients()
     {
         using var guard = no_grad();
-        foreach (var unit in _units) unit.Gradient.FillInPlace(0);
+        foreach (var unit in _units) unit.ClearGradient();
     }
 
     /// <summary>
@@ -221,6 +253,7 @@ public sealed class StageModel : IDisposable
     public void Dispose()
     {
         foreach (var unit in _units) unit.Dispose();
+        _sharedGradient?.Dispose();
     }
 }
 

@@ -13,6 +13,9 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
     /// <summary>Units before which the graph is cut, beside those where recomputation begins or ends.</summary>
     internal IReadOnlySet<int> Cuts { get; set; } = new HashSet<int>();
 
+    /// <summary>Whether what is dropped is cut there, too: each cut keeps an input.</summary>
+    internal bool CutsDropped { get; set; }
+
     /// <summary>Runs all units; what the pass holds is the caller's.</summary>
     /// <param name="context">What all units share.</param>
     /// <param name="input">The first unit's input; null where it reads tokens.</param>
@@ -114,8 +117,7 @@ internal sealed class UnitChain(IReadOnlyList<UnitState> units, BackwardFaults f
         var start = 0;
         for (var index = 1; index <= units.Count; index++)
         {
-            // What is dropped is not cut further: each cut keeps an input.
-            if (index < units.Count && Drops(index) == Drops(start) && (Drops(index) || !Cuts.Contains(index))) continue;
+            if (index < units.Count && Drops(index) == Drops(start) && ((Drops(index) && !CutsDropped) || !Cuts.Contains(index))) continue;
             yield return (start..index, Drops(start));
             start = index;
         }

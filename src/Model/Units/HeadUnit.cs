@@ -24,7 +24,7 @@ public sealed class HeadUnit(ModelSettings settings) : Unit("head")
     ];
 
     /// <inheritdoc/>
-    public override double Cost => UnitCost.Head(settings);
+    public override double Cost => UnitCost.Head(settings, settings.Vocabulary);
 
     /// <inheritdoc/>
     public override double KeptElementsPerToken => 2.0 * settings.Width + settings.Vocabulary;

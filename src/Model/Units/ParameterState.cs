@@ -8,10 +8,14 @@ public sealed class ParameterState : IDisposable
     private readonly Tensor? _master;
     private readonly Tensor? _firstMoment;
     private readonly Tensor? _secondMoment;
+    private readonly Tensor? _summedGradient;
+    private readonly bool _trains;
 
     internal ParameterState(UnitState unit, ParameterSpec spec, ParameterPlace place)
     {
         Spec = spec;
+        Offset = place.Offset;
+        _trains = unit.Trains;
         FullName = unit.Unit.FullName(spec);
         if (place.MasterOffset is { } master) _master = View(unit.Master, master);
         var compute = spec.ComputesInMaster ? unit.Working : unit.Compute;
@@ -19,9 +23,10 @@ public sealed class ParameterState : IDisposable
         Weight = View(compute, offset);
         Leaf = View(compute, offset);
         if (!unit.Trains) return;
-        Gradient = View(unit.Gradient, place.Offset);
         Leaf.requires_grad_(true);
+        if (!unit.KeepsOwnedGradients) Gradient = _summedGradient = View(unit.Gradient, place.Offset);
         if (place.MomentOffset is not { } moments) return;
+        if (unit.KeepsOwnedGradients) _summedGradient = View(unit.SummedGradient, moments);
         _firstMoment = View(unit.FirstMoment, moments);
         _secondMoment = View(unit.SecondMoment, moments);
     }
@@ -36,7 +41,7 @@ public sealed class ParameterState : IDisposable
     public bool HasMaster => _master is not null;
 
     /// <summary>Whether its optimizer state is here; always in a unit that does not train.</summary>
-    public bool IsOwned => Gradient is null || _firstMoment is not null;
+    public bool IsOwned => !_trains || _firstMoment is not null;
 
     /// <summary>Master values.</summary>
     /// <exception cref="InvalidOperationException">Another replica has them.</exception>
@@ -48,8 +53,15 @@ public sealed class ParameterState : IDisposable
     /// <summary>Compute values as an autograd leaf.</summary>
     public Tensor Leaf { get; }
 
-    /// <summary>Summed gradient.</summary>
-    public Tensor Gradient { get; } = null!;
+    /// <summary>First element in gradients and weights of the whole unit.</summary>
+    public long Offset { get; }
+
+    /// <summary>The gradient that backward adds to; null where it is lent and was not lent yet.</summary>
+    public Tensor Gradient { get; private set; } = null!;
+
+    /// <summary>The gradient that the optimizer reads, summed.</summary>
+    /// <exception cref="InvalidOperationException">Another replica has it.</exception>
+    public Tensor SummedGradient => _summedGradient ?? throw ElsewhereException();
 
     /// <summary>First moment.</summary>
     /// <exception cref="InvalidOperationException">Another replica has it.</exception>
@@ -67,6 +79,13 @@ public sealed class ParameterState : IDisposable
         return leaf;
     }
 
+    /// <summary>See <see cref="UnitState.LendGradient"/>.</summary>
+    internal void LendGradient(Tensor memory)
+    {
+        Gradient?.Dispose();
+        Gradient = View(memory, Offset);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -74,6 +93,7 @@ public sealed class ParameterState : IDisposable
         Weight.Dispose();
         Leaf.Dispose();
         Gradient?.Dispose();
+        if (!ReferenceEquals(_summedGradient, Gradient)) _summedGradient?.Dispose();
         _firstMoment?.Dispose();
         _secondMoment?.Dispose();
     }

@@ -27,6 +27,5 @@ internal static class UnitCost
         return matrices * settings.Width * hidden + 3 * PassOverElement * hidden + 4 * PassOverElement * settings.Width;
     }
 
-    internal static double Head(ModelSettings settings) =>
-        (double)settings.Vocabulary * settings.Width + 2 * PassOverElement * settings.Vocabulary;
+    internal static double Head(ModelSettings settings, long tokens) => (double)tokens * settings.Width + 2 * PassOverElement * tokens;
 }

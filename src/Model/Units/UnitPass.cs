@@ -79,6 +79,13 @@ public sealed class UnitPass
     public Tensor LinearCrossEntropy(Tensor hidden, string weight) =>
         LinearCrossEntropyFunction.Apply(hidden, _state[weight], MicroBatch.Targets, _context.Tracks, _context.Leaves, _context.Faults);
 
+    /// <summary>A slice of a head that is cut over the vocabulary: what the next slice reads, or from the last one the loss as above.</summary>
+    /// <param name="input">[B, T, D], or what the former slice gave.</param>
+    /// <param name="weight">Name of the matrix [V', D].</param>
+    /// <param name="slice">Which slice.</param>
+    internal Tensor SlicedCrossEntropy(Tensor input, string weight, VocabularySlice slice) =>
+        VocabularySliceFunction.Apply(input, _state[weight], slice, MicroBatch.Targets, _context.Tracks, _context.Leaves, _context.Faults);
+
     /// <summary>
     /// Drops elements with the run's probability and scales the rest, in training only. Keyed by (seed, global sample, unit, place):
     /// the same elements fall whatever the layout of the run.

@@ -1,4 +1,5 @@
 using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
 using static TorchSharp.torch;
 
 namespace Pipeline.Model.Units;
@@ -19,37 +20,36 @@ public sealed class UnitState : IDisposable
     /// <summary>Allocates and initialises a unit.</summary>
     /// <param name="unit">What to hold.</param>
     /// <param name="index">Place of the unit in the whole model; keys its random state.</param>
-    /// <param name="precision">Arithmetic of the run.</param>
-    /// <param name="device">Where the buffers live.</param>
-    /// <param name="seed">Seed of the initial values.</param>
-    /// <param name="trains">Whether gradient and moments are wanted; false for generation and evaluation alone.</param>
-    /// <param name="runsAhead">Whether the weights of a step that may be taken back are to be computed with: costs a second fp32 copy.</param>
-    /// <param name="owns">
-    /// Which parameters, by their full names, have their optimizer state here; null for all. Of the others there is only what the unit
+    /// <param name="options">
+    /// Arithmetic, device, seed, and which of the buffers are wanted: of parameters whose optimizer state is elsewhere there is only what the unit
     /// computes with, which whoever owns them updates.
     /// </param>
-    public UnitState(Unit unit, int index, Precision precision, Device device, ulong seed, bool trains, bool runsAhead = false, Func<string, bool>? owns = null)
+    public UnitState(Unit unit, int index, StageOptions options)
     {
         Unit = unit;
         Index = index;
-        Trains = trains;
-        IsWhole = owns is null;
-        var masterType = precision == Precision.Fp64 ? ScalarType.Float64 : ScalarType.Float32;
-        var computeType = precision == Precision.Bf16 ? ScalarType.BFloat16 : masterType;
-        _layout = new UnitLayout(unit.Parameters, spec => owns?.Invoke(unit.FullName(spec)) ?? true, mastersEverything: computeType == masterType);
+        Trains = options.Trains;
+        IsWhole = options.Owns is null;
+        KeepsOwnedGradients = options.FreesGradients;
+        if (KeepsOwnedGradients && IsWhole) throw new ArgumentException("Gradients can be freed only where the optimizer's state is shared out.", nameof(options));
+        var device = options.Device;
+        var masterType = options.Precision == Precision.Fp64 ? ScalarType.Float64 : ScalarType.Float32;
+        var computeType = options.Precision == Precision.Bf16 ? ScalarType.BFloat16 : masterType;
+        _layout = new UnitLayout(unit.Parameters, spec => options.Owns?.Invoke(unit.FullName(spec)) ?? true, mastersEverything: computeType == masterType);
         using (no_grad())
         {
             Master = Own(zeros(_layout.MasterLength, masterType, device));
-            Working = runsAhead ? Own(zeros(_layout.Length, masterType, device)) : Master;
+            Working = options.RunsAhead ? Own(zeros(_layout.Length, masterType, device)) : Master;
             Compute = computeType == masterType ? Working : Own(zeros(_layout.Length, computeType, device));
-            if (trains)
+            if (Trains)
             {
-                Gradient = Own(zeros(_layout.Length, masterType, device));
+                SummedGradient = Own(zeros(KeepsOwnedGradients ? _layout.MomentLength : _layout.Length, masterType, device));
+                Gradient = KeepsOwnedGradients ? null! : SummedGradient;
                 FirstMoment = Own(zeros(_layout.MomentLength, masterType, device));
                 SecondMoment = Own(zeros(_layout.MomentLength, masterType, device));
             }
 
-            foreach (var spec in unit.Parameters) AddParameter(spec, seed);
+            foreach (var spec in unit.Parameters) AddParameter(spec, options.Seed);
             RefreshCompute();
         }
     }
@@ -65,6 +65,15 @@ public sealed class UnitState : IDisposable
 
     /// <summary>Whether the optimizer state of all its parameters is here.</summary>
     public bool IsWhole { get; }
+
+    /// <summary>Whether of the gradient only the sums of what is owned are kept, and backward leaves its own in memory that is lent.</summary>
+    public bool KeepsOwnedGradients { get; }
+
+    /// <summary>Elements of a gradient of all parameters, with padding.</summary>
+    public long Length => _layout.Length;
+
+    /// <summary>Bytes of the flat buffers that the unit owns.</summary>
+    public long ByteCount => _owned.OfType<Tensor>().Sum(buffer => buffer.numel() * buffer.element_size());
 
     /// <summary>What the optimizer updates here: ranges of the flat buffers.</summary>
     internal IReadOnlyList<OptimizerRange> OptimizerRanges => _layout.OptimizerRanges;
@@ -84,8 +93,14 @@ public sealed class UnitState : IDisposable
     /// <summary>Flat weights in the compute type; <see cref="Working"/> itself unless the run is bf16.</summary>
     public Tensor Compute { get; }
 
-    /// <summary>Flat gradient: the sum over the step's tokens of finished micro-batches.</summary>
-    public Tensor Gradient { get; } = null!;
+    /// <summary>
+    /// Flat gradient that backward adds to: the sum over the step's tokens of finished micro-batches, or, where only owned sums are kept, lent
+    /// memory, null until it is lent.
+    /// </summary>
+    public Tensor Gradient { get; private set; } = null!;
+
+    /// <summary>Flat gradient that the optimizer reads: <see cref="Gradient"/> itself, or, laid out as the moments, the sums of what is owned.</summary>
+    public Tensor SummedGradient { get; } = null!;
 
     /// <summary>Flat first moment.</summary>
     public Tensor FirstMoment { get; } = null!;
@@ -112,6 +127,21 @@ public sealed class UnitState : IDisposable
         RoundWorking();
         foreach (var (parameter, weight) in _staged) parameter.Weight.copy_(weight);
         FreeStaged();
+    }
+
+    /// <summary>Gives backward the memory of a gradient, which stays its lender's and must be all zeros whenever a backward comes to the unit.</summary>
+    internal void LendGradient(Tensor memory)
+    {
+        Gradient?.Dispose();
+        Gradient = memory.detach().DetachFromDisposeScope();
+        foreach (var parameter in _parameters) parameter.LendGradient(Gradient);
+    }
+
+    /// <summary>Clears whatever gradient there is.</summary>
+    internal void ClearGradient()
+    {
+        SummedGradient.FillInPlace(0);
+        if (KeepsOwnedGradients) Gradient?.FillInPlace(0);
     }
 
     /// <summary>Frees the weights that <see cref="WeightToLoad"/> has made.</summary>
@@ -155,6 +185,7 @@ public sealed class UnitState : IDisposable
     public void Dispose()
     {
         FreeStaged();
+        if (KeepsOwnedGradients) Gradient?.Dispose();
         foreach (var owned in Enumerable.Reverse(_owned)) owned.Dispose();
         _owned.Clear();
     }

@@ -91,13 +91,18 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         else _waiting[host.Assignment.Rank] = (host.Assignment, Sender);
     }
 
-    /// <summary>A rank that was placed here anew has an actor of another name; a name is free only once its former bearer has ended.</summary>
+    /// <summary>The actor that all others are told of. A name is free only once its former bearer has ended.</summary>
     private void Ensure(int rank, PipelineLayout layout)
     {
+        if (_run is null || (uint)rank >= (uint)layout.Ranks.Count) return;
         var path = layout.Ranks[rank].StagePath;
         var name = path[(path.LastIndexOf('/') + 1)..];
-        if (_stages.TryGetValue(rank, out var present) && present.Path.Name == name) return;
-        End(rank);
+        if (_stages.TryGetValue(rank, out var former))
+        {
+            if (former.Path.Name == name) return;
+            Dismiss(rank);
+        }
+
         if (!Context.Child(name).IsNobody()) return;
         var stage = Context.ActorOf(StageActor.Props(_workloads, _hub, _copyLinks), name);
         Context.WatchWith(stage, new StageEnded(rank, stage));
@@ -110,7 +115,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         foreach (var rank in isWhole ? _stages.Keys.ToArray() : release.Ranks)
         {
             _waiting.Remove(rank);
-            End(rank);
+            Dismiss(rank);
         }
 
         if (!isWhole) return;
@@ -118,7 +123,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         (_run, _coordinator) = (null, ActorRefs.Nobody);
     }
 
-    private void End(int rank)
+    private void Dismiss(int rank)
     {
         if (!_stages.Remove(rank, out var stage)) return;
         _ending.Add(stage);

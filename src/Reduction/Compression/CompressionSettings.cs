@@ -26,8 +26,11 @@ public sealed record CompressionSettings
     /// <summary>First steps, which are sent as fp32: early gradients are large and change fast.</summary>
     public int WarmupSteps { get; init; }
 
+    /// <summary>Asked after the first steps whether a step is compressed; null where all are. The same answer at both ends, and in every replay.</summary>
+    public Func<long, bool>? IsOn { get; init; }
+
     /// <summary>The kind of a step, counted from 1.</summary>
-    public CompressionKind KindAt(long step) => step <= WarmupSteps ? CompressionKind.None : Kind;
+    public CompressionKind KindAt(long step) => step <= WarmupSteps || IsOn?.Invoke(step) == false ? CompressionKind.None : Kind;
 
     /// <summary>The compressor of one span.</summary>
     /// <param name="length">Elements of the span.</param>
@@ -38,6 +41,7 @@ public sealed record CompressionSettings
         CompressionKind.None => new Uncompressed(),
         CompressionKind.BFloat16 => new BFloat16Compressor(Rounding),
         CompressionKind.Int8 or CompressionKind.Int4 => new BlockCompressor(Kind, Rounding),
+        CompressionKind.OneBit => new OneBitCompressor(),
         CompressionKind.TopK => new TopKCompressor(Share),
         CompressionKind.PowerSgd => new PowerSgdCompressor(length, matrices, Rank, seed),
         _ => throw new UnreachableException($"compression {(int)Kind}"),

@@ -20,6 +20,12 @@ public enum CompressionKind
 
     /// <summary>Matrices as products of two thin ones.</summary>
     PowerSgd = 5,
+
+    /// <summary>Signs, with one magnitude for each 512 elements.</summary>
+    OneBit = 6,
+
+    /// <summary>No form of its own and never sent: int8 where a trial shows that it pays, else nothing.</summary>
+    Automatic = 7,
 }
 
 /// <summary>How an element between two levels is rounded.</summary>

@@ -26,6 +26,9 @@ public sealed class TreeAccumulator : IDisposable
         Length = length;
     }
 
+    /// <summary>Order of addition.</summary>
+    public SummationTree Tree => _tree;
+
     /// <summary>Elements of every span.</summary>
     public int Length { get; }
 

@@ -23,6 +23,16 @@ public static class ReductionPass
         IEnumerable<StageAction> All(int rank, ActionKind kind) => schedule.StagesOf(rank).Select(stage => StageAction.StepLevel(stage, kind));
     }
 
+    /// <summary>For replicas that take steps of their own: on each rank, behind everything else, the weights of all its stages are brought together.</summary>
+    /// <param name="schedule">A training schedule that ends its step and exchanges nothing yet.</param>
+    public static Schedule ApplyLocally(Schedule schedule)
+    {
+        if (!schedule.EndsStep || schedule.Exchanges)
+            throw new InvalidOperationException($"schedule {schedule.Name}: only a schedule that ends its step, and does not exchange yet, gets an exchange");
+        return schedule.WithActions([.. schedule.Actions.Select((row, rank) =>
+            row.AddRange(schedule.StagesOf(rank).Select(stage => StageAction.StepLevel(stage, ActionKind.WeightGather))))]);
+    }
+
     private static ImmutableArray<StageAction> AfterMicroBatches(ImmutableArray<StageAction> row, IEnumerable<StageAction> actions) =>
         row.InsertRange(row.TakeWhile(action => !action.Kind.IsStepLevel()).Count(), actions);
 }

@@ -55,6 +55,12 @@ public sealed record UnitProfile
         _ => 0,
     };
 
+    /// <summary>All its work on a micro-batch.</summary>
+    /// <param name="isSplit">Whether the backward runs as two halves.</param>
+    /// <param name="recompute">What is made again.</param>
+    public double WorkUnder(bool isSplit, RecomputePolicy recompute) =>
+        Forward + (isSplit ? InputGradient + WeightGradient : Backward) + RecomputeUnder(recompute);
+
     /// <summary>The same unit for another size of micro-batch, all that depends on it in proportion.</summary>
     internal UnitProfile Scaled(double factor) => this with
     {

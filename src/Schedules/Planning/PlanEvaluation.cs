@@ -5,6 +5,9 @@ namespace Pipeline.Schedules;
 /// <summary>Partitions, generates and simulates one combination of a plan.</summary>
 public static class PlanEvaluation
 {
+    // Of an even share of the rank's memory: stages may differ in what they need.
+    private static readonly double[] s_memoryShares = [1.6, 1.4, 1.2, 1, 0.9];
+
     /// <summary>What a combination amounts to, and the simulated step that says so.</summary>
     /// <param name="request">Costs, ranks, links.</param>
     /// <param name="plain">The schedule without recomputation and without the step's end, for the ranks of the request.</param>
@@ -26,7 +29,7 @@ public static class PlanEvaluation
     private static (PlanCandidate, SimulatedStep) OnePerRank(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain)
     {
         var demands = units.Select((unit, index) => new UnitDemand(
-            WorkOf(unit, plain.UsesSplitBackward, candidate.Recompute), unit.StateBytes, KeptBytes(units, index, candidate.Recompute))).ToArray();
+            unit.WorkUnder(plain.UsesSplitBackward, candidate.Recompute), unit.StateBytes, KeptBytes(units, index, candidate.Recompute))).ToArray();
         var found = NodePartitioner.Partition(demands, request.Ranks, ScheduleValidator.PeakInFlight(plain));
         // Nothing fits: what it would need is still worth knowing.
         return found is null
@@ -34,18 +37,38 @@ public static class PlanEvaluation
             : Evaluate(request, candidate with { IsExactPartition = found.IsExact }, units, plain, found.Stages, found.NodeOfStage);
     }
 
-    // Several stages a rank share its memory, so that the search balances time and memory is judged afterwards.
+    // Several stages a rank share its memory in ways that only the simulation knows: the search balances time, and where that does not fit, it is
+    // run again with less and less memory for each stage, until what it finds fits: a heuristic, unlike the search for one stage a rank.
     private static (PlanCandidate, SimulatedStep) SeveralPerRank(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain)
     {
-        var demands = units.Select(unit => new UnitDemand(WorkOf(unit, plain.UsesSplitBackward, candidate.Recompute), 0, 0)).ToArray();
-        if (request.Ranks.Distinct().Count() == 1)
-            return Evaluate(request, candidate, units, plain, Partitioner.Partition([.. demands.Select(demand => demand.Cost)], plain.StageCount), [.. Enumerable.Range(0, plain.RankCount)]);
-        var stages = new OrderedSearch(demands, [.. plain.RankOfStage.Select(rank => request.Ranks[rank] with { MemoryBytes = long.MaxValue })], new int[plain.StageCount]).Find()!.Value.Stages;
-        return Evaluate(request, candidate, units, plain, stages, [.. Enumerable.Range(0, plain.RankCount)]);
-    }
+        ImmutableArray<int> ranks = [.. Enumerable.Range(0, plain.RankCount)];
+        var demands = units.Select((unit, index) => new UnitDemand(
+            unit.WorkUnder(plain.UsesSplitBackward, candidate.Recompute), unit.StateBytes, KeptBytes(units, index, candidate.Recompute))).ToArray();
+        var perRank = (double)plain.StageCount / plain.RankCount;
+        var byTime = Evaluate(request, candidate, units, plain, ByTime(), ranks);
+        if (byTime.Item1.Fits) return byTime;
+        foreach (var share in s_memoryShares)
+        {
+            if (Search(share / perRank) is not { } stages) continue;
+            var found = Evaluate(request, candidate, units, plain, stages, ranks);
+            if (found.Item1.Fits) return found;
+        }
 
-    private static double WorkOf(UnitProfile unit, bool isSplit, RecomputePolicy recompute) =>
-        unit.Forward + (isSplit ? unit.InputGradient + unit.WeightGradient : unit.Backward) + unit.RecomputeUnder(recompute);
+        return byTime;
+
+        ImmutableArray<UnitRange> ByTime() => request.Ranks.Distinct().Count() == 1
+            ? Partitioner.Partition([.. demands.Select(demand => demand.Cost)], plain.StageCount)
+            : Search(double.MaxValue)!.Value;
+
+        ImmutableArray<UnitRange>? Search(double share)
+        {
+            var held = ScheduleValidator.PeakInFlight(plain);
+            return new OrderedSearch(
+                demands,
+                [.. plain.RankOfStage.Select(rank => request.Ranks[rank] with { MemoryBytes = (long)Math.Min(long.MaxValue / 2, request.Ranks[rank].MemoryBytes * share) })],
+                [.. plain.RankOfStage.Select(rank => (int)Math.Ceiling(held[rank] / perRank))]).Find()?.Stages;
+        }
+    }
 
     private static long KeptBytes(ImmutableArray<UnitProfile> units, int index, RecomputePolicy recompute) => recompute switch
     {

@@ -100,7 +100,7 @@ internal sealed class ScheduleContent
         var reduces = _schedule.Reduces;
         Check(ActionKind.ReduceScatter, reduces);
         Check(ActionKind.AllGather, reduces && !_schedule.SharesOptimizer);
-        Check(ActionKind.WeightGather, _schedule.SharesOptimizer);
+        Check(ActionKind.WeightGather, _schedule.SharesOptimizer || _schedule.StepsLocally);
         Check(ActionKind.TiedSum, _schedule.EndsStep && _schedule.TiedStages.Contains(stage));
         Check(ActionKind.Norm, _schedule.EndsStep);
         Check(ActionKind.Optimizer, _schedule.EndsStep);

@@ -18,7 +18,7 @@ internal sealed class EvaluationRunner(RankPlan plan, StageInbox inbox, IStageLi
         double lossSum = 0;
         long tokenCount = 0;
         var step = plan.KeyOf(afterStep);
-        // All replicas have the same weights: the first evaluates for them.
+        // All replicas have the same weights, or each its own until they next meet: the first evaluates for them.
         if (plan.Place.Index > 0)
         {
             inbox.FinishPhase(StageInbox.EvaluationPhase(afterStep));

@@ -29,6 +29,9 @@ internal sealed class LiveSettings(PipelineLayout layout)
         };
     }
 
+    /// <summary>Whether a step is compressed, as far as that was decided while the run was under way.</summary>
+    internal bool Compresses(long step) => SettingChange.Latest(_cadence.Changes, SettingKind.Compression, step) is not 0;
+
     /// <summary>Whether the actions of a step are recorded.</summary>
     internal bool WantsSpans(RecordingDuties duties, long step) =>
         SettingChange.Latest(_cadence.Changes, SettingKind.Trace, step) is { } wanted ? wanted > 0 : duties.WantsSpans(step);

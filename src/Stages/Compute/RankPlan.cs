@@ -1,7 +1,8 @@
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
-using Pipeline.Reduction.Topologies;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Compression;
 using Pipeline.Schedules;
 
 namespace Pipeline.Stages;
@@ -16,17 +17,16 @@ internal sealed class RankPlan : IDisposable
 
     private readonly LiveSettings _live;
 
-    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule, LiveSettings live)
+    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, ReplicaShare share, LiveSettings live)
     {
         _live = live;
+        Reduction = workload.Reduction with { Contributions = Switched(workload.Reduction.Contributions), Answers = Switched(workload.Reduction.Answers) };
         Assignment = assignment;
         Workload = workload;
-        Schedule = schedule;
-        var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
-        Place = new ReplicaPlace(
-            assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
-        if (workload.SharesOptimizer && replicaCount > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, replicaCount);
-        _recomputed = [.. schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
+        Schedule = share.Schedule;
+        Place = new ReplicaPlace(share.Index, share.Shares, workload.Summation) { Machines = assignment.Layout.Machines };
+        if (workload.SharesOptimizer && Place.Count > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, Place.Count);
+        _recomputed = [.. Schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
     internal StageProtocol.AssignStage Assignment { get; }
@@ -44,8 +44,25 @@ internal sealed class RankPlan : IDisposable
     /// <summary>Whether the rank's replica speaks for all: they hold the same, or it holds a share.</summary>
     internal bool Speaks => Place.Index == 0 || Owners is not null;
 
-    /// <summary>What compression has lost so far.</summary>
+    /// <summary>How replicas add their gradients up, with what is decided of it while the run is under way.</summary>
+    internal ReductionSettings Reduction { get; }
+
+    /// <summary>What compression has lost so far, and what else the replicas' exchange has to remember.</summary>
     internal ResidualStore Residuals { get; } = new();
+
+    /// <summary>Whether replicas take steps of their own, and bring their weights together from time to time.</summary>
+    internal bool StepsLocally => Place.Count > 1 && Workload.Reduction.Outer is not null;
+
+    /// <summary>
+    /// What the rank writes into a checkpoint beside its stages: what its exchange remembers, once where all replicas remember the same; and of a
+    /// replica that has weights and moments of its own these, under its name.
+    /// </summary>
+    internal IEnumerable<StateTensor> StateBesideStages()
+    {
+        if (!StepsLocally || Place.Index == 0) return Residuals.State;
+        return Residuals.State.Where(tensor => !ResidualStore.IsOf(OuterWeights.Prefix, tensor.Name))
+            .Concat(_models.Values.SelectMany(model => model.State()).Select(tensor => tensor with { Unit = "", Name = OwnName(tensor.Name), IsMoment = true }));
+    }
 
     /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
     internal int Rank => Assignment.Rank % Schedule.RankCount;
@@ -64,8 +81,11 @@ internal sealed class RankPlan : IDisposable
     /// <summary>The rank that adds up.</summary>
     internal int TotalsRank => Schedule.RankOfStage[0];
 
-    /// <summary>The rank of the run that holds a stage of a replica.</summary>
-    internal int RankOf(int stage, int replica) => replica * Schedule.RankCount + Schedule.RankOfStage[stage];
+    /// <summary>Whether it computes nothing, and adds up for the replicas what they contribute.</summary>
+    internal bool IsReducer => Place.Index == Place.Count;
+
+    /// <summary>The rank of the run that holds a stage of a replica; for the reducer, named -1, that which adds its gradients up. Reducers follow the replicas' ranks.</summary>
+    internal int RankOf(int stage, int replica) => (replica < 0 ? Place.Count : replica) * Schedule.RankCount + Schedule.RankOfStage[stage];
 
     /// <summary>The rank of the run that holds a stage of the same replica.</summary>
     internal int RankOf(int stage) => RankOf(stage, Place.Index);
@@ -86,9 +106,10 @@ internal sealed class RankPlan : IDisposable
     /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
     internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies, LiveSettings live)
     {
-        var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
-        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule, Reduces(assignment, workload, schedule)).MayRunAhead };
-        var plan = new RankPlan(assignment, workload with { Options = options }, schedule, live);
+        var share = ReplicaShare.Of(assignment.Layout, assignment.Rank);
+        var reduces = workload.Summation == Summation.Invariant || share.Shares.Count > 1;
+        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, share.Schedule, reduces).MayRunAhead };
+        var plan = new RankPlan(assignment, workload with { Options = options }, share, live);
         try
         {
             plan.BuildModels();
@@ -112,9 +133,10 @@ internal sealed class RankPlan : IDisposable
 
     private void BuildModels()
     {
+        if (IsReducer) return;
         var counts = Assignment.Layout.UnitCounts;
         var ties = new TieTable(Workload.Units, counts);
-        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index } : Workload.Options;
+        var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index, FreesGradients = Workload.SharesGradients } : Workload.Options;
         foreach (var stage in Schedule.StagesOf(Rank))
         {
             var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], options);
@@ -138,9 +160,19 @@ internal sealed class RankPlan : IDisposable
         var store = Workload.Checkpoints ?? throw new InvalidOperationException("A checkpoint is to be loaded, but the stage has no store.");
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.
         using var checkpoint = store.Open(step, verify: false);
-        foreach (var model in _models.Values) StateLoader.Load(model, checkpoint);
-        if (Place.Count > 1 && Workload.Reduction.IsLossy) Residuals.Load(checkpoint);
+        foreach (var model in _models.Values)
+        {
+            StateLoader.Load(model, checkpoint);
+            if (StepsLocally && Place.Index > 0) StateLoader.LoadWhereThere(model, checkpoint, OwnName);
+        }
+
+        if (Place.Count > 1 && (Workload.Reduction.IsLossy || StepsLocally)) Residuals.Load(checkpoint);
     }
+
+    private CompressionSettings Switched(CompressionSettings settings) =>
+        settings with { IsOn = step => Workload.Reduction.Trial?.CompressesAt(step) ?? _live.Compresses(step) };
+
+    private string OwnName(string tensor) => ResidualStore.NameOf(FormattableString.Invariant($"{ReplicaPlace.Prefix}{Place.Index}.{tensor}"));
 
     // A schedule that recomputes where the run's units name nothing to drop means all of it.
     private IReadOnlyList<Recomputation> Recomputations(int first, int count)
@@ -152,7 +184,4 @@ internal sealed class RankPlan : IDisposable
     // Between replicas nothing is begun on weights that may be taken back: what they have sent each other could not be.
     private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule, bool reduces) =>
         new(reduces ? OptimizerBarrier.On : workload.Barrier, schedule);
-
-    private static bool Reduces(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule) =>
-        workload.Summation == Summation.Invariant || assignment.Layout.Ranks.Count > schedule.RankCount;
 }

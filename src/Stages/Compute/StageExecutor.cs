@@ -99,9 +99,10 @@ internal sealed class StageExecutor
             var workload = _factory.Create(_assignment);
             TorchRuntime.UseThreads(workload.ThreadCount);
             var folder = new CopyFolder(_assignment.Layout.Protection.Folder);
-            foreach (var source in _assignment.Start.Copies.Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
+            foreach (var source in StartingCopies.Of(_assignment).Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies, _live);
             _flight.Know(RankMap.Of(plan));
+            _inbox.Know(plan);
             var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
@@ -224,7 +225,7 @@ internal sealed class StageExecutor
         else
         {
             var own = plan.Speaks ? plan.Models : new Dictionary<int, StageModel>();
-            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.Residuals, rank, plan.Schedule.RankCount * plan.Place.Count),
+            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.StateBesideStages(), rank, plan.Assignment.Layout.Ranks.Count),
                 files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
                 fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
         }

@@ -14,7 +14,7 @@ namespace Pipeline.Stages;
 /// <see cref="StepSettlement"/> makes that good.
 /// </summary>
 internal sealed class StepEnd(
-    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction, WeightExchange? weights)
+    RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepLosses losses, TotalsExchange totals, GradientReduction? reduction, WeightExchange? weights, OuterExchange? outer)
 {
     private readonly HashSet<int> _sent = [];
     private StepKey _step;
@@ -69,7 +69,7 @@ internal sealed class StepEnd(
         plan.Models[stage].SumLocalTies();
         foreach (var tie in plan.TiesOf(stage))
         {
-            var copy = Copy(tie.Tie.Parameter.Gradient);
+            var copy = Copy(tie.Tie.Parameter.SummedGradient);
             links.Send(plan.RankOf(tie.OtherStage), tie.Outgoing(_step), copy, AlreadyDone.Instance);
         }
 
@@ -87,7 +87,7 @@ internal sealed class StepEnd(
             var started = Stopwatch.GetTimestamp();
             using var other = arrived.Value.Take(plan.Workload.Options.Device);
             using var guard = torch.no_grad();
-            tie.Tie.Parameter.Gradient.AddInPlace(other);
+            tie.Tie.Parameter.SummedGradient.AddInPlace(other);
             recorder.Record(action, asked, arrived.Timestamp, started);
         }
     }
@@ -98,9 +98,9 @@ internal sealed class StepEnd(
         if (!_sent.Add(stage)) return;
         var started = Stopwatch.GetTimestamp();
         var isLast = stage == plan.StageCount - 1;
-        // All replicas hold the same sums, and the first speaks for them; or each holds some. All say something, so that a step is known to be
+        // All replicas hold the same sums, and the first speaks for them; or each holds some, or others. All say something, so that a step is known to be
         // done by nobody before all have begun it, and who was told its totals can say so.
-        IReadOnlyList<double> squares = plan.Speaks ? plan.Models[stage].SquaredNorms() : [];
+        IReadOnlyList<double> squares = plan.Speaks || plan.StepsLocally ? plan.Models[stage].SquaredNorms() : [];
         var contributor = plan.Place.Index * plan.StageCount + stage;
         totals.Send(isLast
             ? new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch())
@@ -110,7 +110,7 @@ internal sealed class StepEnd(
 
     /// <summary>Applies the step to one stage, or forgets its gradients, or takes it ahead where its outcome is not known yet.</summary>
     /// <param name="action">The optimizer action.</param>
-    /// <param name="tokenCount">Tokens of the step.</param>
+    /// <param name="tokenCount">Tokens of the step that this replica has computed.</param>
     internal void Apply(StageAction action, long tokenCount)
     {
         var asked = Stopwatch.GetTimestamp();
@@ -122,16 +122,20 @@ internal sealed class StepEnd(
         var model = plan.Models[action.Stage];
         var optimizer = plan.OptimizerAt(_step.Step);
         if (Outcome is null) model.StepAhead(_step.Step, optimizer, optimizer.UnclippedFactor(tokenCount));
-        else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, Outcome.TokenCount));
+        else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, plan.StepsLocally ? tokenCount : Outcome.TokenCount));
         else model.ClearGradients();
         recorder.Record(action, asked, ready, started);
-        if (Outcome is null or { Verdict: StepVerdict.Apply }) weights?.Send(action.Stage, _step);
+        if (Outcome is not (null or { Verdict: StepVerdict.Apply })) return;
+        weights?.Send(action.Stage, _step);
+        outer?.Send(action.Stage, _step);
     }
 
     /// <summary>Takes the weights that the other replicas have updated; a step that is not applied has none.</summary>
     internal void GatherWeights(StageAction action)
     {
-        if (Outcome is { Verdict: StepVerdict.Apply }) weights?.Gather(action, _step);
+        if (Outcome is not { Verdict: StepVerdict.Apply }) return;
+        weights?.Gather(action, _step);
+        outer?.Gather(action, _step);
     }
 
     private int NonFiniteMicroBatch() => losses.NonFiniteMicroBatch is >= 0 and var own ? plan.Place.FirstMicroBatch + own : -1;

@@ -15,6 +15,9 @@ internal sealed class StepRunner : IDisposable
     private readonly StepRecorder _recorder;
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
+    private readonly GradientReducer? _reducer;
+    private readonly TotalsExchange _totals;
+    private readonly OuterExchange? _outer;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -31,11 +34,13 @@ internal sealed class StepRunner : IDisposable
         _inbox = inbox;
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
-        var totals = new TotalsExchange(plan, inbox, links);
-        _reduction = plan.Place.Reduces ? new GradientReduction(plan, inbox, links, recorder) : null;
+        var totals = _totals = new TotalsExchange(plan, inbox, links);
+        if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
+        else if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
+        else if (plan.Place.Reduces) _reduction = new GradientReduction(plan, inbox, links, recorder);
         plan.Residuals.Settle();
         var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights);
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights, _outer);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
         _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
@@ -68,11 +73,22 @@ internal sealed class StepRunner : IDisposable
     {
         _actions.Dispose();
         _reduction?.Dispose();
+        _reducer?.Dispose();
+        _outer?.Dispose();
+    }
+
+    /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
+    private bool AddUp(GradientReducer reducer)
+    {
+        reducer.Run(_key);
+        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans());
+        return true;
     }
 
     private bool TryRun(long step)
     {
         Begin(step);
+        if (_reducer is { } reducer) return AddUp(reducer);
         try
         {
             foreach (var action in _plan.Schedule.Actions[_plan.Rank])

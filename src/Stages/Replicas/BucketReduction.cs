@@ -13,11 +13,11 @@ namespace Pipeline.Stages;
 /// owns, and takes the others' from their owners. What has come is worked on whenever the compute thread looks; only
 /// <see cref="Reduce"/> and <see cref="Finish"/> wait. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
 /// </summary>
-internal sealed class BucketReduction : IDisposable
+internal sealed class BucketReduction : IBucketReduction
 {
     private readonly ReductionPlan _plan;
     private readonly Participant _self;
-    private readonly GradientBucket _bucket;
+    private readonly IGradientBucket _bucket;
     private readonly ReplicaLinks _links;
     private readonly Dictionary<int, ShardReduction> _parts;
     private readonly SpanStreams _streams;
@@ -32,17 +32,18 @@ internal sealed class BucketReduction : IDisposable
     private long _ready;
 
     /// <param name="plan">Who sends what to whom.</param>
-    /// <param name="place">Which replica this is.</param>
+    /// <param name="self">Who this is: a replica, or the reducer beside them.</param>
+    /// <param name="place">The replicas and their order.</param>
     /// <param name="bucket">The gradients. Owned from now on.</param>
     /// <param name="settings">Compression.</param>
     /// <param name="links">The ways to the other replicas.</param>
     /// <param name="residuals">Where what compression loses is kept.</param>
     /// <param name="seed">The run's seed.</param>
     internal BucketReduction(
-        ReductionPlan plan, ReplicaPlace place, GradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
+        ReductionPlan plan, Participant self, ReplicaPlace place, IGradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
     {
         _plan = plan;
-        _self = new Participant(place.Index);
+        _self = self;
         _bucket = bucket;
         _links = links;
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
@@ -53,12 +54,12 @@ internal sealed class BucketReduction : IDisposable
         // What is merely passed on comes first: an owner may wait for it.
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
-        if (place.Summation == Summation.Invariant) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
+        if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
-    /// <summary>Takes the gradient of one micro-batch out of the units, where each micro-batch is a leaf of its own.</summary>
-    /// <param name="leaf">Its index in the step.</param>
-    internal void AddLeaf(int leaf)
+    /// <inheritdoc/>
+    /// <remarks>Where each micro-batch is a leaf of its own, its gradient is taken out of the units.</remarks>
+    public void AddLeaf(int leaf, StepKey step)
     {
         if (_leaves is null) return;
         _bucket.Gather();
@@ -66,8 +67,8 @@ internal sealed class BucketReduction : IDisposable
         _bucket.Clear();
     }
 
-    /// <summary>The gradients are final: sends what others await of this replica, once a step.</summary>
-    internal void Contribute(StepKey step)
+    /// <inheritdoc/>
+    public void Contribute(StepKey step)
     {
         if (_hasContributed) return;
         _hasContributed = true;
@@ -86,25 +87,23 @@ internal sealed class BucketReduction : IDisposable
         foreach (var sum in sums) sum.Dispose();
     }
 
-    /// <summary>Works on what has come, without waiting.</summary>
-    internal void Proceed(StepKey step)
+    /// <inheritdoc/>
+    public void Proceed(StepKey step)
     {
         if (!_hasContributed) return;
         TakeContributions(step, waits: false);
         TakeAnswers(step, waits: false);
     }
 
-    /// <summary>Takes what others contribute, passes on what is complete, and answers for the shards that it owns.</summary>
-    /// <returns>When the last input had arrived; 0 without any.</returns>
-    internal long Reduce(StepKey step)
+    /// <inheritdoc/>
+    public long Reduce(StepKey step)
     {
         TakeContributions(step, waits: true);
         return _ready;
     }
 
-    /// <summary>Takes the sums of the others' shards, and leaves the sum of all replicas in the units' gradients.</summary>
-    /// <returns>When the last input had arrived; 0 without any.</returns>
-    internal long Finish(StepKey step)
+    /// <inheritdoc/>
+    public long Finish(StepKey step)
     {
         TakeAnswers(step, waits: true);
         _bucket.Scatter();
@@ -208,7 +207,7 @@ internal sealed class BucketReduction : IDisposable
         if (_plan.ReplicaCount == 1) return;
         using var answer = stream.Encode(step.Step, values => Range(part.Shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
-        if (stream.LosesAt(step.Step)) stream.Decode(answer, Range(part.Shard), step.Step);
+        if (stream.MayAlter) stream.Decode(answer, Range(part.Shard), step.Step);
         PassOn(answer, part.Shard, step);
     }
 
@@ -221,8 +220,11 @@ internal sealed class BucketReduction : IDisposable
 
     private Span<float> Range(Shard shard) => _bucket.Values.Slice(shard.Start, shard.Length);
 
-    /// <summary>The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice.</summary>
-    private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.Replica, transfer.Shard.Index, KindOf(transfer));
+    /// <summary>
+    /// The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice. The reducer
+    /// counts as one replica more.
+    /// </summary>
+    private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, KindOf(transfer));
 
     private delegate ReadOnlySpan<float> Sums(int index);
 

@@ -8,15 +8,18 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already; those of several
-/// are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only; fp32 gradients on a CPU.
+/// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already, as are those that lie
+/// in lent memory; others are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only;
+/// fp32 gradients on a CPU.
 /// </summary>
-internal sealed class GradientBucket : IDisposable
+internal sealed class GradientBucket : IGradientBucket
 {
     private readonly IReadOnlyList<UnitState> _units;
     private readonly FloatBuffer? _gathered;
-
-    internal GradientBucket(IReadOnlyList<UnitState> units)
+    private readonly torch.Tensor? _lent;
+    /// <param name="units">In the bucket's order.</param>
+    /// <param name="lent">Memory whose beginning is the units' gradients in that order; null where each unit has its own.</param>
+    internal GradientBucket(IReadOnlyList<UnitState> units, torch.Tensor? lent = null)
     {
         foreach (var unit in units)
         {
@@ -24,15 +27,18 @@ internal sealed class GradientBucket : IDisposable
                 throw new InvalidOperationException($"Gradients of unit {unit.Unit.Name} are {unit.Gradient.dtype} on {unit.Gradient.device}: this build adds up fp32 gradients on a CPU only.");
         }
 
-        _units = units;
-        if (units.Count > 1) _gathered = new FloatBuffer(checked((int)units.Sum(unit => unit.Gradient.numel())));
+        (_units, _lent, Length) = (units, lent, checked((int)units.Sum(unit => unit.Length)));
+        if (units.Count > 1 && lent is null) _gathered = new FloatBuffer(Length);
     }
 
-    /// <summary>Place in the model of the unit that backward finishes first: names the bucket.</summary>
-    internal int Name => _units[0].Index;
+    /// <summary>Elements of the span.</summary>
+    internal int Length { get; }
+
+    /// <inheritdoc/>
+    public int Name => _units[0].Index;
 
     /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
-    internal Span<float> Values => _gathered is null ? Floats(_units[0].Gradient) : _gathered.Span;
+    public Span<float> Values => _gathered is not null ? _gathered.Span : Floats(_lent ?? _units[0].Gradient)[..Length];
 
     /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
     internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
@@ -41,47 +47,27 @@ internal sealed class GradientBucket : IDisposable
         var unitStart = 0L;
         foreach (var unit in _units)
         {
-            var parameters = unit.Parameters.OrderBy(parameter => parameter.Gradient.storage_offset()).ToArray();
+            var parameters = unit.Parameters.OrderBy(parameter => parameter.Offset).ToArray();
             for (var index = 0; index < parameters.Length; index++)
             {
-                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Gradient.storage_offset() : unit.Gradient.numel());
+                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Offset : unit.Length);
                 var owner = new Participant(owners[parameters[index].FullName]);
                 var start = shards.Count == 0 ? 0 : shards[^1].Start + shards[^1].Length;
                 if (shards.Count > 0 && shards[^1].Owner == owner) shards[^1] = shards[^1] with { Length = (int)end - shards[^1].Start };
                 else shards.Add(new Shard(shards.Count, start, (int)end - start, owner));
             }
 
-            unitStart += unit.Gradient.numel();
+            unitStart += unit.Length;
         }
 
         return shards;
     }
 
-    /// <summary>The whole rows of matrices inside a range of the span, as matrices of that range, in rising order.</summary>
-    /// <param name="start">First element of the range.</param>
-    /// <param name="length">Its elements.</param>
-    internal IReadOnlyList<MatrixRange> MatricesIn(int start, int length)
-    {
-        List<MatrixRange> matrices = [];
-        var unitStart = 0L;
-        foreach (var unit in _units)
-        {
-            foreach (var parameter in unit.Parameters.Where(parameter => parameter.Spec.Shape.Length == 2))
-            {
-                var (first, columns) = (unitStart + parameter.Gradient.storage_offset(), parameter.Spec.Shape[1]);
-                var begin = Math.Max(0, (start - first + columns - 1) / columns);
-                var end = Math.Min(parameter.Spec.Shape[0], (start + length - first) / columns);
-                if (start + length > first && end > begin) matrices.Add(new MatrixRange((int)(first + begin * columns - start), (int)(end - begin), (int)columns));
-            }
-
-            unitStart += unit.Gradient.numel();
-        }
-
-        return [.. matrices.OrderBy(matrix => matrix.Start)];
-    }
+    /// <inheritdoc/>
+    public IReadOnlyList<MatrixRange> MatricesIn(int start, int length) => BucketMatrices.In([.. _units.Select(unit => unit.Unit)], start, length);
 
     /// <summary>Copies the units' gradients into the span.</summary>
-    internal void Gather()
+    public void Gather()
     {
         if (_gathered is null) return;
         var place = Values;
@@ -94,7 +80,7 @@ internal sealed class GradientBucket : IDisposable
     }
 
     /// <summary>Copies the span back.</summary>
-    internal void Scatter()
+    public void Scatter()
     {
         if (_gathered is null) return;
         var place = Values;
@@ -106,8 +92,28 @@ internal sealed class GradientBucket : IDisposable
         }
     }
 
+    /// <summary>Adds the sums of a shard to those that its owner keeps.</summary>
+    /// <param name="shard">One of <see cref="ShardsOf"/>.</param>
+    /// <param name="sums">As long as the shard.</param>
+    internal void AddToOwned(Shard shard, ReadOnlySpan<float> sums)
+    {
+        var unitStart = 0L;
+        foreach (var unit in _units)
+        {
+            foreach (var parameter in unit.Parameters)
+            {
+                var start = unitStart + parameter.Offset - shard.Start;
+                if (start < 0 || start >= shard.Length) continue;
+                var owned = Floats(parameter.SummedGradient);
+                SpanSum.Add(owned, sums.Slice((int)start, owned.Length), owned);
+            }
+
+            unitStart += unit.Length;
+        }
+    }
+
     /// <summary>Clears the units' gradients.</summary>
-    internal void Clear()
+    public void Clear()
     {
         foreach (var unit in _units) Floats(unit.Gradient).Clear();
     }

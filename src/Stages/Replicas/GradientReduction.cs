@@ -18,7 +18,7 @@ internal sealed class GradientReduction : IDisposable
         _plan = plan;
         _recorder = recorder;
         _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(
-            entry.Value, plan.Place, plan.Workload.Reduction, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(entry.Key, replica)), plan.Owners, plan.Residuals));
+            entry.Value, plan.Place, plan.Reduction, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(entry.Key, replica)), plan.Owners, plan.Residuals));
     }
 
     /// <summary>One micro-batch's gradients have been added to the flat buffers of some units: what is final is sent, what has come is added up.</summary>
@@ -30,7 +30,7 @@ internal sealed class GradientReduction : IDisposable
     {
         var isLast = microBatch == _plan.Schedule.MicroBatchCount - 1;
         _stages[stage].UnitsFinished(_plan.Place.FirstMicroBatch + microBatch, units, isLast, step);
-        if (!isLast) return;
+        if (!isLast && !_plan.Workload.SharesGradients) return;
         foreach (var reduction in _stages.Values) reduction.Proceed(step);
     }
 

@@ -6,8 +6,8 @@ using static TorchSharp.torch;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// What compression has lost on a rank so far, by transfer: part of the rank's state beside weights and moments, since the next step depends
-/// on it. A transfer names the logical replica that sends, so its residual is found again wherever that replica lies. Owns its tensors, fp32
+/// What compression has lost on a rank so far, by transfer, and what outer steps go on from: part of the rank's state beside weights and moments, since
+/// the next step depends on it. A transfer names the logical replica that sends, so its residual is found again wherever that replica lies. Owns its tensors, fp32
 /// on the host. On the compute thread only.
 /// </summary>
 internal sealed class ResidualStore : IDisposable
@@ -15,6 +15,15 @@ internal sealed class ResidualStore : IDisposable
     private const string Prefix = "residual.";
     private readonly SortedDictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Tensor> _loaded = new(StringComparer.Ordinal);
+
+    /// <summary>The name in copies and checkpoints.</summary>
+    internal static string NameOf(string name) => Prefix + name;
+
+    /// <summary>Whether a name of a copy or checkpoint is that of something whose own name begins so.</summary>
+    internal static bool IsOf(string beginning, string stored) => stored.AsSpan().StartsWith(Prefix, StringComparison.Ordinal) && stored.AsSpan(Prefix.Length).StartsWith(beginning, StringComparison.Ordinal);
+
+    /// <summary>Whether a copy or checkpoint that was loaded has a name that nobody has asked for yet.</summary>
+    internal bool IsLoaded(string name) => _loaded.ContainsKey(NameOf(name));
 
     /// <summary>Whether nothing is compressed here.</summary>
     internal bool IsEmpty => _tensors.Count == 0;
@@ -58,7 +67,7 @@ internal sealed class ResidualStore : IDisposable
     /// <summary>Takes what a checkpoint holds, until it is asked for.</summary>
     internal void Load(CheckpointReader checkpoint)
     {
-        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal)))
+        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal) && !IsOf(ReplicaPlace.Prefix, tensor.Key)))
         {
             var place = Place(name, stored.Shape);
             checkpoint.Read(name, (offset, bytes) => bytes.CopyTo(place.bytes[checked((int)offset)..]));
@@ -98,7 +107,7 @@ internal sealed class ResidualStore : IDisposable
 }
 
 /// <summary>What a rank writes into a checkpoint beside its stages.</summary>
-/// <param name="Store">The residuals; may be empty.</param>
+/// <param name="State">The tensors, all of them moments; may be none.</param>
 /// <param name="Rank">The rank.</param>
 /// <param name="RankCount">Ranks of all replicas.</param>
-internal sealed record RankResiduals(ResidualStore Store, int Rank, int RankCount);
+internal sealed record RankResiduals(IEnumerable<StateTensor> State, int Rank, int RankCount);

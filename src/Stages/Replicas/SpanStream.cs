@@ -19,6 +19,7 @@ internal sealed class SpanStream : IDisposable
     private readonly ResidualStore? _residuals;
     private readonly string _name;
     private readonly int _length;
+    private bool _owes;
 
     /// <param name="settings">Compression.</param>
     /// <param name="length">Elements of the span.</param>
@@ -35,7 +36,7 @@ internal sealed class SpanStream : IDisposable
         _compressor = settings.Create(length, matrices, _stream);
         if (settings.Kind == CompressionKind.None) return;
         _residuals = residuals;
-        if (residuals is not null && settings.ErrorFeedback) _ = residuals.Of(_name, length);
+        if (residuals is not null && settings.ErrorFeedback) _owes = residuals.Of(_name, length).ContainsAnyExcept(0f);
         if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(Factors(power, residuals));
     }
 
@@ -45,25 +46,31 @@ internal sealed class SpanStream : IDisposable
     /// <summary>Reads the values of a span.</summary>
     internal delegate void Reader(ReadOnlySpan<float> values);
 
-    /// <summary>Whether what the other end gets in a step is not what was put in.</summary>
+    /// <summary>Whether what the other end gets may be another thing than what was put in: less, or what was owed as well.</summary>
+    internal bool MayAlter => _settings.Kind != CompressionKind.None;
+
+    /// <summary>Whether a step's values are compressed.</summary>
     internal bool LosesAt(long step) => _settings.KindAt(step) != CompressionKind.None;
 
     /// <summary>A tensor to send, which the caller owns.</summary>
     /// <param name="step">Step.</param>
     /// <param name="fill">Writes the values, all of them.</param>
-    internal Tensor Encode(long step, Filler fill)
+    /// <param name="roundingIndex">Names the random numbers, where a step has several of these tensors; null for the step's number.</param>
+    internal Tensor Encode(long step, Filler fill, long? roundingIndex = null)
     {
         using var guard = no_grad();
         if (!LosesAt(step))
         {
             var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
-            fill(MemoryMarshal.Cast<byte, float>(tensor.bytes));
+            var whole = MemoryMarshal.Cast<byte, float>(tensor.bytes);
+            fill(whole);
+            PayBack(whole);
             return tensor;
         }
 
         using var values = new FloatBuffer(_length);
         fill(values.Span);
-        var compressed = Compressed(values.Span, new RoundingKey(_stream, step)).Span;
+        var compressed = Compressed(values.Span, new RoundingKey(_stream, roundingIndex ?? step)).Span;
         var bytes = empty(compressed.Length, ScalarType.Byte, CPU).DetachFromDisposeScope();
         compressed.CopyTo(bytes.bytes);
         return bytes;
@@ -109,11 +116,29 @@ internal sealed class SpanStream : IDisposable
     {
         if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
         var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
-        var byteCount = _residuals is not null && _settings.ErrorFeedback
-            ? ErrorFeedback.Compress(_compressor, values, _residuals.Of(_name, _length), target.Payload, key)
-            : _compressor.Compress(values, default, target.Payload, key);
+        int byteCount;
+        if (_residuals is { } residuals && _settings.ErrorFeedback)
+        {
+            _owes = true;
+            byteCount = ErrorFeedback.Compress(_compressor, values, residuals.Of(_name, _length), target.Payload, key);
+        }
+        else
+        {
+            byteCount = _compressor.Compress(values, default, target.Payload, key);
+        }
+
         if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
         return target.End(byteCount);
+    }
+
+    /// <summary>What was lost in compressed steps goes with the first one that is not.</summary>
+    private void PayBack(Span<float> values)
+    {
+        if (!_owes || _residuals is null) return;
+        var residual = _residuals.Of(_name, _length);
+        SpanSum.Add(values, residual, values);
+        residual.Clear();
+        _owes = false;
     }
 
     /// <summary>Has the compressor go on from the factors that are kept; zeros are none, since they are new or were forgotten.</summary>

@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
+using TorchSharp;
 
 namespace Pipeline.Stages;
 
@@ -11,8 +13,9 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed class StageReduction : IDisposable
 {
-    private readonly (int FirstUnit, BucketReduction Reduction)[] _buckets;
+    private readonly (int FirstUnit, IBucketReduction Reduction)[] _buckets;
     private readonly bool _overlaps;
+    private readonly bool _frees;
 
     /// <param name="model">The stage.</param>
     /// <param name="place">Which replica it belongs to.</param>
@@ -23,11 +26,10 @@ internal sealed class StageReduction : IDisposable
     internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
     {
         _overlaps = settings.Overlaps;
-        _buckets =
-        [
-            .. BucketList.Of([.. model.Units.Select(unit => unit.Gradient.numel())], settings.BucketLength)
-                .Select(bucket => (bucket.Units.Min(), Reduction(bucket, model, place, settings, links, owners, residuals))),
-        ];
+        _frees = model.Options.FreesGradients;
+        var buckets = BucketList.Of([.. model.Units.Select(unit => unit.Length)], settings.BucketLength);
+        var lent = _frees ? model.TakeTurnsInGradientMemory([.. buckets.Select(bucket => bucket.Units)]) : null;
+        _buckets = [.. buckets.Select(bucket => (bucket.Units.Min(), Reduction(bucket, lent, model, place, settings, links, owners, residuals)))];
         model.TellFinishedAt(_buckets.Select(bucket => bucket.FirstUnit));
     }
 
@@ -38,10 +40,13 @@ internal sealed class StageReduction : IDisposable
     /// <param name="step">Step.</param>
     internal void UnitsFinished(int microBatch, Range units, bool isLast, StepKey step)
     {
+        var isTold = false;
         foreach (var (firstUnit, bucket) in _buckets)
         {
             if (firstUnit < units.Start.Value || firstUnit >= units.End.Value) continue;
-            bucket.AddLeaf(microBatch);
+            if (isTold && _frees) throw new UnreachableException($"Units {units} lie in two buckets, whose gradients take turns in one memory.");
+            isTold = true;
+            bucket.AddLeaf(microBatch, step);
             if (isLast && _overlaps) bucket.Contribute(step);
         }
     }
@@ -70,14 +75,22 @@ internal sealed class StageReduction : IDisposable
         foreach (var (_, bucket) in _buckets) bucket.Dispose();
     }
 
-    private static BucketReduction Reduction(
-        Bucket bucket, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
+    private static IBucketReduction Reduction(
+        Bucket bucket, torch.Tensor? lent, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
     {
-        var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])]);
+        var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])], lent);
         var length = checked((int)bucket.Length);
-        var plan = owners is null
-            ? ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count))
-            : ReductionPlans.Scatter(length, place.Tree, place.Leaves, gradients.ShardsOf(owners));
-        return new BucketReduction(plan, place, gradients, settings, links, residuals, model.Options.Seed);
+        if (owners is null)
+        {
+            // One replica, which invariant sums keep busy, needs nobody beside it.
+            var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
+            var plan = ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines));
+            return new BucketReduction(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
+        }
+
+        var shards = gradients.ShardsOf(owners);
+        return lent is not null
+            ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
+            : new BucketReduction(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards), new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }

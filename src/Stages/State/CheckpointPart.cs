@@ -32,7 +32,7 @@ internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int 
             snapshot.Copy(model.State());
         }
 
-        _lost.Copy(residuals.Store.State);
+        _lost.Copy(residuals.State);
         _writing = Task.Run(() => Write(attempt, residuals, written, failed));
     }
 

@@ -19,6 +19,17 @@ public static class StateLoader
         model.StateLoaded();
     }
 
+    /// <summary>Loads those weights and moments that a checkpoint holds under another name.</summary>
+    /// <param name="model">The stage.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="name">From a tensor's own name to the other.</param>
+    internal static void LoadWhereThere(StageModel model, CheckpointReader checkpoint, Func<string, string> name)
+    {
+        using var guard = no_grad();
+        foreach (var tensor in model.StateToLoad().Select(tensor => tensor with { Name = name(tensor.Name) }).Where(tensor => checkpoint.Tensors.ContainsKey(tensor.Name))) Load(tensor, checkpoint);
+        model.StateLoaded();
+    }
+
     /// <summary>Loads weights and moments from copies that together hold all of them, whatever layout they were taken in.</summary>
     /// <exception cref="InvalidOperationException">A tensor lies in none of the copies, or has another shape.</exception>
     internal static void Load(StageModel model, IReadOnlyList<StateCopy> copies)

@@ -19,7 +19,7 @@ public sealed class DependencyTests
         ["Protocol"] = ["Schedules"],
         ["Reduction"] = [],
         ["Stages"] = ["Model", "Data", "Schedules", "Protocol", "Reduction", "Checkpoints"],
-        ["Coordinator"] = ["Schedules", "Protocol", "Checkpoints", "Runs", "Data"],
+        ["Coordinator"] = ["Schedules", "Protocol", "Reduction", "Checkpoints", "Runs", "Data"],
         // The composition of a run within one process: the one library that sees both sides.
         ["Training"] = ["Model", "Schedules", "Protocol", "Reduction", "Checkpoints", "Stages", "Coordinator"],
         // Commands to a run under way, whichever way they come, and what has been seen of it.

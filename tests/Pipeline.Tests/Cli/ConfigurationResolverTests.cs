@@ -97,7 +97,12 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.parallelism.data = 3", "Expected a multiple of pipeline.parallelism.data, 3 replicas")]
     [InlineData("pipeline.parallelism.tensor = 2", "splits a model over stages and a step over replicas only")]
     [InlineData("pipeline.parallelism.optimizer = 2", "Expected 1 or the 1 of pipeline.parallelism.data")]
-    [InlineData("pipeline.reduction.topology = coordinator", "no reducer beside the replicas yet")]
+    [InlineData("pipeline.parallelism.elastic = on", "one replica cannot become fewer")]
+    [InlineData("pipeline.parallelism { data = 2, elastic = on }\npipeline.schedule.name = \"own.csv\"", "Expected auto or off beside a schedule from a file")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.groups = host }", "only pipeline.reduction.topology = hierarchical has groups")]
+    [InlineData("pipeline { parallelism.data = 2, reduction { topology = hierarchical, groups = host, group-size = 2 } }", "pipeline.reduction.groups says who forms a group")]
+    [InlineData("pipeline { parallelism.data = 2, reduction { topology = hierarchical, groups = \"0-3\" } }", "Expected each of the 2 replicas")]
+    [InlineData("pipeline.reduction.groups = \"0-1;3\"", "replicas by group such as 0-3;4,6;5,7")]
     [InlineData("pipeline.parallelism { data = 2, optimizer = 2 }\npipeline.reduction.topology = hierarchical", "Expected sharded beside pipeline.parallelism.optimizer above 1")]
     [InlineData("pipeline.parallelism { data = 2, optimizer = 2 }\npipeline.compression.answer = int8", "weights go back")]
     [InlineData("pipeline.compression.activations = top-k", "activations have none")]
@@ -105,7 +110,27 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.compression.kind = int8", "with one replica nothing is reduced")]
     [InlineData("pipeline { parallelism.data = 2, reduction.group-size = 2 }", "only pipeline.reduction.topology = hierarchical has groups")]
     [InlineData("pipeline { parallelism.data = 2, numerics.summation = invariant, compression.kind = top-k }", "what is lost depends on the number of replicas")]
-    [InlineData("pipeline.numerics.summation = index", "Expected one of fast, invariant")]
+    [InlineData("pipeline { parallelism.data = 2, schedule.barrier = off }", "wait for the norm of each step")]
+    [InlineData("pipeline { numerics.summation = invariant, schedule.barrier = off }", "wait for the norm of each step")]
+    [InlineData("pipeline { parallelism.data = 2, device = \"cuda:0\" }", "adds gradients up in the memory of the host")]
+    [InlineData("pipeline { parallelism.data = 2, compression { kind = top-k, rounding = stochastic } }", "only bf16, int8 and int4 round")]
+    [InlineData("pipeline { parallelism.data = 2, compression { kind = int8, share = 0.1 } }", "only top-k sends a share")]
+    [InlineData("pipeline { parallelism.data = 2, compression { answer = int8, rank = 4 } }", "only power-sgd has a rank")]
+    [InlineData("pipeline { parallelism.data = 2, compression.warmup = 4 }", "nothing is compressed after it either")]
+    [InlineData("pipeline { parallelism.data = 2, compression.error-feedback = false }", "what is not compressed loses nothing")]
+    [InlineData("pipeline.compression.rounding = stochastic", "only bf16, int8 and int4 round")]
+    [InlineData("pipeline { parallelism.data = 2, simulation.replicas = 4 }", "which says how many replicas there are")]
+    [InlineData("pipeline.parallelism { data = 2, gradients = 2 }", "whoever adds a gradient up updates its weight")]
+    [InlineData("pipeline.parallelism { data = 2, optimizer = 2, gradients = 2 }\npipeline.reduction.overlap = false", "cannot be sent later")]
+    [InlineData("pipeline { parallelism.data = 2, compression.kind = one-bit }", "second moments that are frozen")]
+    [InlineData("pipeline { parallelism.data = 2, compression { kind = int8, second-moment = frozen } }", "second moments that are frozen")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.outer-momentum = 0.5 }", "there is no outer step")]
+    [InlineData("pipeline.parallelism { data = 2, optimizer = 2 }\npipeline.reduction.local-steps = 8", "each replica takes steps, and has moments, of its own")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.local-steps = 8, numerics.summation = invariant }", "depends on their number")]
+    [InlineData("pipeline { parallelism.data = 2, reduction { local-steps = 8, overlap = false } }", "nothing is sent while backward goes on")]
+    [InlineData("pipeline { parallelism.data = 2, reduction.local-steps = 8, compression.kind = auto }", "a trial compares steps")]
+    [InlineData("pipeline.reduction.local-steps = 8", "with one replica nothing is reduced")]
+    [InlineData("pipeline.numerics.summation = indices", "Expected one of fast, invariant")]
     [InlineData("pipeline.device = tpu", "Expected cpu or cuda:N")]
     [InlineData("pipeline.model.rope-base = 500", "It would be ignored: only pipeline.model.positions = rope uses it.")]
     [InlineData("pipeline.model.heads = 7", "is not divisible by model.heads 7")]
@@ -160,6 +185,25 @@ public sealed class ConfigurationResolverTests
         var sources = ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments([assignment]) };
         var fault = Assert.Single(Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resume(stored, sources)).Faults);
         Assert.Contains("A resumed run keeps what it was started with", fault.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_index_order_of_former_builds_is_read_as_what_it_is_called_now()
+    {
+        var stored = File("pipeline.numerics.summation = index", "config.conf");
+        var bound = RunSettingsBinder.Resume(stored, ConfigurationSources.None);
+        Assert.Equal(Pipeline.Model.Training.Summation.Fast, bound.Settings.Summation);
+        Assert.Equal("fast", bound.Configuration.TextOf(SettingsSchema.Summation));
+    }
+
+    [Fact]
+    public void A_resumed_run_keeps_whether_gradients_are_freed_where_that_is_another_order_of_addition()
+    {
+        const string Sharing = "schedule.micro-batches = 4, parallelism { data = 2, optimizer = 2 }";
+        var sources = ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments(["parallelism.gradients=2"]) };
+        Assert.Equal(2, RunSettingsBinder.Resume(File($"pipeline {{ numerics.summation = invariant, {Sharing} }}", "config.conf"), sources).Settings.Step.GradientShardCount);
+        var fault = Assert.Single(Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resume(File($"pipeline {{ {Sharing} }}", "config.conf"), sources)).Faults);
+        Assert.Contains("keeps its 1 shards of the gradient", fault.Sentence, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -93,6 +93,32 @@ public sealed class PlanningCommandTests
     }
 
     [Fact]
+    public void Replicas_of_a_run_share_its_samples_and_reduce_between_nodes()
+    {
+        string[] world = ["--preset", "gpt-nano", "--precision", "fp32", "--stages", "2", "--micro-batches", "8", "--set", "simulation.nodes=2", "--set", "simulation.devices-per-node=2", "--set", "simulation.device-flops=1e9"];
+        var (alone, shared) = (Report([]), Report(["--set", "parallelism.data=2"]));
+        var slow = Report(["--set", "parallelism.data=2", "--set", "simulation.link-between.bandwidth=1e6"]);
+        var compressed = Report(["--set", "parallelism.data=2", "--set", "simulation.link-between.bandwidth=1e6", "--set", "compression.kind=int4", "--set", "compression.answer=int4"]);
+        Assert.Equal((8, 4), (alone.MicroBatches, shared.MicroBatches));
+        // Half of the micro-batches each, at the same time: nearly twice the tokens a second of one pipeline, and never more.
+        Assert.InRange(shared.TokensPerSecond / alone.TokensPerSecond, 1.2, 2);
+        Assert.True(slow.ReductionSeconds > compressed.ReductionSeconds * 5);
+        var plan = CommandLineRun.Of(["plan", "--json", .. world, "--set", "parallelism.data=2"]);
+        using var json = JsonDocument.Parse(plan.Output);
+        Assert.All(json.RootElement.GetProperty("Candidates").EnumerateArray(), candidate =>
+            Assert.Equal(16, candidate.GetProperty("MicroBatches").GetInt32() * candidate.GetProperty("MicroBatchSize").GetInt32()));
+
+        (int MicroBatches, double TokensPerSecond, double ReductionSeconds) Report(string[] more)
+        {
+            using var report = JsonDocument.Parse(CommandLineRun.Of(["simulate", "--json", .. world, .. more]).Output);
+            var root = report.RootElement;
+            var reductions = root.GetProperty("Reductions");
+            return (root.GetProperty("MicroBatches").GetInt32(), root.GetProperty("TokensPerSecond").GetDouble(),
+                reductions.ValueKind == JsonValueKind.Null ? 0 : reductions.GetProperty("LongestSeconds").GetDouble());
+        }
+    }
+
+    [Fact]
     public void The_cluster_that_ships_as_an_example_can_be_simulated_and_planned()
     {
         var example = Path.Combine(Root(), "hocon", "simulations", "64x8.conf");

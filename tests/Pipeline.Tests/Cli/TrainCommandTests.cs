@@ -70,6 +70,18 @@ public sealed class TrainCommandTests
     }
 
     [Theory]
+    [InlineData("gradients are compressed between replicas", "parallelism.data=2", "compression.kind=int8")]
+    [InlineData("activations are compressed between stages", "parallelism.data=1", "compression.activations=int4")]
+    public void The_unsplit_trainer_refuses_what_it_cannot_recompute(string sentence, string first, string second)
+    {
+        var (run, request) = Train("--reference", "--set", first, "--set", second);
+        Assert.Equal(ExitCode.Refused, run.Code);
+        Assert.Contains(sentence, run.Error, StringComparison.Ordinal);
+        Assert.Null(request);
+        Assert.NotNull(Train("--set", first, "--set", second).Request);
+    }
+
+    [Theory]
     [InlineData("there is no such directory", "--resume", "/does/not/exist")]
     [InlineData("it holds no run", "--resume", "/")]
     [InlineData("found both", "--resume", "/", "--run", "here")]

@@ -12,9 +12,10 @@ public sealed class GenerationTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void Decoding_with_the_cache_gives_the_logits_of_a_full_pass(bool llama)
+    [InlineData(true, 3)]
+    public void Decoding_with_the_cache_gives_the_logits_of_a_full_pass(bool llama, int headSlices = 1)
     {
-        var settings = llama ? TinyModels.LlamaSettings() : TinyModels.Settings();
+        var settings = llama ? TinyModels.LlamaSettings() with { HeadSlices = headSlices } : TinyModels.Settings();
         using var model = TinyModels.Whole(settings, trains: false);
         long[] text = [3, 9, 27, 60, 1, 5];
         using var session = new SessionState();

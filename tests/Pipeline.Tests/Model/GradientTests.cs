@@ -12,7 +12,7 @@ public sealed class GradientTests
     private const double Difference = 1e-5;
     private const double Tolerance = 2e-6;
 
-    public static TheoryData<string> Kinds => ["gpt", "gpt-untied", "gpt-bias-dropout", "llama"];
+    public static TheoryData<string> Kinds => ["gpt", "gpt-untied", "gpt-bias-dropout", "llama", "gpt-cut-head"];
 
     [Theory]
     [MemberData(nameof(Kinds))]
@@ -51,6 +51,7 @@ public sealed class GradientTests
     {
         "gpt" => TinyModels.Settings(),
         "gpt-untied" => TinyModels.Settings(tied: false),
+        "gpt-cut-head" => TinyModels.Settings(tied: false) with { HeadSlices = 3 },
         "gpt-bias-dropout" => TinyModels.Settings(dropout: 0.2) with { Bias = true },
         _ => TinyModels.LlamaSettings(),
     };

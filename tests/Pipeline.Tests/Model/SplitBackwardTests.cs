@@ -1,4 +1,5 @@
 using Pipeline.Model;
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Stages;
@@ -99,10 +100,10 @@ public sealed class SplitBackwardTests
 
         long HeldAfterForward(Recomputation recomputation)
         {
-            var before = NativeBytes.InUse();
+            var before = NativeBytes.InUse()!.Value;
             var pass = model.Forward(batch, null, PassMode.Train, recompute: [.. Enumerable.Repeat(recomputation, model.Units.Count)]);
             pass.ReleaseOutput();
-            var held = NativeBytes.InUse() - before;
+            var held = NativeBytes.InUse()!.Value - before;
             model.Recompute(pass);
             model.Backward(pass, null);
             return held;

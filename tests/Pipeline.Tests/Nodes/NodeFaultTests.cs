@@ -6,6 +6,7 @@ using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -46,7 +47,16 @@ public sealed class NodeFaultTests : IDisposable
     public async Task Replicas_live_with_lost_messages_and_a_lost_coordinator() =>
         await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, seed % 2 == 0 ? default : (0.01, 0.03, 0.1), replicaCount: 2));
 
-    private async Task LoseNodesAsync(int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1)
+    [Fact]
+    public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 4 == 0, default, replicaCount: 2, topology: ReductionTopology.Coordinator));
+
+    [Fact]
+    public async Task Replicas_that_step_by_themselves_come_back_with_weights_of_their_own() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3));
+
+    private async Task LoseNodesAsync(
+        int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, ReductionTopology topology = ReductionTopology.Sharded, int localSteps = 1)
     {
         var chance = new Random(seed);
         var stageCount = chance.Next(1, replicaCount > 1 ? 3 : 5);
@@ -64,8 +74,8 @@ public sealed class NodeFaultTests : IDisposable
         {
             ReplicaCount = replicaCount,
             Summation = replicaCount > 1 && chance.Next(2) == 0 ? Summation.Invariant : Summation.Fast,
-            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0,
-            Reduction = new ReductionSettings { BucketLength = 4000 },
+            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0 && topology == ReductionTopology.Sharded,
+            Reduction = new ReductionSettings { BucketLength = 4000, Topology = topology },
             EvaluateEvery = 2,
             EvaluationMicroBatchCount = 2,
             // Several stages a rank mean several times the messages: where these are lost, and time has to pass, one stage is enough.
@@ -74,6 +84,8 @@ public sealed class NodeFaultTests : IDisposable
             StepsAhead = chance.Next(1, 5),
             Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 2, KeepCount = 2 },
         };
+        plan = plan with { SharesGradients = plan.SharesOptimizer && seed % 2 == 0 };
+        if (localSteps > 1) plan = plan with { Summation = Summation.Fast, SharesOptimizer = false, SharesGradients = false, Reduction = plan.Reduction with { Outer = new OuterStep(localSteps, 0.7, 0.9) } };
         using var cluster = new SimulatedCluster(seed, plan, nodeCount);
         cluster.Network.Faults = faults;
         var others = cluster.NodeNames.Where(node => node != "a").OrderBy(_ => chance.Next()).ToArray();
@@ -128,7 +140,8 @@ public sealed class NodeFaultTests : IDisposable
     {
         var reference = plan.ReplicaCount == 1
             ? TinyRun.Reference(plan.Batches.MicroBatchCount, true, Precision.Fp32, plan.Steps)
-            : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation });
+            : plan.Reduction.Outer is not null ? NaiveLocalSteps.Train(plan)
+            : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation, SharesGradients = plan.SharesGradients });
         // Each step is committed once and in order, with the reference's bits; a digest is whole or absent.
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: !isOneCoordinator);
         var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();

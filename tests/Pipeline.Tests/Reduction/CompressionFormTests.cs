@@ -48,6 +48,28 @@ public sealed class CompressionFormTests
     }
 
     [Fact]
+    public void One_bit_sends_signs_with_the_mean_magnitude_of_their_block_and_loses_less_than_it_is_given()
+    {
+        Spans.Moderate(1300).Sample(input =>
+        {
+            var compressor = new OneBitCompressor();
+            var payload = new byte[compressor.MaxByteCount(input.Length)];
+            var residual = new float[input.Length];
+            Assert.Equal(payload.Length, compressor.Compress(input, residual, payload, default));
+            var sent = new float[input.Length];
+            compressor.Decompress(payload, sent);
+            foreach (var block in Enumerable.Range(0, input.Length).Chunk(512))
+            {
+                var mean = block.Average(index => Math.Abs((double)input[index]));
+                // bfloat16 has 8 significant bits; the sum of 512 floats errs far less.
+                foreach (var index in block) Assert.InRange(sent[index] * Math.Sign(input[index] == 0 ? sent[index] : input[index]), mean * (1 - 1.0 / 200), mean * (1 + 1.0 / 200));
+                // What makes error feedback converge (Karimireddy et al. 2019): the residual is shorter than the input.
+                Assert.True(block.Sum(index => (double)residual[index] * residual[index]) <= block.Sum(index => (double)input[index] * input[index]));
+            }
+        }, iter: 300);
+    }
+
+    [Fact]
     public void Top_k_keeps_the_largest_and_of_equal_ones_the_first()
     {
         var values = Gen.OneOf(Spans.Any.Where(input => input.Length > 0), Gen.Int[-3, 3].Select(value => value * 0.25f).Array[1, 500]);
@@ -81,6 +103,7 @@ public sealed class CompressionFormTests
     [InlineData("bf16 nearest", 1.99)]
     [InlineData("int8 nearest", 3.9)]
     [InlineData("int4 nearest", 7.5)]
+    [InlineData("one-bit", 31)]
     [InlineData("top-k 0.01", 40)]
     public void A_compressed_bucket_has_the_promised_size(string name, double ratio)
     {
@@ -95,6 +118,7 @@ public sealed class CompressionFormTests
     [InlineData("bf16 nearest")]
     [InlineData("int8 nearest")]
     [InlineData("int4 nearest")]
+    [InlineData("one-bit")]
     [InlineData("top-k 0.2")]
     public void Hostile_bytes_end_in_an_exception_and_take_little_memory(string name)
     {

@@ -15,6 +15,7 @@ internal static class Compressors
             "none" => new Uncompressed(),
             "bf16" => new BFloat16Compressor(rounding),
             "int8" => new BlockCompressor(CompressionKind.Int8, rounding),
+            "one-bit" => new OneBitCompressor(),
             "int4" => new BlockCompressor(CompressionKind.Int4, rounding),
             _ => new TopKCompressor(double.Parse(words[1], CultureInfo.InvariantCulture)),
         };

@@ -65,6 +65,21 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Several_stages_of_a_rank_are_cut_otherwise_where_equal_times_do_not_fit_its_memory()
+    {
+        // Stages of two units each would put all four heavy ones on rank 0.
+        var profile = Profile([.. Enumerable.Range(0, 8).Select(unit => Unit(1, 2, 1) with { StateBytes = unit is 0 or 1 or 4 or 5 ? 100 : 1 })]);
+        var request = Request(profile, 2, 1_000_000) with { Kinds = [new Interleaved()], VirtualStages = [2], MicroBatchSizes = [1] };
+        request = request with { Recomputes = [RecomputePolicy.None] };
+        var roomy = Planner.Find(request).Choice!;
+        Assert.Equal([2, 2, 2, 2], roomy.Partition.Select(range => range.Count));
+        var room = new NodeCapacity(1, roomy.PeakBytes - 100);
+        var tight = Planner.Find(request with { Ranks = [room, room] }).Choice!;
+        Assert.True(tight.PeakBytes <= room.MemoryBytes);
+        Assert.True(tight.StepTime >= roomy.StepTime);
+    }
+
+    [Fact]
     public void A_faster_node_gets_more_units()
     {
         var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 9)]);

@@ -56,6 +56,28 @@ public sealed class EqualityTests(PipelineFixture fixture)
         TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), notices.Steps);
     }
 
+    [Theory]
+    [InlineData(2, "1f1b", Precision.Fp32)]
+    [InlineData(3, "zb-h1", Precision.Bf16)]
+    [InlineData(10, "gpipe", Precision.Bf16)]
+    public async Task A_head_cut_over_the_vocabulary_gives_the_same_bits_wherever_its_units_lie(int stageCount, string schedule, Precision precision)
+    {
+        var cut = TinyRun.Plan(1, 3, tied: false, precision) with
+        {
+            Units = DecoderTransformer.Units(TinyRun.Settings(tied: false) with { HeadSlices = 3 }), EvaluateEvery = 2, EvaluationMicroBatchCount = 2,
+        };
+        var reference = TinyRun.Train(cut);
+        // The head's units are the last three of ten: two stages cut before them or between them.
+        foreach (var last in stageCount == 2 ? new[] { 1, 2, 3 } : [0])
+        {
+            var plan = cut with { StageCount = stageCount, Schedule = schedule, UnitCounts = last == 0 ? null : [10 - last, last], Links = TensorLinkKind.Frames };
+            var (_, notices) = await PipelineFixture.RunAsync(fixture.Serializing, plan);
+            TinyRun.AssertEqual(reference, notices.Steps);
+            Assert.All(notices.All.OfType<RunNotice.Evaluated>(), evaluation =>
+                Assert.Equal(BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss)));
+        }
+    }
+
     [Fact]
     public async Task The_loss_of_the_held_out_text_is_that_of_the_unsplit_model_to_the_bit()
     {

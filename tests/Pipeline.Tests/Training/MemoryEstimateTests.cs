@@ -35,6 +35,25 @@ public sealed class MemoryEstimateTests
         Assert.All(MemoryEstimate.Of(all, RunLayout.For(all), Tokens).ActivationBytes.Zip(once.ActivationBytes), pair => Assert.True(pair.First > pair.Second));
     }
 
+    [Fact]
+    public void Replicas_need_buckets_sums_and_what_they_keep_for_a_loss_and_shares_hold_less()
+    {
+        var plan = TinyRun.Plan(2, 8);
+        Assert.All(MemoryEstimate.Of(plan, RunLayout.For(plan), Tokens).ExchangeBytes, bytes => Assert.Equal(0, bytes));
+        var replicas = plan with { ReplicaCount = 2 };
+        var here = MemoryEstimate.Of(replicas, RunLayout.For(replicas), Tokens);
+        Assert.Equal(4, here.ExchangeBytes.Count);
+        Assert.All(here.ExchangeBytes, bytes => Assert.True(bytes > 0));
+        var spread = MemoryEstimate.Of(replicas, RunLayout.For(replicas), Tokens, isSpread: true);
+        // Half of the gradient each way, a step and those that are granted ahead.
+        Assert.All(spread.ExchangeBytes.Zip(here.ExchangeBytes, here.StateBytes), rank => Assert.InRange((double)(rank.First - rank.Second) / (rank.Third / 4), 0.99 * 5, 1.01 * 5));
+        var invariant = replicas with { Summation = Pipeline.Model.Training.Summation.Invariant };
+        Assert.All(MemoryEstimate.Of(invariant, RunLayout.For(invariant), Tokens).ExchangeBytes.Zip(here.ExchangeBytes), rank => Assert.True(rank.First > rank.Second));
+        var shared = replicas with { SharesOptimizer = true, SharesGradients = true };
+        // 4 + 12 ÷ 2 bytes a parameter instead of 16.
+        Assert.Equal(here.StateBytes.Select(bytes => bytes * 10 / 16), MemoryEstimate.Of(shared, RunLayout.For(shared), Tokens).StateBytes);
+    }
+
     private static MemoryEstimate Of(int stages)
     {
         var plan = TinyRun.Plan(stages, 4) with { Precision = Precision.Fp32 };

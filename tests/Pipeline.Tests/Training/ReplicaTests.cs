@@ -103,6 +103,41 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     [Theory]
+    [InlineData(2, 1, Precision.Fp32, Summation.Fast, "1f1b")]
+    [InlineData(3, 2, Precision.Bf16, Summation.Fast, "1f1b")]
+    [InlineData(2, 2, Precision.Fp32, Summation.Fast, "zb-h1")]
+    [InlineData(3, 1, Precision.Bf16, Summation.Invariant, "1f1b")]
+    [InlineData(4, 2, Precision.Fp32, Summation.Invariant, "interleaved-1f1b")]
+    public async Task Gradients_that_are_freed_as_they_are_reduced_are_those_of_the_unsplit_model(int replicaCount, int stageCount, Precision precision, Summation summation, string schedule)
+    {
+        foreach (var tied in new[] { true, false })
+        {
+            var plan = TinyRun.Plan(stageCount, MicroBatchCount, tied, precision) with
+            {
+                ReplicaCount = replicaCount, Summation = summation, Schedule = schedule, SharesOptimizer = true, SharesGradients = true, Reduction = new ReductionSettings { BucketLength = 4000 },
+            };
+            var reference = TinyRun.Train(TinyRun.Plan(1, MicroBatchCount, tied, precision) with { ReplicaCount = replicaCount, Summation = summation, SharesGradients = true });
+            TinyRun.AssertEqual(reference, await StepsOf(plan));
+            if (summation == Summation.Invariant && tied && precision == Precision.Fp32) TinyRun.AssertEqual(InvariantReference(MicroBatchCount), reference.Select(Summary));
+        }
+    }
+
+    [Fact]
+    public async Task Freed_gradients_go_with_recomputation_and_with_compression_that_is_resumed()
+    {
+        var plan = TinyRun.Plan(2, MicroBatchCount) with { ReplicaCount = 2, SharesOptimizer = true, SharesGradients = true, Reduction = new ReductionSettings { BucketLength = 4000 } };
+        var recomputing = plan with { ScheduleText = ScheduleText.Format(RecomputePass.Apply(ScheduleCatalog.Generate("1f1b", 2, MicroBatchCount / 2), [0, 1])) };
+        TinyRun.AssertEqual(TinyRun.Train(TinyRun.Plan(1, MicroBatchCount) with { ReplicaCount = 2, SharesGradients = true }), await StepsOf(recomputing));
+        using var folder = new TemporaryFolder();
+        var store = new FolderCheckpointStore(folder.In("checkpoints"));
+        var compressed = plan with { Reduction = plan.Reduction with { Contributions = new CompressionSettings { Kind = CompressionKind.Int4, Rounding = Rounding.Stochastic } } };
+        var whole = await StepsOf(compressed);
+        var saved = compressed with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
+        var begun = await StepsOf(saved with { Steps = 3 });
+        Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = 3 })).Select(Bits));
+    }
+
+    [Theory]
     [InlineData(true, 3, false, 2)]
     [InlineData(true, 2, true, 4)]
     [InlineData(false, 2, true, 3)]
@@ -131,9 +166,41 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var begun = await StepsOf(saved with { Steps = 3 });
         var ended = await StepsOf(saved with { ResumeFromStep = 3 });
         Assert.Equal(whole.Select(Bits), begun.Concat(ended).Select(Bits));
+    }
 
-        static (long, long, string) Bits(StepSummary step) =>
-            (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
+    [Theory]
+    [InlineData(1, false, "no action")]
+    [InlineData(2, true, "S and A")]
+    public void A_schedule_whose_own_exchange_is_not_the_runs_is_refused(int replicaCount, bool sharesOptimizer, string wanted)
+    {
+        var plan = TinyRun.Plan(2, MicroBatchCount) with { ReplicaCount = 2 };
+        var given = RunLayout.For(plan).Schedule;
+        var text = ScheduleText.Format(given);
+        Assert.Equal(given, RunLayout.For(plan with { ScheduleText = text }).Schedule);
+        var other = plan with { ScheduleText = text, ReplicaCount = replicaCount, SharesOptimizer = sharesOptimizer, Batches = new SyntheticBatches(replicaCount * MicroBatchCount / 2) };
+        Assert.Contains($"by S and G, the run by {wanted}", Assert.Throws<ScheduleException>(() => RunLayout.For(other)).Message, StringComparison.Ordinal);
+        var untied = plan with { ScheduleText = text, Units = TinyRun.Plan(2, 4, tied: false).Units };
+        Assert.Contains("adds tied gradients up on the stages [0, 1]", Assert.Throws<ScheduleException>(() => RunLayout.For(untied)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(CompressionKind.Int4)]
+    [InlineData(CompressionKind.PowerSgd)]
+    public async Task A_reducer_beside_the_replicas_keeps_what_its_answers_lost_in_checkpoints(CompressionKind kind)
+    {
+        using var folder = new TemporaryFolder();
+        var store = new FolderCheckpointStore(folder.In("checkpoints"));
+        var compression = new CompressionSettings { Kind = kind };
+        var plan = Plan(3, 2, ReductionTopology.Coordinator);
+        plan = plan with { Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
+        var whole = await StepsOf(plan);
+        var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
+        var begun = await StepsOf(saved with { Steps = 3 });
+        var ended = await StepsOf(saved with { ResumeFromStep = 3 });
+        Assert.Equal(whole.Select(step => BitConverter.DoubleToInt64Bits(step.Loss)), begun.Concat(ended).Select(step => BitConverter.DoubleToInt64Bits(step.Loss)));
+        // Rank 6 + s adds up for the stages of rank s of each replica, and says what it answered.
+        Assert.Equal(Enumerable.Range(0, 8), whole[0].Ranks.Select(rank => rank.Rank));
+        Assert.All(whole[^1].Ranks, rank => Assert.True(rank.Timing.ExchangedBytes > 0));
     }
 
     [Theory]
@@ -144,6 +211,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     {
         var plan = Plan(2, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Schedule = schedule };
         TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps } }));
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps, Topology = ReductionTopology.Coordinator } }));
     }
 
     [Theory]
@@ -188,6 +256,58 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     [Fact]
+    public async Task Second_moments_that_are_frozen_stay_and_the_unsplit_model_freezes_them_alike()
+    {
+        var plan = Plan(2, 2, ReductionTopology.Sharded) with { Optimizer = TinyRun.Optimizer with { FrozenAfter = 3 }, Steps = 6 };
+        var steps = await StepsOf(plan);
+        TinyRun.AssertEqual(TinyRun.Train(plan with { StageCount = 1 }), steps);
+        var moments = steps.Select(step => string.Join(' ', step.Digests.Select(digest => digest.SecondMoment))).ToArray();
+        Assert.Equal(3, moments[..3].Distinct().Count());
+        Assert.Single(moments[2..].Distinct());
+        var compression = new CompressionSettings { Kind = CompressionKind.OneBit, WarmupSteps = 3 };
+        var compressed = await StepsOf(plan with { Steps = 12, Reduction = plan.Reduction with { Contributions = compression, Answers = compression } });
+        Assert.Equal(steps.Take(3).Select(Bits), compressed.Take(3).Select(Bits));
+        Assert.NotEqual(Bits(steps[4]), Bits(compressed[4]));
+        Assert.True(compressed[^1].Loss < compressed[2].Loss);
+        // Four bytes become one bit, both ways.
+        Assert.InRange(compressed[0].Ranks.Sum(rank => rank.Timing.ExchangedBytes) / (double)compressed[^1].Ranks.Sum(rank => rank.Timing.ExchangedBytes), 25, 32);
+    }
+
+    [Fact]
+    public async Task Compression_that_is_turned_off_under_way_pays_back_what_it_owes_and_a_resumed_run_knows_of_it()
+    {
+        using var folder = new TemporaryFolder();
+        var store = new FolderCheckpointStore(folder.In("checkpoints"));
+        var compression = new CompressionSettings { Kind = CompressionKind.Int4 };
+        var plan = Plan(2, 2, ReductionTopology.Sharded);
+        plan = plan with { Steps = 8, Changes = [new SettingChange(4, SettingKind.Compression, 0)], Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
+        var whole = await StepsOf(plan);
+        Assert.True(whole[2].Ranks[0].Timing.ExchangedBytes * 7 < whole[3].Ranks[0].Timing.ExchangedBytes);
+        var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
+        var begun = await StepsOf(saved with { Steps = 3 });
+        Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = 3 })).Select(Bits));
+    }
+
+    [Fact]
+    public async Task Automatic_compression_is_tried_and_turned_off_where_nothing_is_waited_for()
+    {
+        var compression = new CompressionSettings { Kind = CompressionKind.Int8 };
+        var plan = Plan(2, 1, ReductionTopology.Sharded);
+        plan = plan with { Steps = 40, Reduction = plan.Reduction with { Contributions = compression, Answers = compression, Trial = new CompressionTrial(0, 8) } };
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(RunEnd.Completed, outcome.End);
+        // Within a process tensors are handed over: there is no time to save. A burst of other work may still look like a gain.
+        var change = Assert.Single(notices.All.OfType<RunNotice.SettingChanged>()).Change;
+        Assert.Equal(SettingKind.Compression, change.Setting);
+        Assert.InRange(change.FromStep, 17, 40);
+        Assert.Single(notices.All.OfType<RunNotice.Warned>(), warned => warned.Kind == "compression" && warned.Message.Contains("ms saved for", StringComparison.Ordinal));
+        var bytes = notices.Steps.Select(step => step.Ranks[0].Timing.ExchangedBytes).ToArray();
+        Assert.Single(bytes[..8].Distinct());
+        Assert.All(bytes[8..16], compressed => Assert.InRange(bytes[0] / (double)compressed, 3.5, 4));
+        Assert.Equal(change.Value == 0 ? bytes[0] : bytes[8], bytes[^1]);
+    }
+
+    [Fact]
     public void Micro_batches_that_replicas_cannot_share_evenly_are_refused()
     {
         var fault = Assert.Throws<ScheduleException>(() => RunLayout.For(TinyRun.Plan(1, 8) with { ReplicaCount = 3 }));
@@ -195,7 +315,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     private static ReductionTopology[] Topologies(int replicaCount) =>
-        replicaCount == 1 ? [ReductionTopology.Sharded] : [ReductionTopology.Sharded, ReductionTopology.Hierarchical];
+        replicaCount == 1 ? [ReductionTopology.Sharded] : [ReductionTopology.Sharded, ReductionTopology.Hierarchical, ReductionTopology.Coordinator];
 
     private static TrainingPlan Plan(int replicaCount, int stageCount, ReductionTopology topology, int microBatchCount = MicroBatchCount) =>
         TinyRun.Plan(stageCount, microBatchCount) with
@@ -215,6 +335,12 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
         return notices.Steps;
     }
+
+    private static (long, long, string) Bits(StepSummary step) =>
+        (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
+
+    private static StepSummary Summary(ReferenceStep step) =>
+        new(step.Result.Step, step.Result.Loss, step.Result.GradientNorm, step.Result.LearningRate, step.Result.TokenCount, 0, 0, [], step.Digests);
 
     private static IReadOnlyList<ReferenceStep> InvariantReference(int microBatchCount) =>
         s_invariant.GetOrAdd(microBatchCount, count => TinyRun.Train(TinyRun.Plan(1, count) with { Summation = Summation.Invariant }));

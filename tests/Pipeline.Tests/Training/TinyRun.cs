@@ -80,7 +80,7 @@ internal static class TinyRun
         TorchRuntime.Initialize();
         TorchRuntime.UseThreads(1);
         using var model = new StageModel(plan.Units, 0, plan.Units.Count, new StageOptions(plan.Precision, torch.CPU, plan.Seed));
-        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer, plan.Summation, plan.ReplicaCount);
+        var trainer = new ReferenceTrainer(model, plan.Batches, plan.Optimizer, plan.Summation, plan.ReplicaCount, plan.SharesGradients && plan.ReplicaCount > 1);
         List<ReferenceStep> steps = [];
         for (var step = 1L; step <= plan.Steps; step++)
         {

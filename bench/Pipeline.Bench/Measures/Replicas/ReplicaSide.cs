@@ -54,21 +54,23 @@ internal sealed class ReplicaSide : IDisposable
     /// <param name="together">Returns when the other process has come to the same place.</param>
     internal ReplicaResult Run(Action together)
     {
-        List<double> seconds = [], exposed = [];
+        List<double> seconds = [], exposed = [], windows = [];
         var sent = 0L;
         for (var round = 1; round <= _spec.RoundCount + ReplicaSpec.WarmUpCount; round++)
         {
             if (!_spec.Trains) Fill(round);
             if (round == ReplicaSpec.WarmUpCount + 1) sent = _links.SentBytes;
             together();
-            var (all, waited) = Round(round);
+            if (round % _spec.Every != 0) continue;
+            var (all, waited, window) = Round(round);
             if (round <= ReplicaSpec.WarmUpCount) continue;
             seconds.Add(all);
             exposed.Add(waited);
+            windows.Add(window);
         }
 
         together();
-        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes);
+        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes, Distribution.Median(windows));
     }
 
     /// <inheritdoc/>
@@ -82,11 +84,11 @@ internal sealed class ReplicaSide : IDisposable
 
     private static ModelSettings Settings(ReplicaSpec spec) => spec.IsQuick ? BenchModels.Tiny() : spec.Trains ? BenchModels.Gpt(6, 256, 8, 128, 2048) : BenchModels.Gpt(3, 512, 8, 256, 7680);
 
-    private (double Seconds, double Exposed) Round(long step)
+    private (double Seconds, double Exposed, double Window) Round(long step)
     {
         var key = new StepKey(HubLinks.Run, Generation.None, 0, step);
         var start = Stopwatch.GetTimestamp();
-        if (_spec.Trains) Train(step, key);
+        var window = _spec.Trains ? Train(step, key) : 0;
         _reduction.Contribute(key);
         var ended = Stopwatch.GetTimestamp();
         _reduction.Reduce(key);
@@ -94,21 +96,28 @@ internal sealed class ReplicaSide : IDisposable
         var exposed = Stopwatch.GetElapsedTime(ended).TotalSeconds;
         _inbox.FinishPhase(StageInbox.StepPhase(step));
         if (_spec.Trains) _model.OptimizerStep(step, BenchModels.Optimizer, BenchModels.Optimizer.UnclippedFactor(_batches.TokensPerStep));
-        return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed);
+        return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed, window);
     }
 
-    private void Train(long step, StepKey key)
+    /// <summary>Computes the gradients; how long the last micro-batch's backward took, in which they become final.</summary>
+    private double Train(long step, StepKey key)
     {
+        var window = 0.0;
         for (var index = 0; index < _spec.MicroBatchCount; index++)
         {
             using var microBatch = _batches.Training(step, _first + index, CPU);
             var isLast = index == _spec.MicroBatchCount - 1;
-            _model.Backward(_model.Forward(microBatch, null, PassMode.Train), null, units =>
+            var pass = _model.Forward(microBatch, null, PassMode.Train);
+            var start = Stopwatch.GetTimestamp();
+            _model.Backward(pass, null, units =>
             {
                 _reduction.UnitsFinished(_first + index, units, isLast, key);
                 if (isLast) _reduction.Proceed(key);
             });
+            window = Stopwatch.GetElapsedTime(start).TotalSeconds;
         }
+
+        return window;
     }
 
     /// <summary>Numbers as gradients have them, other ones each round: what is all zeros compresses too fast.</summary>
@@ -127,4 +136,5 @@ internal sealed class ReplicaSide : IDisposable
 /// <param name="Exposed">Median time between the end of the own work and the end of the reduction.</param>
 /// <param name="SentBytes">Bytes that its sockets sent in a round.</param>
 /// <param name="GradientBytes">Bytes of its gradient in fp32.</param>
-internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes);
+/// <param name="Window">Median time of the last micro-batch's backward, in which gradients become final and are sent.</param>
+internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes, double Window);

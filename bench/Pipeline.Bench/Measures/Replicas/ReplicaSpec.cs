@@ -13,8 +13,9 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="BytesPerSecond">Rate of the link each way; 0 for what it carries.</param>
 /// <param name="IsTcp">TCP rather than a Unix socket.</param>
 /// <param name="IsQuick">A tiny model.</param>
+/// <param name="Every">Rounds from one reduction to the next, as with local steps; a divisor of the rounds.</param>
 internal sealed record ReplicaSpec(
-    bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick)
+    bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1)
 {
     /// <summary>Rounds that warm up.</summary>
     internal const int WarmUpCount = 2;

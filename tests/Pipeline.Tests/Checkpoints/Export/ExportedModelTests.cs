@@ -23,10 +23,12 @@ public sealed class ExportedModelTests : IDisposable
     [InlineData(true, true)]
     [InlineData(false, true)]
     [InlineData(false, false)]
-    public void The_logits_are_those_of_the_model_that_was_saved(bool isLlama, bool tied)
+    [InlineData(true, false, 3)]
+    [InlineData(false, false, 2)]
+    public void The_logits_are_those_of_the_model_that_was_saved(bool isLlama, bool tied, int headSlices = 1)
     {
         // Large weights, so that every part of the model moves the result.
-        var settings = (isLlama ? TinyModels.LlamaSettings() : TinyModels.Settings()) with { Tied = tied, InitialDeviation = 0.3, Bias = !isLlama && tied };
+        var settings = (isLlama ? TinyModels.LlamaSettings() : TinyModels.Settings()) with { Tied = tied, InitialDeviation = 0.3, Bias = !isLlama && tied, HeadSlices = headSlices };
         using var model = TinyModels.Whole(settings, trains: false);
         var store = new FolderCheckpointStore(_folder.In("checkpoints"));
         store.Commit(new(1, 0), SampleCheckpoint.Description, StateWriter.Write(store, new(1, 0), model));
@@ -51,6 +53,7 @@ public sealed class ExportedModelTests : IDisposable
         HasSwiGlu = model.Activation == ActivationKind.SwiGlu,
         NormEpsilon = model.NormEpsilon,
         RopeBase = model.RopeBase,
+        HeadSlices = model.HeadSlices,
     };
 
     private static float[] Logits(Pipeline.Model.Training.StageModel model, long[] tokens)

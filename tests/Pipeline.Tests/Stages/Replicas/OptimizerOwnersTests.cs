@@ -1,6 +1,6 @@
 using Pipeline.Model;
 using Pipeline.Model.Training;
-using Pipeline.Model.Units;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using Xunit;
 using static TorchSharp.torch;
@@ -34,26 +34,32 @@ public sealed class OptimizerOwnersTests
     }
 
     [Theory]
-    [InlineData(Precision.Fp32, 2, 8, 8)]
-    [InlineData(Precision.Fp32, 4, 8, 8)]
-    [InlineData(Precision.Bf16, 2, 6, 12)]
-    [InlineData(Precision.Bf16, 4, 6, 12)]
-    public void Memory_per_parameter_is_that_of_a_shared_out_optimizer(Precision precision, int replicaCount, double everywhere, double shared)
+    [InlineData(Precision.Fp32, 1, 8, 8)]
+    [InlineData(Precision.Fp32, 2, 4, 12)]
+    [InlineData(Precision.Bf16, 1, 6, 12)]
+    [InlineData(Precision.Bf16, 2, 2, 16)]
+    public void Each_rank_owns_the_bytes_a_parameter_of_its_stage_of_sharing_out(Precision precision, int zeroStage, double everywhere, double shared)
     {
         var units = DecoderTransformer.Units(s_settings);
-        var owners = new OptimizerOwners(units, [units.Count], replicaCount);
-        var bytes = Enumerable.Range(0, replicaCount).Average(replica =>
-        {
-            using var model = new StageModel(units, 0, units.Count, new StageOptions(precision, CPU, 1, Owns: parameter => owners[parameter] == replica));
-            return (double)model.Units.Sum(BytesOf);
-        });
         var parameterCount = units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount);
-        Assert.InRange(bytes / parameterCount / (everywhere + shared / replicaCount), 1 - Tolerance, 1 + Tolerance);
-    }
-
-    private static long BytesOf(UnitState unit)
-    {
-        Tensor[] buffers = [unit.Master, unit.Working, unit.Compute, unit.Gradient, unit.FirstMoment, unit.SecondMoment];
-        return buffers.Distinct<Tensor>(ReferenceEqualityComparer.Instance).Sum(buffer => buffer.numel() * buffer.element_size());
+        foreach (var replicaCount in new[] { 1, 2, 4 })
+        {
+            var owners = new OptimizerOwners(units, [units.Count], replicaCount);
+            var expected = everywhere + shared / replicaCount;
+            Assert.Equal(expected, ParameterBytes.Of(precision, replicaCount, zeroStage == 2 ? replicaCount : 1));
+            for (var replica = 0; replica < replicaCount; replica++)
+            {
+                using var model = new StageModel(units, 0, units.Count, new StageOptions(precision, CPU, 1, Owns: parameter => owners[parameter] == replica, FreesGradients: zeroStage == 2));
+                // Every tensor that the units own, whatever it is for: weights, gradients, moments.
+                var bytes = (double)model.Units.Sum(unit => unit.ByteCount);
+                Assert.InRange(bytes / parameterCount / expected, 1 - Tolerance, 1 + Tolerance);
+                if (zeroStage == 1) continue;
+                // The memory in which gradients take turns is a bucket's, whatever the model's size.
+                var buckets = BucketList.Of([.. model.Units.Select(unit => unit.Length)], 5000);
+                var lent = model.TakeTurnsInGradientMemory([.. buckets.Select(bucket => bucket.Units)]);
+                Assert.Equal(buckets.Max(bucket => bucket.Length), lent.numel());
+                Assert.Equal(bytes, model.Units.Sum(unit => unit.ByteCount));
+            }
+        }
     }
 }

@@ -1,14 +1,26 @@
 using System.Runtime.InteropServices;
 
-namespace Pipeline.Tests.Model;
+namespace Pipeline.Model.Numerics;
 
-/// <summary>What the C allocator has handed out: the memory that the tensor library's graphs hold, which no managed count shows. glibc only.</summary>
-internal static partial class NativeBytes
+/// <summary>
+/// What the C allocator has handed out, over all its arenas: the memory that the tensor library's graphs hold, which no managed count shows
+/// and which the resident size shows only while the heap grows. glibc from 2.33 only.
+/// </summary>
+public static partial class NativeBytes
 {
-    internal static long InUse()
+    /// <summary>Bytes in use; null where the allocator cannot say.</summary>
+    public static long? InUse()
     {
-        var info = AllocatorInfo();
-        return (long)(info.InUseBytes + info.MappedBytes);
+        if (!OperatingSystem.IsLinux()) return null;
+        try
+        {
+            var info = AllocatorInfo();
+            return (long)(info.InUseBytes + info.MappedBytes);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return null;
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "mallinfo2")]

@@ -1,0 +1,23 @@
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+using static Pipeline.Protocol.StageProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>Which of the copies that a run starts from a rank has need of. Pure.</summary>
+internal static class StartingCopies
+{
+    /// <summary>
+    /// Those of its own replica's ranks, where they are all among them: these hold what the rank may have to load, whatever units it held before.
+    /// Where replicas share the optimizer's state out, or did when there were others of them, a tensor may lie with any of them.
+    /// </summary>
+    internal static IReadOnlyList<CopySource> Of(AssignStage assignment)
+    {
+        var copies = assignment.Start.Copies;
+        if (copies.Count <= 1 || ScheduleText.Parse(assignment.Layout.Schedule) is not { SharesOptimizer: false } schedule) return copies;
+        var (replica, before) = (assignment.Rank / schedule.RankCount, copies.Select(source => source.Copy.Rank / schedule.RankCount).Distinct().Count());
+        if (before != (assignment.Layout.Ranks.Count - assignment.Layout.ReducerCount) / schedule.RankCount) return copies;
+        CopySource[] own = [.. copies.Where(source => source.Copy.Rank / schedule.RankCount == replica)];
+        return own.DistinctBy(source => source.Copy.Rank).Count() == schedule.RankCount ? own : copies;
+    }
+}
