@@ -48,5 +48,6 @@ if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
+if (options.Wants("telemetry")) writer.Write(await TelemetryOverhead.MeasureAsync(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;

@@ -1,6 +1,8 @@
 using System.Runtime.Versioning;
 using Pipeline.Chaos;
 using Pipeline.Nodes;
+using Pipeline.Protocol.Security;
+using Pipeline.Runs;
 using Xunit;
 
 namespace Pipeline.Cluster.Tests;
@@ -72,6 +74,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         var status = await ProgressAsync((await ProgressAsync(0)).Step);
         Assert.Equal(["tls"], status.Links.Select(link => link.Kind).Distinct());
         Assert.Contains(status.Links, link => link is { Purpose: "frames", FromRank: 0, ToRank: 1, Connected: true, Bytes: > 0 });
+        await AssertWhoMayCommandAsync("detached");
         var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
         Assert.True(code == 0, output);
         // The nodes are free again once the run has ended.
@@ -103,6 +106,37 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.True(code == 2, output);
         Assert.Contains($"cannot listen on 127.0.0.1:{cluster.FirstPort}", output, StringComparison.Ordinal);
         cluster.AssertDiscreet(output);
+    }
+
+    /// <summary>A certificate of the authority with the right role commands; one with another role, no certificate, and a wrong token do not, and are written down.</summary>
+    private async Task AssertWhoMayCommandAsync(string run)
+    {
+        var token = File.ReadAllText(cluster.TokenPath).Trim();
+        using var mute = await CredentialsAsync("mute", "stage");
+        using var chief = await CredentialsAsync("chief", "operator");
+        var refused = await CommandAsync(token, mute);
+        Assert.Contains("grants no role that may command", refused!.Message, StringComparison.Ordinal);
+        Assert.Null(await CommandAsync(token, null));
+        Assert.Contains("The token is not that of this endpoint", (await CommandAsync(new string('0', token.Length), chief))!.Message, StringComparison.Ordinal);
+        Assert.True((await CommandAsync(token, chief))!.Done);
+
+        var audit = new RunFiles(cluster.Tiny.In(run)).Events;
+        string[] expected = ["The certificate grants no role that may command", "No certificate that may command", "The token is not that of this endpoint"];
+        for (var tries = 0; tries < 200 && !expected.All(sentence => Refusals().Any(line => line.Fields["result"].Contains(sentence, StringComparison.Ordinal))); tries++) await Task.Delay(50);
+        Assert.All(expected, sentence => Assert.Contains(Refusals(), line => line.Fields["result"].Contains(sentence, StringComparison.Ordinal) && line.Fields["operator"].StartsWith("127.0.0.1:", StringComparison.Ordinal)));
+        Assert.Contains(EventLog.Read(audit), line => line.Name == "command-done" && line.Fields["command"] == "cordon node-2" && line.Fields["operator"] == "somebody");
+
+        IEnumerable<RecordedEvent> Refusals() => EventLog.Read(audit).Where(line => line.Name == "command-refused");
+    }
+
+    private Task<ControlReply?> CommandAsync(string token, PeerCredentials? credentials) => ControlClient.AskAsync(
+        cluster.ControlAddress, new ControlRequest(token, ControlCommand.Operate, Line: "cordon node-2", Operator: "somebody", Id: Guid.NewGuid().ToString("N")), TimeSpan.FromSeconds(10), credentials);
+
+    private async Task<PeerCredentials> CredentialsAsync(string name, string role)
+    {
+        var (code, output) = await ProgramRun.ToEndAsync("certs", "issue", "--dir", cluster.Tiny.In("certs"), "--name", name, "--host", "127.0.0.1", "--role", role);
+        Assert.True(code == 0, output);
+        return new SecuritySettings(cluster.Tiny.In("certs/ca.crt"), cluster.Tiny.In($"certs/{name}.crt"), cluster.Tiny.In($"certs/{name}.key"), null, null).Load(TimeProvider.System);
     }
 
     private Task<ControlStatus> ProgressAsync(long after) => StatusAsync(status => status.Step > after && status.Phase == "running");

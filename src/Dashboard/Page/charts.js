@@ -46,7 +46,7 @@ function draw(name, host, height) {
   const line = (label, more) => ({ label, points: { show: false }, value: (_, value) => format(value), ...more });
   const options = {
     width: Math.max(80, host.clientWidth - 12), height, cursor: { sync: { key: 'run' }, drag: { x: true, y: false }, points: { size: 7 } }, legend: { live: true },
-    scales: { x: { time: false } }, axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => Number.isInteger(tick) ? tick.toLocaleString('en') : '') }, { ...axis, size: 66, values: (_, ticks) => ticks.map(format) }],
+    scales: { x: { time: false } }, axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map(tick => Number.isInteger(tick) ? tick.toLocaleString('en') : '') }, { ...axis, size: 66, values: (_, ticks) => ticks.map(format) }],
     series: [
       { label: 'step', value: (_, value) => value === null || value === undefined ? '–' : value.toLocaleString('en') },
       line('each step', { stroke: css('--accent') + '59', width: 1 }),

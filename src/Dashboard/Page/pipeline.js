@@ -66,7 +66,8 @@ export function draw(data) {
     drawFlight(ink, inFlight(rank.spans), x, below, Math.max(1, ...shown.ranks.map(one => most(one.spans))), measured);
   });
   ink.fillStyle = css('--dim'); ink.font = '12px system-ui, sans-serif';
-  for (let part = 0; part <= 4; part++) { ink.textAlign = part === 4 ? 'right' : part ? 'center' : 'left'; ink.fillText((1e3 * end * part / 4).toFixed(1) + ' ms', x(end * part / 4), height - 8); }
+  const parts = width < 560 ? 2 : 4;
+  for (let part = 0; part <= parts; part++) { ink.textAlign = part === parts ? 'right' : part ? 'center' : 'left'; ink.fillText((1e3 * end * part / parts).toFixed(1) + ' ms', x(end * part / parts), height - 8); }
   ink.textAlign = 'left';
   canvas.setAttribute('aria-label', `Time line of step ${shown.step} over ${shown.ranks.length} ranks. ${$('t-times').textContent} ${peaks().map(one => `Rank ${one.rank} holds at most ${one.peak} micro-batches in flight.`).join(' ')}`);
 }

@@ -94,6 +94,20 @@ public sealed class ClusterCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task A_rank_goes_to_and_fro_between_two_nodes()
+    {
+        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 5);
+        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
+        cluster.StartCoordinator("a");
+        await cluster.UntilAsync(await cluster.UntilAsync(paused));
+        var home = (await ReachPauseAsync(cluster)).Stages[1].Node.Address;
+        foreach (var node in new[] { "e", home, "e" })
+            Assert.True((await cluster.UntilAsync(Run(cluster, $"move 1 {node} --yes"))).IsDone);
+        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
+        await AssertCompletedAsync(cluster);
+    }
+
+    [Fact]
     public async Task A_cordoned_node_is_given_nothing()
     {
         using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 5);
