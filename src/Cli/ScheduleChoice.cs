@@ -14,6 +14,9 @@ public static class ScheduleChoice
         return step.Recompute is RecomputePolicy.None ? schedule : RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount));
     }
 
+    /// <summary>Whether it can be made for other sizes.</summary>
+    public static bool IsGenerated(StepSettings step) => ScheduleCatalog.Find(step.Schedule) is not null;
+
     private static ScheduleShape ShapeOf(StepSettings step, IScheduleGenerator generator) =>
         new(step.StageCount, step.MicroBatchesPerReplica, step.VirtualStages ?? generator.StagesPerRank.Default) { MemoryCredit = step.MemoryCredit };
 

@@ -19,7 +19,23 @@ public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOn
 /// <param name="UnitCounts">Units of each stage, in model order.</param>
 /// <param name="Schedule">The schedule for them, in text form.</param>
 /// <param name="Gain">Share of the slowest rank's time that it is expected to save; 0 where that is not known.</param>
-public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0);
+public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0)
+{
+    /// <summary>Replicas from then on; null for as many as before.</summary>
+    public int? ReplicaCount { get; init; }
+
+    /// <summary>The replicas that compute a micro-batch less than the schedule says; null for none.</summary>
+    public LesserReplicas? Lesser { get; init; }
+
+    /// <summary>Memory that each rank needs, in bytes; empty where it is not known.</summary>
+    public IReadOnlyList<long> RankBytes { get; init; } = [];
+}
+
+/// <summary>How a run may change the number of its replicas while it is under way.</summary>
+/// <param name="Divide">The layout for so many replicas that hold the given units of each stage; null where there is none, such as for a schedule that needs more micro-batches.</param>
+/// <param name="KeepsOrder">Whether gradients are added up in the same order by any number of replicas.</param>
+/// <param name="SharesState">Whether a replica's state is a share of the run's: then it takes the copies of all to begin anew.</param>
+public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?> Divide, bool KeepsOrder, bool SharesState);
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun
@@ -36,7 +52,7 @@ public sealed record CoordinatedRun
     /// <summary>The training schedule with its step's end, in text form.</summary>
     public required string Schedule { get; init; }
 
-    /// <summary>Ranks of the schedule.</summary>
+    /// <summary>Ranks of the replicas that the run begins with, and has again wherever there is room for them: those of the schedule for each.</summary>
     public required int RankCount { get; init; }
 
     /// <summary>How tensors travel.</summary>
@@ -77,6 +93,15 @@ public sealed record CoordinatedRun
 
     /// <summary>Divides the units anew; null where that is not possible.</summary>
     public Repartition? Repartition { get; init; }
+
+    /// <summary>How the run goes on with fewer replicas while there is no room for all; null where lost ranks go to the nodes that are left in any case.</summary>
+    public ElasticReplicas? Elastic { get; init; }
+
+    /// <summary>Whether gradients of several replicas are added up beside them, by one rank more for each rank of a replica.</summary>
+    public bool HasReducers { get; init; }
+
+    /// <summary>Whether gradients are added up on each machine first, so that all ranks must know which replicas share one.</summary>
+    public bool GroupsByMachine { get; init; }
 
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;

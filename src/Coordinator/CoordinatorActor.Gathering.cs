@@ -34,11 +34,13 @@ public sealed partial class CoordinatorActor
     private void PlaceFirst()
     {
         Timers.Cancel("nodes");
-        if (!TryPlace([.. Enumerable.Range(0, _run.RankCount)])) return;
+        if (!TryPlace([.. Enumerable.Range(0, _ranks.RankCount)])) return;
+        _ranks.MostPerNode = _ranks.Places.GroupBy(place => place.Node).Max(node => node.Count());
+        SetMachines();
         _observer.Tell(new RunNotice.Placed([.. _ranks.Places.Select(place => _nodes[place.Node]!)], [.. _ranks.Places.Select(place => place.Holder?.Node)]));
         foreach (var node in _nodes.Alive) Ask(node);
         Become(Leading);
-        _toAssign.UnionWith(Enumerable.Range(0, _run.RankCount));
+        _toAssign.UnionWith(Enumerable.Range(0, _ranks.RankCount));
         Decide(() =>
         {
             _toAssign.Clear();
@@ -73,10 +75,11 @@ public sealed partial class CoordinatorActor
         Timers.Cancel("nodes");
         Timers.Cancel("ask");
         var entry = predecessor.Entry;
-        var takeOver = TakeOver.For(entry, _standing.Values, _run.RankCount);
+        var takeOver = TakeOver.For(entry, _standing.Values, _ranks.RankCount);
         foreach (var node in entry.Nodes.Where(node => _nodes[node] is null)) _nodes.Shut(node, "It did not answer the new coordinator.");
         _ranks.Generation = takeOver.Generation;
-        _ranks.Adopt([.. Enumerable.Range(0, _run.RankCount).Select(rank => takeOver.Adopted.GetValueOrDefault(rank))]);
+        _ranks.Adopt([.. Enumerable.Range(0, _ranks.RankCount).Select(rank => takeOver.Adopted.GetValueOrDefault(rank))]);
+        _hosted.UnionWith(_standing.Values.SelectMany(report => report.Stages.Select(stage => (report.Node, stage.Rank))));
         _announcedProtection = Math.Max(entry.ProtectedStep, takeOver.ProtectedStep);
         _copies.Announced(_announcedProtection);
         foreach (var (rank, step, holder) in CopiesOf(entry)) _copies.Enter(rank, step, holder);
@@ -91,7 +94,7 @@ public sealed partial class CoordinatorActor
     {
         // What was announced as protected lies in the folder for every rank.
         var inFolder = _run.Protection.Kind == ProtectionKind.Disk && _announcedProtection > entry.Base.Step
-            ? Enumerable.Range(0, _run.RankCount).Select(rank => (rank, _announcedProtection, default(NodeId)))
+            ? Enumerable.Range(0, _ranks.RankCount).Select(rank => (rank, _announcedProtection, default(NodeId)))
             : [];
         return inFolder.Concat(_standing.Values.SelectMany(report => report.Copies.Where(copy => copy.PartitionedIn == entry.PartitionedIn).Select(copy => (copy.Rank, copy.Step, report.Node))));
     }

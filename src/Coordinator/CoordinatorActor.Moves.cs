@@ -54,7 +54,9 @@ public sealed partial class CoordinatorActor
     {
         // While the run is paused the boundary is where it stands.
         var every = IsProtected && !_progress.IsPaused && move.Change is null ? _run.Protection.Every : 1;
-        move.Boundary = (_progress.Granted + every - 1) / every * every;
+        // Ranks that had nobody to hold their copies when they completed what was granted last will not copy it any more.
+        var first = move.Division is not null && IsProtected && !_progress.IsPaused && !IsStateAtHand(_progress.Granted) ? _progress.Granted + 1 : _progress.Granted;
+        move.Boundary = (first + every - 1) / every * every;
         _progress.Limit = move.Boundary;
         var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
         if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued < move.Boundary) Save(move.Boundary);
@@ -86,7 +88,7 @@ public sealed partial class CoordinatorActor
 
     private bool IsStateAtHand(long step) => step == _ranks.Base.Step || _saving.LastSaved == step || IsCopied(step);
 
-    private bool IsCopied(long step) => IsProtected && Enumerable.Range(0, _run.RankCount).All(rank => _copies.HolderOf(rank, step) is not null);
+    private bool IsCopied(long step) => IsProtected && Enumerable.Range(0, _ranks.RankCount).All(rank => _copies.HolderOf(rank, step) is not null);
 
     /// <summary>Of a paused run, ranks that keep their units may start from an older copy: what they run again, the others have kept.</summary>
     private bool IsReplayable(PlannedMove move) => IsProtected && _progress.IsPaused && move.Division is null;
@@ -102,32 +104,15 @@ public sealed partial class CoordinatorActor
     /// <summary>All ranks become others: each takes its tensors by name from the copies or the checkpoint of the boundary.</summary>
     private void Divide(UnitDivision division, long step)
     {
-        var start = step == _ranks.Base.Step ? _ranks.Base
-            : !IsCopied(step) ? StartingPoint.Checkpoint(step)
-            : new StartingPoint(StartKind.Copies, step, [.. Enumerable.Range(0, _run.RankCount).Select(rank => SourceOf(rank, step))]);
-        _saving.Abandon();
-        _rebalance.Restart();
-        _ranks.Generation = _ranks.Generation.Next();
-        _ranks.Divide(division.UnitCounts, division.Schedule);
-        _ranks.Base = start;
-        if (!TryPlace([])) return;
-        _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));
-        Reset();
-        _toAssign.UnionWith(Enumerable.Range(0, _run.RankCount));
-        Decide(() =>
-        {
-            _assignedNow.Clear();
-            _toAssign.Clear();
-            AssignAll(_ranks.Base);
-            WatchProgress();
-        });
+        var start = step == _ranks.Base.Step ? _ranks.Base : IsCopied(step) ? FromCopies(step) : StartingPoint.Checkpoint(step);
+        var former = _ranks.ReplicaCount;
+        if (!Spread(division, start)) return;
+        if (_ranks.ReplicaCount == former) _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));
+        else TellReplicas(former, step, _ranks.ReplicaCount > former ? "there is room for them again" : "there is no room for all");
     }
 
-    private CopySource SourceOf(int rank, long step)
-    {
-        var holder = _copies.HolderOf(rank, step)!.Value;
-        return new CopySource(new CopyId(_run.Run, _ranks.PartitionedIn, rank, step), holder == default ? null : HolderOf(holder));
-    }
+    private CopySource SourceOf(int rank, NodeId holder, long step) =>
+        new(new CopyId(_run.Run, _ranks.PartitionedIn, rank, step), holder == default ? null : HolderOf(holder));
 
     /// <summary>A move that waits for its step.</summary>
     /// <param name="requester">Who is told.</param>

@@ -113,7 +113,11 @@ public sealed partial class CoordinatorActor
     private void OnCordon(CordonNode cordon)
     {
         if (_nodes[cordon.Node] is null) Answer(false, $"There is no node {cordon.Node}. `nodes` names those that are there.");
-        else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned)) Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
+        else if (_nodes.Cordon(cordon.Node, cordon.IsCordoned))
+        {
+            _mayResize = true;
+            Answer(true, cordon.IsCordoned ? "The node takes no further ranks; those that it has stay." : "The node takes ranks again.");
+        }
         else Answer(true, cordon.IsCordoned ? "The node was cordoned already." : "The node was not cordoned.");
     }
 
@@ -142,7 +146,7 @@ public sealed partial class CoordinatorActor
     private bool IsRankOfNodes(int rank)
     {
         if (_run.Stages is not null) Answer(false, "The run has one process: its stages are all in it. Start it with --processes to spread it.");
-        else if ((uint)rank >= (uint)_run.RankCount) Answer(false, $"There is no rank {rank}. Expected 0 to {_run.RankCount - 1}.");
+        else if ((uint)rank >= (uint)_ranks.RankCount) Answer(false, $"There is no rank {rank}. Expected 0 to {_ranks.RankCount - 1}.");
         else return true;
         return false;
     }

@@ -1,6 +1,7 @@
 using Akka.Actor;
 using Akka.Serialization;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Summation;
 using static Pipeline.Protocol.NodeProtocol;
 using static Pipeline.Protocol.StageProtocol;
 
@@ -9,24 +10,42 @@ namespace Pipeline.Coordinator;
 /// <summary>How ranks get their places and their state: <see cref="Placement"/> decides, these handlers tell the nodes.</summary>
 public sealed partial class CoordinatorActor
 {
+    // What nodes were told to host, and may not have been told to give up.
+    private readonly HashSet<(NodeId Node, int Rank)> _hosted = [];
+
+    private Placement? PlacementFor(IReadOnlyList<int> moved)
+    {
+        var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
+        foreach (var (rank, node) in _wanted) kept[rank] = node;
+        var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
+        return Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.RankBytes, holders, _ranks.ReplicaCount > 1 ? _ranks.RanksPerReplica : null);
+    }
+
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>
     private bool TryPlace(IReadOnlyList<int> moved)
     {
         if (_run.Stages is not null) return true;
-        var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
-        foreach (var (rank, node) in _wanted) kept[rank] = node;
-        var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
-        var bytes = _run.RankBytes.Count == _run.RankCount ? _run.RankBytes : new long[_run.RankCount];
-        var placement = Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, bytes, holders, _ranks.RanksPerReplica < _run.RankCount ? _ranks.RanksPerReplica : null);
-        if (placement is null)
+        if (PlacementFor(moved) is not { } placement)
         {
-            End(Failed($"{_run.RankCount - kept.Count} ranks, of up to {bytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
+            End(Failed($"Ranks of up to {_ranks.RankBytes.Max() >> 20:N0} MiB each fit on none of the {_nodes.Usable.Count} nodes that are left. "
                 + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
             return false;
         }
 
         _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(_run.Run, rank)))]);
         return true;
+    }
+
+    /// <summary>A replica that lies on several machines counts for that of its first rank.</summary>
+    private void SetMachines()
+    {
+        if (!_run.GroupsByMachine || _ranks.ReplicaCount == 1) return;
+        string[] hosts = [.. Enumerable.Range(0, _ranks.ReplicaCount).Select(replica => _nodes[_ranks.Places[replica * _ranks.RanksPerReplica].Node]!.HostName)];
+        string[] machines = [.. hosts.Distinct(StringComparer.Ordinal)];
+        _ranks.Machines = [.. hosts.Select(host => Array.IndexOf(machines, host))];
+        var groups = hosts.Index().GroupBy(replica => replica.Item, StringComparer.Ordinal).Select(group => (Host: group.Key, Replicas: group.Select(replica => replica.Index).ToArray())).ToArray();
+        _observer.Tell(new RunNotice.Grouped([.. groups.Select(group => $"{group.Host}: replicas {string.Join(", ", group.Replicas)}")],
+            groups.All(group => new SummationTree(_ranks.ReplicaCount).CompleteSubtrees(group.Replicas).Count == 1)));
     }
 
     private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder)
@@ -41,7 +60,7 @@ public sealed partial class CoordinatorActor
     /// <summary>For a run whose ranks never move.</summary>
     private void PlaceAt(StageLocator locator)
     {
-        var stages = Enumerable.Range(0, _run.RankCount).Select(rank => locator(Context, rank)).ToArray();
+        var stages = Enumerable.Range(0, _ranks.RankCount).Select(rank => locator(Context, rank)).ToArray();
         _ranks.Place([.. stages.Select(stage => new RankPlace(new NodeId(stage.Path.Address.ToString(), 0), Serialization.SerializedActorPath(stage), "", null))], stages);
         for (var rank = 0; rank < stages.Length; rank++) Context.WatchWith(stages[rank], new StageLost(rank, stages[rank]));
         AssignAll(_ranks.Base);
@@ -55,7 +74,7 @@ public sealed partial class CoordinatorActor
             [new CopySource(new CopyId(_run.Run, _ranks.PartitionedIn, rank, start.Step), start.Holder == default ? null : HolderOf(start.Holder))],
             _ranks.Layout.Cadence.EvaluatesAfter(start.Step));
 
-    private void AssignAll(StartingPoint start) => Assign(Enumerable.Range(0, _run.RankCount).ToDictionary(rank => rank, _ => start));
+    private void AssignAll(StartingPoint start) => Assign(Enumerable.Range(0, _ranks.RankCount).ToDictionary(rank => rank, _ => start));
 
     private void Assign(IReadOnlyDictionary<int, StartingPoint> starts)
     {
@@ -75,6 +94,7 @@ public sealed partial class CoordinatorActor
 
         foreach (var node in assignments.GroupBy(assignment => _ranks.Places[assignment.Rank].Node))
         {
+            foreach (var assignment in node) _hosted.Add((node.Key, assignment.Rank));
             IReadOnlyList<int> ranks = [.. node.Select(assignment => assignment.Rank)];
             foreach (var assignment in node) Resolve(_nodes[node.Key]!.ActorPath).Tell(new HostStage(_run.Run, _ranks.Generation, ranks, assignment));
         }
@@ -91,8 +111,8 @@ public sealed partial class CoordinatorActor
     private void RegenerateOthers()
     {
         var layout = _ranks.Layout;
-        var completed = Enumerable.Range(0, _run.RankCount).Select(_progress.CompletedBy).ToArray();
-        for (var rank = 0; rank < _run.RankCount; rank++)
+        var completed = Enumerable.Range(0, _ranks.RankCount).Select(_progress.CompletedBy).ToArray();
+        for (var rank = 0; rank < _ranks.RankCount; rank++)
         {
             if (!_assignedNow.Contains(rank)) _ranks.Refs[rank].Tell(new Regenerate(_ranks.Generation, rank, layout, completed));
         }
@@ -101,13 +121,16 @@ public sealed partial class CoordinatorActor
         if (_hasBegun && _ranks.Unready.Count == 0) OnAllReady();
     }
 
-    /// <summary>Old hosts of moved ranks that live on need not keep them.</summary>
-    private void ReleaseMoved(IReadOnlyList<RankPlace> former)
+    /// <summary>Old hosts of moved ranks, or of ranks that are no more, need not keep them where they live on.</summary>
+    private void ReleaseMoved()
     {
-        foreach (var node in former.Index().Where(place => place.Item.Node != _ranks.Places[place.Index].Node).GroupBy(place => place.Item.Node))
+        var moved = _hosted.Where(hosted => hosted.Rank >= _ranks.Places.Count || _ranks.Places[hosted.Rank].Node != hosted.Node).ToArray();
+        foreach (var node in moved.GroupBy(hosted => hosted.Node))
         {
-            if (_nodes[node.Key] is { } info) Resolve(info.ActorPath).Tell(new ReleaseStages(_run.Run, _ranks.Generation, [.. node.Select(place => place.Index)]));
+            if (_nodes[node.Key] is { } info) Resolve(info.ActorPath).Tell(new ReleaseStages(_run.Run, _ranks.Generation, [.. node.Select(hosted => hosted.Rank).Order()]));
         }
+
+        _hosted.ExceptWith(moved);
     }
 
     private void Release()

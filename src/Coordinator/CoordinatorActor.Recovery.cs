@@ -32,6 +32,7 @@ public sealed partial class CoordinatorActor
     {
         if (!_nodes.Add(node)) return;
         Watch(node.Id);
+        _mayResize = true;
         _observer.Tell(new RunNotice.NodeJoined(node));
         if (_ranks.Places.Count == 0)
         {
@@ -66,6 +67,7 @@ public sealed partial class CoordinatorActor
         }
 
         _nodes.Lose(node, reason);
+        _mayResize = true;
         Timers.Cancel(node);
         _copies.Lose(node);
         _standing.Remove(node);
@@ -91,6 +93,7 @@ public sealed partial class CoordinatorActor
 
     private void OnCopyMissing(StageFailed failure)
     {
+        if (ReferenceEquals(_ranks.Starts[failure.Rank], _ranks.Base)) _ranks.IsBaseGone = true;
         foreach (var source in _ranks.Starts[failure.Rank].Copies)
         {
             if (source.Holder is { } holder) _copies.Lose(source.Copy.Rank, holder.Node);
@@ -136,11 +139,16 @@ public sealed partial class CoordinatorActor
     private void Recover(string reason, IReadOnlyList<int> lostRanks)
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
+        var plan = RecoveryPlan.For(ReportOf(lost));
+        if (lost.Length > 0 && Fewer(plan, lostRanks) is var (division, start))
+        {
+            GoOnWith(division, start, reason);
+            return;
+        }
+
         _saving.Abandon();
         _rebalance.Restart();
-        var plan = RecoveryPlan.For(ReportOf(lost));
         _ranks.Generation = _ranks.Generation.Next();
-        var former = _ranks.Places;
         if (!TryPlace(lostRanks)) return;
         _episode = new RecoveryEpisode(reason, plan, _run.Clock);
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
@@ -150,16 +158,15 @@ public sealed partial class CoordinatorActor
             _ => [],
         }));
         _toAssign.UnionWith(lost);
-        Decide(() => Execute(plan, former));
+        Decide(() => Execute(plan));
     }
 
     /// <summary>A rank that was itself replaced has kept, and reports, only what came after the state that it started from.</summary>
     private LossReport ReportOf(int[] lost)
     {
-        var starts = Enumerable.Range(0, _run.RankCount).Except(lost).Select(rank => _ranks.Starts.TryGetValue(rank, out var start) ? start.Step : 0).ToArray();
-        var isBaseWhole = _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
+        var starts = Enumerable.Range(0, _ranks.RankCount).Except(lost).Select(rank => _ranks.Starts.TryGetValue(rank, out var start) ? start.Step : 0).ToArray();
         return new LossReport(
-            lost, _run.RankCount, _copies, starts.Append(_announcedProtection).Max(), _ranks.Base, isBaseWhole, _saving.LastSaved,
+            lost, _ranks.RankCount, _copies, starts.Append(_announcedProtection).Max(), _ranks.Base, IsBaseWhole, _saving.LastSaved,
             starts.Any(step => step <= _progress.Committed) ? long.MaxValue : _progress.ReportedThrough, ReachedStep(lost));
     }
 
@@ -167,9 +174,9 @@ public sealed partial class CoordinatorActor
     /// With several replicas, what every rank that is left has completed, as far as was heard: before that it may still lack sums, totals and
     /// weights that only the lost rank can send. One that replays counts from where it began.
     /// </summary>
-    private long ReachedStep(int[] lost) => _ranks.RanksPerReplica == _run.RankCount
+    private long ReachedStep(int[] lost) => _ranks.ReplicaCount == 1
         ? long.MaxValue
-        : Enumerable.Range(0, _run.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
+        : Enumerable.Range(0, _ranks.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 
@@ -184,7 +191,8 @@ public sealed partial class CoordinatorActor
 
         _decided = then;
         var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
-            [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes);
+            [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes,
+            _ranks.Lesser, _ranks.MostPerNode, _ranks.Machines);
         var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
         _lastDecision = written;
         _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));
@@ -197,7 +205,7 @@ public sealed partial class CoordinatorActor
         decided();
     }
 
-    private void Execute(RecoveryPlan plan, IReadOnlyList<RankPlace> former)
+    private void Execute(RecoveryPlan plan)
     {
         _assignedNow.Clear();
         _toAssign.Clear();
@@ -216,7 +224,7 @@ public sealed partial class CoordinatorActor
                 break;
         }
 
-        ReleaseMoved(former);
+        ReleaseMoved();
         if (_ranks.IsOpen) RegenerateOthers();
         WatchProgress();
     }
@@ -232,7 +240,7 @@ public sealed partial class CoordinatorActor
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step);
-        _copies = new CopyLedger(_run.RankCount, _ranks.Base.Step);
+        _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;
     }
 

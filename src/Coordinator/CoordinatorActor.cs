@@ -38,15 +38,15 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _observedBy = observer;
         _ended = ended;
         _ranks = new RankTable(run);
-        _saving = new CheckpointSaving(run, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
+        _saving = new CheckpointSaving(run, _ranks.RankCount, run.Predecessor?.CheckpointStep ?? run.Plan.StartStep, Self);
         // A predecessor's decisions hold all changes, also those that the run began with.
         var plan = run.Predecessor?.Entry.Changes is { } changes ? changes.Aggregate(run.Plan with { Changes = [] }, static (changed, change) => changed.With(change)) : run.Plan;
         _ranks.Cadence = plan.Cadence;
-        _progress = new RunProgress(plan, run.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
-        _copies = new CopyLedger(run.RankCount, _ranks.Base.Step);
+        _progress = new RunProgress(plan, _ranks.RankCount, run.Predecessor?.RecordedStep ?? run.Plan.StartStep, run.Predecessor?.RecordedEvaluation ?? run.Plan.StartStep);
+        _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
-        _rebalance = new RebalanceWatch(run.Rebalance, run.RankCount);
+        _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         if (run.Stages is null) Gathering();
         else Leading();
@@ -125,7 +125,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
     private bool IsSettled => _ranks.IsOpen && _decided is null;
 
-    private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_run.RankCount;
+    private bool IsCurrent(IEvent report) => report.Generation == _ranks.Generation && (uint)report.Rank < (uint)_ranks.RankCount;
 
     private void OnReady(StageReady ready)
     {
@@ -159,9 +159,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         foreach (var reports in committed)
         {
             _rebalance.Enter(reports);
-            _compression?.Enter(reports);
+            _compression?.Enter([.. reports.Where(report => report.Rank < _ranks.ReplicaRankCount)]);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _run.RankCount)));
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
         }
 
@@ -171,6 +171,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (!IsProtected) _announcedProtection = Math.Max(_announcedProtection, _progress.Committed);
         else AnnounceProtection();
         ConsiderCompression();
+        ConsiderReplicas();
         ConsiderRebalance();
         Advance();
     }
@@ -263,7 +264,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void SendGrants()
     {
-        for (var rank = 0; rank < _run.RankCount; rank++) SendGrant(rank);
+        for (var rank = 0; rank < _ranks.RankCount; rank++) SendGrant(rank);
     }
 
     /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>

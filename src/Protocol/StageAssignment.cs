@@ -85,6 +85,9 @@ public sealed record ProtectionDuties(
 /// <param name="Cadence">Evaluations and the end.</param>
 /// <param name="Protection">Copies.</param>
 /// <param name="Configuration">The run's resolved settings as text; what a process of its own builds its model and data from.</param>
+/// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
+/// <param name="Machines">By replica, the number of the machine that it lay on when the ranks were given their units; null where nobody asks. It stays when a rank moves: who sends what does not change then.</param>
+/// <param name="ReducerCount">The last so many ranks compute nothing: they add up what all replicas contribute, each for the stages of one rank of the pipeline.</param>
 [MessagePackObject]
 public sealed record PipelineLayout(
     [property: Key(0)] RunId Run,
@@ -96,7 +99,18 @@ public sealed record PipelineLayout(
     [property: Key(6)] TensorLinkKind Links,
     [property: Key(7)] StepCadence Cadence,
     [property: Key(8)] ProtectionDuties Protection,
-    [property: Key(9)] string Configuration);
+    [property: Key(9)] string Configuration,
+    [property: Key(10)] LesserReplicas? Lesser = null,
+    [property: Key(11)] IReadOnlyList<int>? Machines = null,
+    [property: Key(12)] int ReducerCount = 0);
+
+/// <summary>Where a step's micro-batches do not divide evenly: the replicas behind those that run the layout's schedule.</summary>
+/// <param name="FirstReplica">The first of them, at least 1.</param>
+/// <param name="Schedule">Their schedule in its exact text form: the same ranks and stages, one micro-batch less.</param>
+[MessagePackObject]
+public sealed record LesserReplicas(
+    [property: Key(0)] int FirstReplica,
+    [property: Key(1)] string Schedule);
 
 /// <summary>Where a rank lies.</summary>
 /// <param name="Node">Its node.</param>

@@ -15,8 +15,14 @@ public sealed record ReductionSettings
     /// <summary>Elements that a bucket should have at least.</summary>
     public long BucketLength { get; init; } = DefaultBucketLength;
 
-    /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>.</summary>
+    /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>, where nothing else says so.</summary>
     public int GroupSize { get; init; } = 1;
+
+    /// <summary>Whether the replicas of one machine form a group.</summary>
+    public bool GroupsByMachine { get; init; }
+
+    /// <summary>Each replica's group, as given; null where it is not.</summary>
+    public ReplicaGroups? Groups { get; init; }
 
     /// <summary>Whether what is final is sent while backward goes on with other units.</summary>
     public bool Overlaps { get; init; } = true;
@@ -39,6 +45,13 @@ public sealed record ReductionSettings
     /// <summary>Whether what is exchanged is not what was computed.</summary>
     public bool IsLossy => Contributions.Kind != CompressionKind.None || Answers.Kind != CompressionKind.None;
 
-    /// <summary>The groups of so many replicas.</summary>
-    public IReadOnlyList<IReadOnlyList<int>> GroupsOf(int replicaCount) => [.. Enumerable.Range(0, replicaCount).Chunk(GroupSize)];
+    /// <summary>The groups of so many replicas, each in rising order.</summary>
+    /// <param name="replicaCount">Replicas now; of groups that are given for more, those that are not there are left out.</param>
+    /// <param name="machines">By replica, the number of its machine; null where all lie on one.</param>
+    public IReadOnlyList<IReadOnlyList<int>> GroupsOf(int replicaCount, IReadOnlyList<int>? machines = null)
+    {
+        if (GroupsByMachine) return [.. Enumerable.Range(0, replicaCount).GroupBy(replica => machines?[replica] ?? 0).Select(group => group.ToArray())];
+        if (Groups is { } given) return given.Among(replicaCount);
+        return [.. Enumerable.Range(0, replicaCount).Chunk(GroupSize)];
+    }
 }

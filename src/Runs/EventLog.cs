@@ -73,6 +73,11 @@ public sealed class EventLog : IDisposable
     /// <exception cref="RunException">It cannot be written, or is damaged before its last line.</exception>
     public static EventLog TakeOver(string path, TimeProvider time) => new(JsonLinesWriter.TakeOver(path, static _ => true), time);
 
+    /// <summary>Whether a file has an event of a name; one that is not there has none.</summary>
+    /// <exception cref="RunException">It is damaged before its last line.</exception>
+    public static bool Holds(string path, string name) =>
+        File.Exists(path) && JsonLinesReader.Read(path).Any(line => line.Object.TryGetProperty("event", out var found) && found.ValueEquals(name));
+
     /// <summary>Writes an event.</summary>
     /// <param name="name">Past tense, words joined by dashes, such as <c>checkpoint-saved</c>.</param>
     /// <param name="severity">How much it matters.</param>

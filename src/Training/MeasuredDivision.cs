@@ -14,6 +14,7 @@ internal static class MeasuredDivision
         if (rankSeconds.Any(seconds => seconds <= 0)) return null;
         // All replicas hold the same stages: what a rank needs is what its likes need on average.
         var ranksPerReplica = layout.Schedule.RankCount;
+        var replicaCount = rankSeconds.Count / ranksPerReplica;
         rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
         var rankOfStage = layout.Schedule.RankOfStage;
         double[] estimated = [.. plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon))];
@@ -23,20 +24,7 @@ internal static class MeasuredDivision
         IReadOnlyList<int> counts = [.. Partitioner.Partition(measured, unitCounts.Count).Select(range => range.Count)];
         var then = RankOfUnit(counts);
         var slowest = rankSeconds.Select((_, rank) => measured.Where((_, unit) => then[unit] == rank).Sum()).Max();
-        return Layout(plan with { UnitCounts = counts }) is { } divided ? new UnitDivision(counts, ScheduleText.Format(divided.Schedule), 1 - (slowest / rankSeconds.Max())) : null;
-
-        // A schedule that brings its own end along fits only where the same stages are tied.
-        static RunLayout? Layout(TrainingPlan divided)
-        {
-            try
-            {
-                return RunLayout.For(divided);
-            }
-            catch (ScheduleException)
-            {
-                return null;
-            }
-        }
+        return RunLayout.For(plan, counts, replicaCount)?.Division(1 - (slowest / rankSeconds.Max()));
 
         int[] RankOfUnit(IReadOnlyList<int> stages) => [.. stages.SelectMany((count, stage) => Enumerable.Repeat(rankOfStage[stage], count))];
     }

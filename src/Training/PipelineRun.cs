@@ -4,8 +4,10 @@ using Akka.Actor;
 using Akka.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
+using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Wire;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -102,7 +104,8 @@ public static class PipelineRun
     /// <param name="plan">What is trained.</param>
     /// <param name="layout">How it is spread.</param>
     /// <param name="stages">Where the actors of the ranks are; null for a run whose ranks are placed on nodes as they join.</param>
-    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator? stages) => new()
+    /// <param name="tokensPerMicroBatch">Samples of a micro-batch times their length; 0 where no memory is to be estimated.</param>
+    public static CoordinatedRun Coordinated(TrainingPlan plan, RunLayout layout, StageLocator? stages, long tokensPerMicroBatch = 0) => new()
     {
         Run = IdOf(plan.Name),
         Plan = new RunPlan
@@ -125,8 +128,18 @@ public static class PipelineRun
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
         Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
+        RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
+        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 ? null : new ElasticReplicas(
+            (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
+            plan.Summation == Summation.Invariant,
+            plan.SharesOptimizer || plan.Reduction.IsLossy),
+        HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
+        GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };
+
+    private static IReadOnlyList<long> BytesOf(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch) =>
+        tokensPerMicroBatch > 0 ? MemoryEstimate.Of(plan, layout, tokensPerMicroBatch, isSpread: true).RankBytes : [];
 }

@@ -1,14 +1,22 @@
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
 namespace Pipeline.Training;
 
-/// <summary>How a plan is spread: which units lie on which stage, and in which order each rank works. Pure; <see cref="For"/> checks it.</summary>
+/// <summary>How a plan is spread: which units lie on which stage, and in which order each rank works. Pure; <see cref="For(TrainingPlan)"/> checks it.</summary>
 /// <param name="UnitCounts">Units of each stage, in model order.</param>
 /// <param name="Schedule">The actions of one replica's step with what ends the step, validated.</param>
 /// <param name="ReplicaCount">Replicas of the pipeline; each runs the schedule on its share of the step's micro-batches.</param>
 public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule, int ReplicaCount = 1)
 {
+    /// <summary>The schedule of the last replicas, where the micro-batches do not divide evenly and these have one less; null otherwise.</summary>
+    public Schedule? Lesser { get; private init; }
+
+    /// <summary>The first of these replicas.</summary>
+    public int FirstLesser { get; private init; } = ReplicaCount;
+
     /// <summary>Ranks of all replicas: replica by replica.</summary>
     public int RankCount => Schedule.RankCount * ReplicaCount;
 
@@ -23,12 +31,57 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
         if (partition.Length != schedule.StageCount)
             throw new ScheduleException($"The partition has {partition.Length} stages, the schedule {schedule.StageCount}. Make them agree.");
         IReadOnlyList<int> unitCounts = [.. partition.Select(range => range.Count)];
+        return new RunLayout(unitCounts, Ended(schedule, plan, unitCounts, plan.ReplicaCount), plan.ReplicaCount);
+    }
+
+    /// <summary>
+    /// The layout of a plan under way for another number of replicas, which share its micro-batches as evenly as can be; null where the
+    /// schedule is not known for such shares, or has other stages there.
+    /// </summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="unitCounts">Units of each stage, in model order.</param>
+    /// <param name="replicaCount">Replicas, at least 1.</param>
+    public static RunLayout? For(TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)
+    {
+        var (least, rest) = Math.DivRem(plan.Batches.MicroBatchCount, replicaCount);
+        if (least == 0 || ScheduleOf(plan, replicaCount) is not { } generate) return null;
+        try
+        {
+            var schedule = Ended(generate(rest > 0 ? least + 1 : least), plan, unitCounts, replicaCount);
+            var lesser = rest > 0 ? Ended(generate(least), plan, unitCounts, replicaCount) : null;
+            var isSound = schedule.StageCount == unitCounts.Count && (lesser is null || lesser.RankOfStage.SequenceEqual(schedule.RankOfStage));
+            return isSound ? new RunLayout(unitCounts, schedule, replicaCount) { Lesser = lesser, FirstLesser = rest > 0 ? rest : replicaCount } : null;
+        }
+        catch (ScheduleException)
+        {
+            // Some schedules want a multiple of the ranks.
+            return null;
+        }
+    }
+
+    /// <summary>What a coordinator makes of it while the run is under way.</summary>
+    internal UnitDivision Division(double gain = 0) => new(UnitCounts, ScheduleText.Format(Schedule), gain)
+    {
+        ReplicaCount = ReplicaCount,
+        Lesser = Lesser is null ? null : new LesserReplicas(FirstLesser, ScheduleText.Format(Lesser)),
+    };
+
+    private static Schedule Ended(Schedule schedule, TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)
+    {
         var tied = StageTies.TiedStages(plan.Units, unitCounts);
+        plan = plan with { ReplicaCount = replicaCount };
         if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, tied);
         RequireEnd(schedule, tied, plan);
         if (!schedule.Exchanges) schedule = WithExchange(schedule, plan);
         ScheduleValidator.ThrowIfInvalid(schedule);
-        return new RunLayout(unitCounts, schedule, plan.ReplicaCount);
+        return schedule;
+    }
+
+    private static Func<int, Schedule>? ScheduleOf(TrainingPlan plan, int replicaCount)
+    {
+        if (plan.ScheduleOf is { } generate) return generate;
+        if (plan.ScheduleText is not { } text) return share => ScheduleCatalog.Generate(plan.Schedule, plan.StageCount, share);
+        return replicaCount == plan.ReplicaCount ? _ => Given(text, plan) : null;
     }
 
     private static Schedule WithExchange(Schedule schedule, TrainingPlan plan) =>

@@ -5,6 +5,7 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
+using Pipeline.Schedules;
 using Pipeline.Stages;
 using TorchSharp;
 
@@ -63,6 +64,12 @@ public sealed record TrainingPlan
 
     /// <summary>A schedule in text form, which replaces the named one; null for none.</summary>
     public string? ScheduleText { get; init; }
+
+    /// <summary>The schedule that <see cref="ScheduleText"/> is for one share of the step's micro-batches, for another share; null where there is none.</summary>
+    public Func<int, Schedule>? ScheduleOf { get; init; }
+
+    /// <summary>Whether the run goes on with fewer replicas while there is no room for all; otherwise lost ranks go to the nodes that are left.</summary>
+    public bool IsElastic { get; init; }
 
     /// <summary>Units of each stage; null to balance their estimated cost.</summary>
     public IReadOnlyList<int>? UnitCounts { get; init; }

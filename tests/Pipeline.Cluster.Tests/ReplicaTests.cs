@@ -44,4 +44,31 @@ public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining
         Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
         Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
     }
+
+    [Theory]
+    [InlineData(1, 2, 1)]
+    [InlineData(2, 4, 1)]
+    [InlineData(2, 4, 2)]
+    public async Task A_killed_replica_without_a_spare_leaves_one_less_and_the_bits_as_they_are(int stages, int processes, int shards)
+    {
+        var run = $"fewer-{stages}-{shards}";
+        using var train = ProgramRun.Start(tiny.Arguments(
+            run, TinyTraining.Steps * 4, [.. s_invariant, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"parallelism.optimizer={shards}"]));
+        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name));
+        Signals.Send(victim.Pid, Signal.Kill);
+        var code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        Assert.Contains("\"event\":\"replicas-changed\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, s_invariant)).Lines, RunBits.Of(tiny.In(run)).Lines);
+    }
+
+    [Fact]
+    public async Task Reducers_beside_the_replicas_give_the_same_bits_over_processes()
+    {
+        string[] settings = [.. s_fast, "--set", "reduction.topology=coordinator"];
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("reducers", TinyTraining.Steps, [.. settings, "--stages", "2", "--processes", "3", "--set", "reduction.bucket=4000"]));
+        Assert.True(code == 0, output);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps, s_fast)).Lines, RunBits.Of(tiny.In("reducers")).Lines);
+    }
 }

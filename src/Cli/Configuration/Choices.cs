@@ -36,6 +36,19 @@ public enum SecondMomentChoice
     Frozen,
 }
 
+/// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
+public enum ElasticChoice
+{
+    /// <summary>Where no bit depends on it.</summary>
+    Auto,
+
+    /// <summary>Yes.</summary>
+    On,
+
+    /// <summary>No: lost ranks go to the nodes that are left, however crowded.</summary>
+    Off,
+}
+
 /// <summary>Where checkpoints lie.</summary>
 public enum CheckpointStoreKind
 {

@@ -1,5 +1,6 @@
 using Pipeline.Model.Training;
 using Pipeline.Reduction.Topologies;
+using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -15,8 +16,23 @@ internal static class ReductionConflicts
         foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
+        if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
+            yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
+
+        if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
+            yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
+
         if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.GroupSize))
             yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
+
+        if (step.ReplicaCount > 1 && reduction.Topology != ReductionTopology.Hierarchical && isChanged(ReductionKeys.Groups))
+            yield return Fault(ReductionKeys.Groups, $"It would be ignored: only {ReductionKeys.Topology} = hierarchical has groups. Leave it out, or set that.");
+
+        if (isChanged(ReductionKeys.Groups) && isChanged(ReductionKeys.GroupSize))
+            yield return Fault(ReductionKeys.GroupSize, $"It would be ignored: {ReductionKeys.Groups} says who forms a group. Leave it out, or set {ReductionKeys.Groups} to size.");
+
+        if (reduction.Groups is { } groups && groups.ReplicaCount != step.ReplicaCount)
+            yield return Fault(ReductionKeys.Groups, $"Expected each of the {step.ReplicaCount} replicas of {SettingsSchema.DataAxis} in one group; found {groups.ReplicaCount}. Name them all, from 0 on.");
 
         if (step.ReplicaCount > 1 && configuration.Get(SettingsSchema.Plan) == PlanKind.Auto)
             yield return Fault(SettingsSchema.Plan, $"Expected none beside {SettingsSchema.DataAxis} above 1: the planner plans one pipeline. Ask `pipeline plan` for one with a replica's micro-batches, and set what it says.");

@@ -18,16 +18,20 @@ public static class ReductionKeys
 
     /// <summary>Who sends what to whom.</summary>
     public static readonly ChoiceSetting<ReductionTopology> Topology =
-        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical))
-        {
-            Refusals = new Dictionary<string, string>
-            {
-                ["coordinator"] = "Expected one of sharded, hierarchical: this build has no reducer beside the replicas yet. sharded gives the same bits.",
-            },
-        };
+        new("reduction.topology", ("sharded", ReductionTopology.Sharded), ("hierarchical", ReductionTopology.Hierarchical), ("coordinator", ReductionTopology.Coordinator));
 
     /// <summary>Replicas of a group.</summary>
     public static readonly WholeNumberSetting GroupSize = new("reduction.group-size", 1, 1024, "replicas a group");
+
+    /// <summary>Which replicas form a group.</summary>
+    public static readonly TextSetting Groups = new("reduction.groups", "size, host, or replicas by group such as 0-3;4,6;5,7")
+    {
+        Accepts = text => text is BySize or ByHost || ReplicaGroups.Parse(text) is not null,
+    };
+
+    private const string BySize = "size";
+
+    private const string ByHost = "host";
 
     /// <summary>Size of a bucket.</summary>
     public static readonly WholeNumberSetting Bucket = new("reduction.bucket", 1, 1L << 30, "elements");
@@ -78,11 +82,11 @@ public static class ReductionKeys
     public static readonly RealNumberSetting OuterMomentum = new("reduction.outer-momentum", new(0, 1, WithoutMaximum: true), "share that is kept");
 
     /// <summary>Those that mean something between replicas only.</summary>
-    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
+    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Topology, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
+        [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>Binds them.</summary>
     internal static ReductionSettings Bind(ResolvedConfiguration from)
@@ -95,6 +99,8 @@ public static class ReductionKeys
             Topology = from.Get(Topology),
             BucketLength = from.Get(Bucket),
             GroupSize = from.Count(GroupSize),
+            GroupsByMachine = from.Get(Groups) == ByHost,
+            Groups = ReplicaGroups.Parse(from.Get(Groups)),
             Overlaps = from.Get(Overlap),
             Contributions = Compression(from, kind),
             Answers = Compression(from, answer),

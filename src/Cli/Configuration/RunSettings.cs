@@ -54,6 +54,12 @@ public sealed record RunSettings
     /// <summary>How replicas add their gradients up.</summary>
     public required ReductionSettings Reduction { get; init; }
 
+    /// <summary>Whether the number of replicas follows the nodes.</summary>
+    public required ElasticChoice Elastic { get; init; }
+
+    /// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
+    public bool IsElastic => Step.ReplicaCount > 1 && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
+
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
 

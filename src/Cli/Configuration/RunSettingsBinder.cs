@@ -84,6 +84,7 @@ public static class RunSettingsBinder
             Run = Cadences(from),
             Summation = from.Get(SettingsSchema.Summation),
             Reduction = ReductionKeys.Bind(from),
+            Elastic = from.Get(SettingsSchema.Elastic),
             Profile = from.Get(SettingsSchema.Profile),
             Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),

@@ -60,6 +60,10 @@ public static partial class SettingsSchema
     /// <summary>Shards of the gradient.</summary>
     public static readonly WholeNumberSetting GradientAxis = new("parallelism.gradients", 1, 1024, "shards") { ChangesOnResume = true };
 
+    /// <summary>Whether the number of replicas follows the nodes.</summary>
+    public static readonly ChoiceSetting<ElasticChoice> Elastic =
+        new("parallelism.elastic", ("auto", ElasticChoice.Auto), ("on", ElasticChoice.On), ("off", ElasticChoice.Off)) { ChangesOnResume = true };
+
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =
         new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
@@ -118,7 +122,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, GradientAxis, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, OptimizerAxis, GradientAxis, Elastic, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 

@@ -46,13 +46,12 @@ internal sealed class LedRun : ILedRun, IRunObserver
             var recorder = predecessor is null
                 ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
                 : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
-            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null) with
+            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch) with
             {
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = MemoryEstimate.Of(plan, layout, materials.TokensPerMicroBatch, isSpread: true).RankBytes,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),

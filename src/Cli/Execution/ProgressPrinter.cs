@@ -46,6 +46,9 @@ internal sealed class ProgressPrinter(TextWriter output, bool isTerminal, TimePr
             case RunNotice.Warned warned:
                 Print(Invariant($"step {warned.Step,6}  {warned.Kind}: {warned.Message}"));
                 break;
+            case RunNotice.ReplicasChanged changed:
+                Print(Invariant($"step {changed.Step,6}  {changed.To} instead of {changed.From} replicas: {changed.Reason}"));
+                break;
             case RunNotice.UnitsMoved moved:
                 Print(Invariant($"step {moved.Step,6}  units moved: stages of {string.Join(" + ", moved.UnitCounts)} units"));
                 break;

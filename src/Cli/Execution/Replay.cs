@@ -1,6 +1,7 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Runs;
 using Pipeline.Stages;
 
 namespace Pipeline.Cli.Execution;
@@ -15,6 +16,8 @@ internal sealed class Replay : IDisposable
     {
         var settings = run.Materials.Settings;
         if (UnsplitEquality.Obstacle(settings) is { } obstacle) throw new UsageException($"{run.Files.Folder} cannot be recomputed, since {obstacle}.");
+        if (settings.Summation == Summation.Fast && EventLog.Holds(run.Files.Events, "replicas-changed"))
+            throw new UsageException($"The number of replicas of {run.Files.Folder} changed while it was under way, and with it the order of addition. Only runs with {SettingsSchema.Summation} = invariant can be recomputed then.");
         _model = run.Model(fromStep, trains: true);
         _trainer = new ReferenceTrainer(_model, run.Materials.Batches, ChangedSettings.OptimizerOf(settings.Optimizer, run.Files), settings.Summation, settings.Step.ReplicaCount, settings.Step.GradientShardCount > 1);
         Step = fromStep;

@@ -98,6 +98,8 @@ internal sealed class RunMaterials : IDisposable
             Summation = Settings.Summation,
             Reduction = Settings.Reduction,
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
+            ScheduleOf = ScheduleChoice.IsGenerated(step) ? share => ScheduleChoice.For(step with { MicroBatchCount = share, ReplicaCount = 1 }) : null,
+            IsElastic = Settings.IsElastic,
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
             Barrier = step.Barrier,

@@ -38,6 +38,24 @@ internal sealed class CopyLedger(int rankCount, long startStep)
         .Where(entry => entry.Key.Rank == rank && entry.Value.Contains(step))
         .Select(entry => (NodeId?)entry.Key.Holder).Order().FirstOrDefault();
 
+    /// <summary>The steps after which there are copies of any rank.</summary>
+    internal IEnumerable<long> Steps => _steps.Values.SelectMany(steps => steps).Distinct();
+
+    /// <summary>
+    /// Copies that together hold the whole state after a step, by rank, and who has them; null where it is not whole. Replicas that do not share
+    /// the state out hold the same, so that one copy for each rank of a replica is enough.
+    /// </summary>
+    /// <param name="step">Step.</param>
+    /// <param name="replicaRankCount">Ranks of all replicas; those behind them have nothing of their own but what compression lost.</param>
+    /// <param name="ranksPerReplica">Ranks of one replica.</param>
+    /// <param name="sharesState">Whether a rank's state is its alone.</param>
+    internal IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step, int replicaRankCount, int ranksPerReplica, bool sharesState)
+    {
+        var copies = Enumerable.Range(0, sharesState ? rankCount : replicaRankCount).Select(rank => (Rank: rank, Holder: HolderOf(rank, step))).ToArray();
+        var wanted = sharesState ? copies : [.. Enumerable.Range(0, ranksPerReplica).Select(rank => copies.Where((_, index) => index % ranksPerReplica == rank).OrderBy(copy => copy.Holder is null).First())];
+        return wanted.Any(copy => copy.Holder is null) ? null : [.. wanted.Select(copy => (copy.Rank, copy.Holder!.Value))];
+    }
+
     /// <summary>What a former coordinator had announced: kept messages reach back no further.</summary>
     internal void Announced(long protectedStep) => ProtectedStep = Math.Max(ProtectedStep, protectedStep);
 

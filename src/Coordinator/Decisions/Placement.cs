@@ -13,9 +13,10 @@ internal sealed record PlaceableNode(NodeInfo Info, bool IsCoordinator);
 internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<NodeId?> Holders)
 {
     /// <summary>
-    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, to a node that has room for it: the one
-    /// with the fewest ranks, not the coordinator's if there is a choice, of several replicas one on the machine of the rank's own replica,
-    /// else on one without a replica, then the fastest. A holder is never the rank's own node; it is not the
+    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, to a node that has room for it. With one
+    /// replica that is the one with the fewest ranks, not the coordinator's if there is a choice, then the fastest. With several no node takes
+    /// more ranks than an even share while another has fewer; among those below it the one nearest to the rank's own replica comes first
+    /// (<see cref="ReplicaSpread"/>), so that a pipeline's neighbours share a machine and replicas do not. A holder is never the rank's own node; it is not the
     /// coordinator's where there are three, not on the same machine where there is a choice, and kept where it is still right.
     /// </summary>
     /// <param name="nodes">Nodes that live and may take ranks.</param>
@@ -31,16 +32,14 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
         IReadOnlyDictionary<int, NodeId> formerHolders,
         int? ranksPerReplica = null)
     {
-        var hosts = nodes.ToDictionary(node => node.Info.Id, node => node.Info.HostName);
-        HashSet<(string Host, int Replica)> hosted = [];
         var places = new NodeId[rankBytes.Count];
         var load = nodes.ToDictionary(node => node.Info.Id, _ => (Count: 0, Bytes: 0L));
+        var spread = ranksPerReplica is { } perReplica ? new ReplicaSpread(nodes, perReplica, places.Length) : null;
         foreach (var (rank, node) in kept) Put(rank, node);
         for (var rank = 0; rank < places.Length; rank++)
         {
             if (kept.ContainsKey(rank)) continue;
-            var replica = ReplicaOf(rank);
-            if (Best(nodes, load, rankBytes[rank], node => Distance(node.Info.HostName, replica)) is not { } best) return null;
+            if (Best(nodes, load, rankBytes[rank], node => spread?.Distance(node, rank) ?? default) is not { } best) return null;
             Put(rank, best);
         }
 
@@ -51,20 +50,15 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
             places[rank] = node;
             var (count, bytes) = load.GetValueOrDefault(node);
             load[node] = (count + 1, bytes + rankBytes[rank]);
-            if (hosts.TryGetValue(node, out var host)) hosted.Add((host, ReplicaOf(rank)));
+            spread?.Put(rank, node);
         }
-
-        int ReplicaOf(int rank) => rank / (ranksPerReplica ?? int.MaxValue);
-
-        // With one replica nothing is known of machines but their speed.
-        int Distance(string host, int replica) => ranksPerReplica is null || hosted.Contains((host, replica)) ? 0 : hosted.Any(place => place.Host == host) ? 2 : 1;
     }
 
     private static NodeId? Best(
-        IReadOnlyList<PlaceableNode> nodes, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes, Func<PlaceableNode, int> distance) => nodes
+        IReadOnlyList<PlaceableNode> nodes, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes, Func<PlaceableNode, (bool, bool, int, bool)> distance) => nodes
         .Where(node => node.Info.Roles.Contains(NodeInfo.StageRole))
         .Where(node => node.Info.MemoryByteCount == 0 || load[node.Info.Id].Bytes + bytes <= node.Info.MemoryByteCount)
-        .OrderBy(node => load[node.Info.Id].Count).ThenBy(node => node.IsCoordinator).ThenBy(distance).ThenByDescending(node => node.Info.Speed).ThenBy(node => node.Info.Id)
+        .OrderBy(distance).ThenBy(node => load[node.Info.Id].Count).ThenBy(node => node.IsCoordinator).ThenByDescending(node => node.Info.Speed).ThenBy(node => node.Info.Id)
         .Select(node => (NodeId?)node.Info.Id).FirstOrDefault();
 
     private static NodeId?[] Hold(IReadOnlyList<PlaceableNode> nodes, NodeId[] places, IReadOnlyDictionary<int, NodeId> former)

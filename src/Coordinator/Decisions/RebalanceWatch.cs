@@ -30,10 +30,10 @@ public sealed record RebalancePolicy(RebalanceKind Kind, int Every, double Least
 /// windows in a row give the same one, so that a burst of other work on a machine moves nothing. Pure.
 /// </summary>
 /// <param name="policy">When.</param>
-/// <param name="rankCount">Ranks.</param>
+/// <param name="rankCount">Ranks that hold units, at first; those behind them do not count.</param>
 internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
 {
-    private readonly Queue<double>[] _seconds = [.. Enumerable.Range(0, rankCount).Select(_ => new Queue<double>())];
+    private Queue<double>[] _seconds = Queues(rankCount);
     private IReadOnlyList<int> _former = [];
     private readonly HashSet<string> _asked = [];
     private int _inWindow;
@@ -44,7 +44,7 @@ internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
     /// <summary>A step of all ranks.</summary>
     internal void Enter(IReadOnlyList<StepCompleted> reports)
     {
-        foreach (var report in reports)
+        foreach (var report in reports.Where(report => report.Rank < _seconds.Length))
         {
             var newest = _seconds[report.Rank];
             newest.Enqueue(report.Timing.BusySeconds);
@@ -70,9 +70,14 @@ internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
     }
 
     /// <summary>Ranks hold other units, or are elsewhere: what was measured says nothing of them.</summary>
-    internal void Restart()
+    internal void Restart() => Restart(_seconds.Length);
+
+    /// <summary>There are so many ranks from now on.</summary>
+    internal void Restart(int count)
     {
-        foreach (var newest in _seconds) newest.Clear();
+        _seconds = Queues(count);
         (_former, _inWindow) = ([], 0);
     }
+
+    private static Queue<double>[] Queues(int count) => [.. Enumerable.Range(0, count).Select(_ => new Queue<double>())];
 }

@@ -19,7 +19,7 @@ internal sealed class RunProgress
     private bool _isLastStepCommitted;
 
     /// <param name="plan">The run.</param>
-    /// <param name="rankCount">Ranks.</param>
+    /// <param name="rankCount">Ranks, at first.</param>
     /// <param name="committed">The last step that is committed already: that of the start, or of a former coordinator.</param>
     /// <param name="evaluatedThrough">Evaluations after steps through this one are known already.</param>
     internal RunProgress(RunPlan plan, int rankCount, long committed, long evaluatedThrough)
@@ -145,6 +145,9 @@ internal sealed class RunProgress
         _openEvaluations.RemoveWhere(after => after > Committed);
         if (IsStopWanted) _plan = _plan with { EndStep = Math.Max(Committed, step) };
     }
+
+    /// <inheritdoc cref="StepLedger.Resize"/>
+    internal void Resize(int rankCount, long step, bool isSameOrder) => _ledger.Resize(rankCount, step, isSameOrder);
 
     /// <summary>Steps that no rank will run again need not be remembered.</summary>
     internal void Forget(long throughStep) => _ledger.Forget(throughStep);

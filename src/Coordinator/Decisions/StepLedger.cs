@@ -7,14 +7,14 @@ namespace Pipeline.Coordinator;
 /// Which steps are committed: those that every rank has reported, in order, each once, whatever comes twice or out of turn. A step that
 /// is run again after a loss is held against what was committed.
 /// </summary>
-/// <param name="rankCount">Ranks.</param>
+/// <param name="rankCount">Ranks, at first.</param>
 /// <param name="startStep">Step that the run starts from, which counts as committed.</param>
 internal sealed class StepLedger(int rankCount, long startStep)
 {
     private readonly Dictionary<long, StepCompleted?[]> _open = [];
     private readonly SortedDictionary<long, StepOutcome> _known = [];
-    private readonly long[] _completed = [.. Enumerable.Repeat(startStep, rankCount)];
-    private readonly long[] _vouched = [.. Enumerable.Repeat(startStep, rankCount)];
+    private long[] _completed = [.. Enumerable.Repeat(startStep, rankCount)];
+    private long[] _vouched = [.. Enumerable.Repeat(startStep, rankCount)];
 
     /// <summary>Last committed step.</summary>
     internal long Committed { get; private set; } = startStep;
@@ -31,7 +31,7 @@ internal sealed class StepLedger(int rankCount, long startStep)
     }
 
     /// <summary>The ranks that have not reported the next step.</summary>
-    internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, rankCount)
+    internal IReadOnlyList<int> Missing => [.. Enumerable.Range(0, _completed.Length)
         .Where(rank => _vouched[rank] <= Committed && (!_open.TryGetValue(Committed + 1, out var reports) || reports[rank] is null))];
 
     /// <summary>The last step that a rank is known to have completed since the last start.</summary>
@@ -55,12 +55,12 @@ internal sealed class StepLedger(int rankCount, long startStep)
     /// <exception cref="InvalidOperationException">Two ranks, or two runs of the step, disagree about it.</exception>
     internal IReadOnlyList<IReadOnlyList<StepCompleted>> Enter(StepCompleted report)
     {
-        if ((uint)report.Rank >= (uint)rankCount) return [];
+        if ((uint)report.Rank >= (uint)_completed.Length) return [];
         _completed[report.Rank] = Math.Max(_completed[report.Rank], report.Step);
         if (_known.TryGetValue(report.Step, out var known)) RequireAgreement(report, known);
         if (report.Step <= Committed) return [];
         _known.TryAdd(report.Step, report.Totals);
-        if (!_open.TryGetValue(report.Step, out var reports)) _open.Add(report.Step, reports = new StepCompleted?[rankCount]);
+        if (!_open.TryGetValue(report.Step, out var reports)) _open.Add(report.Step, reports = new StepCompleted?[_completed.Length]);
         if (reports[report.Rank] is not null) return [];
         reports[report.Rank] = report;
         return Commit();
@@ -68,6 +68,18 @@ internal sealed class StepLedger(int rankCount, long startStep)
 
     /// <summary>All ranks run from a step again.</summary>
     internal void RestartFrom(long step) => Array.Fill(_completed, step);
+
+    /// <summary>
+    /// All steps after one are run again, by so many ranks. What is committed stays so; where gradients are then added up in another order, what
+    /// is run again has other bits than what was known of it.
+    /// </summary>
+    internal void Resize(int rankCount, long step, bool isSameOrder)
+    {
+        _open.Clear();
+        (_completed, _vouched) = ([.. Enumerable.Repeat(step, rankCount)], [.. Enumerable.Repeat(step, rankCount)]);
+        if (isSameOrder) return;
+        foreach (var later in _known.Keys.Where(known => known > step).ToArray()) _known.Remove(later);
+    }
 
     /// <summary>Steps through this one will not be run again.</summary>
     internal void Forget(long throughStep)

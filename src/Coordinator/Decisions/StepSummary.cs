@@ -32,11 +32,15 @@ public sealed record StepSummary(
     IReadOnlyList<ParameterDigest> Digests)
 {
     /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
-    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount)
+    /// <param name="reports">Of the ranks that have reported it.</param>
+    /// <param name="rankCount">All ranks.</param>
+    /// <param name="computing">Ranks that compute: of those behind them no time is idle.</param>
+    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount, int computing)
     {
         var totals = reports[0].Totals;
-        var seconds = reports.Average(report => report.Timing.Seconds);
-        var busy = reports.Average(report => report.Timing.BusySeconds);
+        var timed = reports.Where(report => report.Rank < computing).DefaultIfEmpty(reports[0]).ToArray();
+        var seconds = timed.Average(report => report.Timing.Seconds);
+        var busy = timed.Average(report => report.Timing.BusySeconds);
         return new StepSummary(
             reports[0].Step,
             totals.Loss,

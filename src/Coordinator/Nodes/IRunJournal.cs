@@ -29,6 +29,9 @@ public sealed class JournalException(string message) : Exception(message);
 /// <param name="ProtectedStep">Kept messages reach back to the end of this step, or less far.</param>
 /// <param name="IsStopWanted">Whether the run was asked to stop.</param>
 /// <param name="Changes">What was changed since the run began; null for nothing.</param>
+/// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
+/// <param name="MostPerNode">The most ranks that one node was given when the run began; 0 where that is not known.</param>
+/// <param name="Machines">By replica, the number of its machine when the ranks were given their units; null where nobody asks.</param>
 public sealed record JournalEntry(
     RunId Run,
     Generation Generation,
@@ -39,7 +42,10 @@ public sealed record JournalEntry(
     StartingPoint Base,
     long ProtectedStep,
     bool IsStopWanted,
-    IReadOnlyList<SettingChange>? Changes = null);
+    IReadOnlyList<SettingChange>? Changes = null,
+    LesserReplicas? Lesser = null,
+    int MostPerNode = 0,
+    IReadOnlyList<int>? Machines = null);
 
 /// <summary>What a coordinator finds of its predecessor.</summary>
 /// <param name="Entry">The newest entry of the journal.</param>

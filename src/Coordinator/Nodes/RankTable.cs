@@ -13,6 +13,7 @@ internal sealed class RankTable(CoordinatedRun run)
     private readonly HashSet<int> _unassigned = [];
     private readonly HashSet<int> _unready = [];
     private Schedule _parsed = ScheduleText.Parse(run.Predecessor?.Entry.Schedule ?? run.Schedule);
+    private UnitDivision _division = DivisionOf(run);
 
     /// <summary>Present assignment.</summary>
     internal Generation Generation { get; set; } = run.Predecessor?.Entry.Generation ?? Generation.First;
@@ -21,10 +22,38 @@ internal sealed class RankTable(CoordinatedRun run)
     internal Generation PartitionedIn { get; private set; } = run.Predecessor?.Entry.PartitionedIn ?? Generation.First;
 
     /// <summary>Units of each stage.</summary>
-    internal IReadOnlyList<int> UnitCounts { get; private set; } = run.Predecessor?.Entry.UnitCounts ?? run.UnitCounts;
+    internal IReadOnlyList<int> UnitCounts => _division.UnitCounts;
 
     /// <summary>The schedule in text form.</summary>
-    internal string Schedule { get; private set; } = run.Predecessor?.Entry.Schedule ?? run.Schedule;
+    internal string Schedule => _division.Schedule;
+
+    /// <summary>The schedule of the replicas that have a micro-batch less, and the first of them; null where all have the same.</summary>
+    internal LesserReplicas? Lesser => _division.Lesser;
+
+    /// <summary>Replicas of the pipeline now.</summary>
+    internal int ReplicaCount { get; private set; } = ReplicasOf(run);
+
+    /// <summary>Ranks of all replicas; those behind them add up what these contribute.</summary>
+    internal int ReplicaRankCount => ReplicaCount * RanksPerReplica;
+
+    /// <summary>Ranks that add up beside the replicas, one for each rank of a replica.</summary>
+    internal int ReducerCount => run.HasReducers && ReplicaCount > 1 ? RanksPerReplica : 0;
+
+    /// <summary>All ranks: replica by replica, then the reducers.</summary>
+    internal int RankCount => ReplicaRankCount + ReducerCount;
+
+    /// <summary>Memory that each rank needs; 0 where it is not known. A reducer holds sums of gradients only: less than a rank of its stages.</summary>
+    internal IReadOnlyList<long> RankBytes
+    {
+        get
+        {
+            var known = _division.RankBytes.Count == ReplicaRankCount ? _division.RankBytes : run.RankBytes.Count == ReplicaRankCount ? run.RankBytes : new long[ReplicaRankCount];
+            return [.. known, .. known.Take(ReducerCount)];
+        }
+    }
+
+    /// <summary>The most ranks that one node was given when the run began: what counts as room. 0 where that is not known.</summary>
+    internal int MostPerNode { get; set; } = run.Predecessor?.Entry.MostPerNode ?? 0;
 
     /// <summary>Ranks of one replica: those of the schedule. Ranks of a run count replica by replica.</summary>
     internal int RanksPerReplica => _parsed.RankCount;
@@ -33,7 +62,18 @@ internal sealed class RankTable(CoordinatedRun run)
     internal IReadOnlyList<int> RankOfStage => _parsed.RankOfStage;
 
     /// <summary>The state that the ranks began from with these units.</summary>
-    internal StartingPoint Base { get; set; } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
+    internal StartingPoint Base
+    {
+        get;
+        set
+        {
+            field = value;
+            IsBaseGone = false;
+        }
+    } = run.Predecessor?.Entry.Base ?? StartingPoint.Checkpoint(run.Plan.StartStep);
+
+    /// <summary>Whether a copy that belongs to it was not where it should be.</summary>
+    internal bool IsBaseGone { get; set; }
 
     /// <summary>Evaluations, the end, what was changed of them.</summary>
     internal StepCadence Cadence { get; set; } = run.Plan.Cadence;
@@ -47,6 +87,9 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The step that each rank last started from, and where its state came from.</summary>
     internal Dictionary<int, StartingPoint> Starts { get; } = [];
 
+    /// <summary>By replica, the number of its machine when the ranks were given their units; null where nobody asks.</summary>
+    internal IReadOnlyList<int>? Machines { get; set; } = run.Predecessor?.Entry.Machines;
+
     /// <summary>Ranks that have an assignment under way and have not said that they take inputs.</summary>
     internal IReadOnlyCollection<int> Unassigned => _unassigned;
 
@@ -59,7 +102,7 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The layout that all ranks are told.</summary>
     internal PipelineLayout Layout => new(
         run.Run, Generation, PartitionedIn, UnitCounts, Schedule, Places, run.Links,
-        Cadence, run.Protection, run.Configuration);
+        Cadence, run.Protection, run.Configuration, Lesser, Machines, ReducerCount);
 
     /// <summary>Ranks that lie on a node.</summary>
     internal IReadOnlyList<int> On(NodeId node) => [.. Places.Index().Where(place => place.Item.Node == node).Select(place => place.Index)];
@@ -76,15 +119,32 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
     internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
 
-    /// <summary>The ranks hold other units from the present generation on.</summary>
-    internal void Divide(IReadOnlyList<int> unitCounts, string schedule)
+    /// <summary>The ranks hold other units, or other micro-batches, from the present generation on.</summary>
+    internal void Divide(UnitDivision division)
     {
-        (UnitCounts, Schedule, PartitionedIn) = (unitCounts, schedule, Generation);
-        _parsed = ScheduleText.Parse(schedule);
+        (_division, PartitionedIn) = (division, Generation);
+        _parsed = ScheduleText.Parse(division.Schedule);
+        ReplicaCount = division.ReplicaCount ?? ReplicaCount;
+        Machines = null;
+        _unassigned.Clear();
+        _unready.Clear();
+        Starts.Clear();
     }
 
+    /// <summary>A predecessor's nodes are those of all ranks, the reducers' with them.</summary>
+    private static int ReplicasOf(CoordinatedRun run)
+    {
+        if (run.Predecessor?.Entry is not { } entry) return run.RankCount / ScheduleText.Parse(run.Schedule).RankCount;
+        var rows = entry.Nodes.Count / ScheduleText.Parse(entry.Schedule).RankCount;
+        return run.HasReducers && rows > 1 ? rows - 1 : rows;
+    }
+
+    private static UnitDivision DivisionOf(CoordinatedRun run) => run.Predecessor?.Entry is { } entry
+        ? new UnitDivision(entry.UnitCounts, entry.Schedule) { Lesser = entry.Lesser, RankBytes = run.RankBytes }
+        : new UnitDivision(run.UnitCounts, run.Schedule) { RankBytes = run.RankBytes };
+
     /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>
-    internal int UnitCountOf(int rank) => _parsed.StagesOf(rank % _parsed.RankCount).Sum(stage => UnitCounts[stage]);
+    internal int UnitCountOf(int rank) => rank >= ReplicaRankCount ? 0 : _parsed.StagesOf(rank % _parsed.RankCount).Sum(stage => UnitCounts[stage]);
 
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)

@@ -27,6 +27,14 @@ internal static class ClusterEvents
                 events.Write("recovered", EventSeverity.Information, EventField.Of("generation", recovered.Generation.Number),
                     EventField.Of("placement", recovered.Placement.TotalSeconds), EventField.Of("loading", recovered.Loading.TotalSeconds), EventField.Of("replay", recovered.Replay.TotalSeconds));
                 break;
+            case RunNotice.Grouped grouped:
+                events.Write("replicas-grouped", EventSeverity.Information, EventField.Of("groups", string.Join("; ", grouped.Groups)),
+                    EventField.Of("message", grouped.AreSubtrees ? "Each group sends one sum on." : "Not every group is a subtree of the tree over the replicas: such a one sends several sums on, with the same bits."));
+                break;
+            case RunNotice.ReplicasChanged changed:
+                events.Write("replicas-changed", EventSeverity.Warning, EventField.Of("step", changed.Step), EventField.Of("from", changed.From), EventField.Of("to", changed.To),
+                    EventField.Of("message", changed.Reason), EventField.Of("summation", changed.IsOtherOrder ? $"from step {changed.Step + 1} on gradients are added up in the tree over {changed.To} replicas" : "the same"));
+                break;
             case RunNotice.UnitsMoved moved:
                 events.Write("units-moved", EventSeverity.Information, EventField.Of("step", moved.Step), EventField.Of("units", string.Join(", ", moved.UnitCounts)));
                 break;

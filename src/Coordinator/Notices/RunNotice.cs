@@ -98,6 +98,19 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="UnitCounts">Units of each stage now.</param>
     public sealed record UnitsMoved(long Step, IReadOnlyList<int> UnitCounts) : RunNotice;
 
+    /// <summary>Gradients are added up on each machine first.</summary>
+    /// <param name="Groups">A machine and its replicas, as people read them.</param>
+    /// <param name="AreSubtrees">Whether each group is a subtree of the balanced tree over the replicas: then it sends one sum on, otherwise several. No bit depends on it.</param>
+    public sealed record Grouped(IReadOnlyList<string> Groups, bool AreSubtrees) : RunNotice;
+
+    /// <summary>The run goes on with another number of replicas, which share the same micro-batches.</summary>
+    /// <param name="Step">From the end of this step on; what was committed beyond it is computed again, and committed once.</param>
+    /// <param name="From">Replicas so far.</param>
+    /// <param name="To">Replicas from then on.</param>
+    /// <param name="Reason">Why.</param>
+    /// <param name="IsOtherOrder">Whether gradients are added up in another order from then on: the bits are others than those of a run that kept its replicas.</param>
+    public sealed record ReplicasChanged(long Step, int From, int To, string Reason, bool IsOtherOrder) : RunNotice;
+
     /// <summary>The run is over and its stages have stopped: the last notice.</summary>
     public sealed record Ended(RunOutcome Outcome) : RunNotice;
 }

@@ -5,22 +5,26 @@ using static Pipeline.Protocol.StageProtocol;
 namespace Pipeline.Coordinator;
 
 /// <summary>Which parts of which save attempts are on disk. An attempt is complete when every rank's part is, and is decided once.</summary>
-/// <param name="rankCount">Ranks.</param>
+/// <param name="rankCount">Ranks, at first.</param>
 /// <param name="firstAttempt">Number of the first try: one that no former coordinator of the run has used for the same step.</param>
 internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
 {
     private readonly Dictionary<SaveAttempt, IReadOnlyList<WrittenFile>?[]> _open = [];
     private readonly HashSet<SaveAttempt> _committing = [];
     private int _lastAttempt = firstAttempt - 1;
+    private int _rankCount = rankCount;
 
     /// <summary>Attempts whose end is not known yet.</summary>
     internal bool HasOpen => _open.Count > 0;
+
+    /// <summary>Attempts that begin from now on have so many parts.</summary>
+    internal void Resize(int count) => _rankCount = count;
 
     /// <summary>A new try to save a step.</summary>
     internal SaveAttempt Begin(long step)
     {
         var attempt = new SaveAttempt(step, ++_lastAttempt);
-        _open.Add(attempt, new IReadOnlyList<WrittenFile>?[rankCount]);
+        _open.Add(attempt, new IReadOnlyList<WrittenFile>?[_rankCount]);
         return attempt;
     }
 
@@ -39,7 +43,7 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
     internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part)
     {
         var attempt = new SaveAttempt(part.Step, part.Attempt);
-        if (!_open.TryGetValue(attempt, out var parts) || (uint)part.Rank >= (uint)rankCount || _committing.Contains(attempt)) return null;
+        if (!_open.TryGetValue(attempt, out var parts) || (uint)part.Rank >= (uint)parts.Length || _committing.Contains(attempt)) return null;
         parts[part.Rank] = part.Files;
         return parts.All(files => files is not null) ? [.. parts.SelectMany(files => files ?? []).Select(Stored)] : null;
     }

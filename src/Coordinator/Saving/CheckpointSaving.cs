@@ -10,11 +10,12 @@ namespace Pipeline.Coordinator;
 /// follows a failure. Used by the coordinator's handlers only, which it answers through their own mailbox.
 /// </summary>
 /// <param name="run">The run.</param>
+/// <param name="rankCount">Ranks, at first.</param>
 /// <param name="startStep">The step of the newest checkpoint; that of the start for a new run.</param>
 /// <param name="self">The coordinator.</param>
-internal sealed class CheckpointSaving(CoordinatedRun run, long startStep, IActorRef self)
+internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long startStep, IActorRef self)
 {
-    private readonly SaveProgress _progress = new(run.RankCount, startStep, run.Retry, run.FirstSaveAttempt);
+    private readonly SaveProgress _progress = new(rankCount, startStep, run.Retry, run.FirstSaveAttempt);
     private int _openCommits;
     private Task _lastCommit = Task.CompletedTask;
 
@@ -32,6 +33,9 @@ internal sealed class CheckpointSaving(CoordinatedRun run, long startStep, IActo
 
     /// <summary>Whether no manifest is being written.</summary>
     internal bool IsQuiet => _openCommits == 0;
+
+    /// <inheritdoc cref="CheckpointLedger.Resize"/>
+    internal void Resize(int count) => _progress.Resize(count);
 
     /// <summary>A new try to save a step, to be told to all ranks.</summary>
     internal SaveCheckpoint Begin(long step, Generation generation) => new(generation, step, _progress.Begin(step).Attempt);

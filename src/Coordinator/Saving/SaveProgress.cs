@@ -45,6 +45,9 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     /// <summary>Whether the end of a save is not known yet.</summary>
     internal bool IsSaving => _ledger.HasOpen;
 
+    /// <inheritdoc cref="CheckpointLedger.Resize"/>
+    internal void Resize(int count) => _ledger.Resize(count);
+
     internal SaveAttempt Begin(long step)
     {
         LastIssued = step;

@@ -29,6 +29,7 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
         RunNotice.NodeLost lost => new(time, step, "node-lost", $"{lost.Node.Id}: {lost.Reason}"),
         RunNotice.Recovering recovering => new(time, step, "recovering", $"generation {recovering.Generation.Number}: {recovering.Reason}"),
         RunNotice.Recovered recovered => new(time, step, "recovered", Invariant($"in {(recovered.Placement + recovered.Loading + recovered.Replay).TotalSeconds:F2} s")),
+        RunNotice.ReplicasChanged changed => new(time, changed.Step, "replicas-changed", $"{changed.To} instead of {changed.From}: {changed.Reason}"),
         RunNotice.UnitsMoved moved => new(time, moved.Step, "units-moved", $"{string.Join(" + ", moved.UnitCounts)} units"),
         RunNotice.Ended ended => new(time, ended.Outcome.Step, "run-ended", ended.Outcome.Error ?? ended.Outcome.End.ToString().ToLowerInvariant()),
         _ => null,

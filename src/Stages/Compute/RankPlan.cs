@@ -3,7 +3,6 @@ using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
-using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 
 namespace Pipeline.Stages;
@@ -18,18 +17,16 @@ internal sealed class RankPlan : IDisposable
 
     private readonly LiveSettings _live;
 
-    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule, LiveSettings live)
+    private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, ReplicaShare share, LiveSettings live)
     {
         _live = live;
         Reduction = workload.Reduction with { Contributions = Switched(workload.Reduction.Contributions), Answers = Switched(workload.Reduction.Answers) };
         Assignment = assignment;
         Workload = workload;
-        Schedule = schedule;
-        var replicaCount = Math.Max(1, assignment.Layout.Ranks.Count / schedule.RankCount);
-        Place = new ReplicaPlace(
-            assignment.Rank / schedule.RankCount, LeafShare.Even(schedule.MicroBatchCount * replicaCount, replicaCount), workload.Summation);
-        if (workload.SharesOptimizer && replicaCount > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, replicaCount);
-        _recomputed = [.. schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
+        Schedule = share.Schedule;
+        Place = new ReplicaPlace(share.Index, share.Shares, workload.Summation) { Machines = assignment.Layout.Machines };
+        if (workload.SharesOptimizer && Place.Count > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, Place.Count);
+        _recomputed = [.. Schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
     internal StageProtocol.AssignStage Assignment { get; }
@@ -84,8 +81,11 @@ internal sealed class RankPlan : IDisposable
     /// <summary>The rank that adds up.</summary>
     internal int TotalsRank => Schedule.RankOfStage[0];
 
-    /// <summary>The rank of the run that holds a stage of a replica.</summary>
-    internal int RankOf(int stage, int replica) => replica * Schedule.RankCount + Schedule.RankOfStage[stage];
+    /// <summary>Whether it computes nothing, and adds up for the replicas what they contribute.</summary>
+    internal bool IsReducer => Place.Index == Place.Count;
+
+    /// <summary>The rank of the run that holds a stage of a replica; for the reducer, named -1, that which adds its gradients up. Reducers follow the replicas' ranks.</summary>
+    internal int RankOf(int stage, int replica) => (replica < 0 ? Place.Count : replica) * Schedule.RankCount + Schedule.RankOfStage[stage];
 
     /// <summary>The rank of the run that holds a stage of the same replica.</summary>
     internal int RankOf(int stage) => RankOf(stage, Place.Index);
@@ -106,9 +106,10 @@ internal sealed class RankPlan : IDisposable
     /// <exception cref="ScheduleException">The schedule's text cannot be read.</exception>
     internal static RankPlan Build(StageProtocol.AssignStage assignment, StageWorkload workload, IReadOnlyList<StateCopy> copies, LiveSettings live)
     {
-        var schedule = ScheduleText.Parse(assignment.Layout.Schedule);
-        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, schedule, Reduces(assignment, workload, schedule)).MayRunAhead };
-        var plan = new RankPlan(assignment, workload with { Options = options }, schedule, live);
+        var share = ReplicaShare.Of(assignment.Layout, assignment.Rank);
+        var reduces = workload.Summation == Summation.Invariant || share.Shares.Count > 1;
+        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, share.Schedule, reduces).MayRunAhead };
+        var plan = new RankPlan(assignment, workload with { Options = options }, share, live);
         try
         {
             plan.BuildModels();
@@ -132,6 +133,7 @@ internal sealed class RankPlan : IDisposable
 
     private void BuildModels()
     {
+        if (IsReducer) return;
         var counts = Assignment.Layout.UnitCounts;
         var ties = new TieTable(Workload.Units, counts);
         var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index, FreesGradients = Workload.SharesGradients } : Workload.Options;
@@ -182,7 +184,4 @@ internal sealed class RankPlan : IDisposable
     // Between replicas nothing is begun on weights that may be taken back: what they have sent each other could not be.
     private static BarrierChoice ChooseBarrier(StageWorkload workload, Schedule schedule, bool reduces) =>
         new(reduces ? OptimizerBarrier.On : workload.Barrier, schedule);
-
-    private static bool Reduces(StageProtocol.AssignStage assignment, StageWorkload workload, Schedule schedule) =>
-        workload.Summation == Summation.Invariant || assignment.Layout.Ranks.Count > schedule.RankCount;
 }

@@ -232,7 +232,7 @@ internal sealed class StageExecutor
         else
         {
             var own = plan.Speaks ? plan.Models : new Dictionary<int, StageModel>();
-            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.StateBesideStages(), rank, plan.Schedule.RankCount * plan.Place.Count),
+            part.Save(new SaveAttempt(save.Step, save.Attempt), own, new RankResiduals(plan.StateBesideStages(), rank, plan.Assignment.Layout.Ranks.Count),
                 files => _links.Report(new CheckpointPartWritten(generation, rank, save.Step, save.Attempt, files)),
                 fault => _links.Report(new CheckpointPartFailed(generation, rank, save.Step, save.Attempt, StageFailure.FirstLine(fault))));
         }

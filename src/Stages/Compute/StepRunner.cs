@@ -16,6 +16,8 @@ internal sealed class StepRunner : IDisposable
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
     private readonly OuterExchange? _outer;
+    private readonly GradientReducer? _reducer;
+    private readonly TotalsExchange _totals;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -32,9 +34,10 @@ internal sealed class StepRunner : IDisposable
         _inbox = inbox;
         _recorder = recorder;
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
-        var totals = new TotalsExchange(plan, inbox, links);
-        _reduction = plan.Place.Reduces && !plan.StepsLocally ? new GradientReduction(plan, inbox, links, recorder) : null;
-        _outer = plan.StepsLocally ? new OuterExchange(plan, inbox, links, recorder) : null;
+        var totals = _totals = new TotalsExchange(plan, inbox, links);
+        if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
+        else if (plan.Place.Reduces && !plan.StepsLocally) _reduction = new GradientReduction(plan, inbox, links, recorder);
+        if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
         plan.Residuals.Settle();
         var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
         _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights, _outer);
@@ -74,11 +77,21 @@ internal sealed class StepRunner : IDisposable
         _actions.Dispose();
         _reduction?.Dispose();
         _outer?.Dispose();
+        _reducer?.Dispose();
+    }
+
+    /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
+    private bool AddUp(GradientReducer reducer)
+    {
+        reducer.Run(_key);
+        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans());
+        return true;
     }
 
     private bool TryRun(long step)
     {
         Begin(step);
+        if (_reducer is { } reducer) return AddUp(reducer);
         try
         {
             foreach (var action in _plan.Schedule.Actions[_plan.Rank])

@@ -32,7 +32,7 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
             ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)], plan.StageCount, plan.StepsLocally ? plan.Place.Count : 1) with { IsLast = inbox.IsEndWanted };
-        for (var rank = 0; rank < plan.Schedule.RankCount * plan.Place.Count; rank++)
+        for (var rank = 0; rank < plan.Assignment.Layout.Ranks.Count; rank++)
         {
             if (rank != plan.TotalsRank) links.Send(rank, new StepTotals(step, outcome));
         }

@@ -108,13 +108,13 @@ internal sealed class FlightRecorder
         {
             var now = Stopwatch.GetTimestamp();
             var waiting = _isAwake || _end is not null ? null : _awaited;
-            var doing = _end is { } end ? $"has failed: {end}" : waiting is { } awaited ? $"waits for {awaited}" : _action is { } action ? $"computes {action}" : otherwise;
+            var doing = _end is { } end ? $"has failed: {end}" : waiting is { } awaited ? $"waits for {_map.InWords(awaited)}" : _action is { } action ? $"computes {action}" : otherwise;
             var first = Math.Max(0, _count - Capacity);
             var entries = new FlightEntry[_count - first];
             for (var index = 0; index < entries.Length; index++)
             {
                 var mark = _marks[(first + index) % Capacity];
-                entries[index] = new FlightEntry((long)((now - mark.Ticks) * (10_000_000.0 / Stopwatch.Frequency)), mark.Kind, mark.Subject.ToString(), mark.Peer);
+                entries[index] = new FlightEntry((long)((now - mark.Ticks) * (10_000_000.0 / Stopwatch.Frequency)), mark.Kind, _map.InWords(mark.Subject), mark.Peer);
             }
 
             return new RankFlight(rank, _completedStep, doing, waiting is { } what ? _map.SenderOf(what) : -1, entries);

@@ -10,8 +10,8 @@ namespace Pipeline.Stages;
 /// <param name="Step">Step.</param>
 /// <param name="Action">The action.</param>
 /// <param name="Tensor">The tensor's kind.</param>
-/// <param name="Place">Edge, tie or stage.</param>
-/// <param name="MicroBatch">Micro-batch.</param>
+/// <param name="Place">Edge, tie, unit of a bucket, or contributor of squares.</param>
+/// <param name="MicroBatch">Micro-batch; of what replicas exchange, the replica that sends.</param>
 internal readonly record struct FlightSubject(FlightSubjectKind Kind, long Step, StageAction Action, FrameKind Tensor, int Place, int MicroBatch)
 {
     internal static FlightSubject Of(StageAction action, long step) => new(FlightSubjectKind.Action, step, action, default, action.Stage, action.MicroBatch);
@@ -39,14 +39,19 @@ internal readonly record struct FlightSubject(FlightSubjectKind Kind, long Step,
             FrameKind.Activation => Invariant($"the activation of micro-batch {MicroBatch} over edge {Place}, step {Step}"),
             FrameKind.Gradient => Invariant($"the gradient of micro-batch {MicroBatch} over edge {Place}, step {Step}"),
             FrameKind.EvaluationActivation => Invariant($"the activation of held-out micro-batch {MicroBatch} over edge {Place}, after step {Step}"),
+            FrameKind.GradientContribution => Invariant($"the sums of replica {MicroBatch} for the bucket of unit {Place}, step {Step}"),
+            FrameKind.ReducedGradient => Invariant($"the reduced gradient of the bucket of unit {Place} from {Replica}, step {Step}"),
+            FrameKind.UpdatedWeights => Invariant($"the weights of unit {Place} that replica {MicroBatch} updates, step {Step}"),
             _ => Invariant($"the gradient of tie {Place}, step {Step}"),
         },
-        FlightSubjectKind.Squares => Invariant($"the squares of stage {Place}, step {Step}"),
+        FlightSubjectKind.Squares => Invariant($"the squares of stage {Place}{(MicroBatch > 0 ? Invariant($" of replica {MicroBatch}") : "")}, step {Step}"),
         FlightSubjectKind.Totals => Invariant($"the totals of step {Step}"),
         FlightSubjectKind.Grant => Invariant($"a grant beyond step {Step}"),
         FlightSubjectKind.Save => Invariant($"a save after step {Step}"),
         _ => "the holder of its copies",
     };
+
+    private string Replica => MicroBatch < 0 ? "the reducer" : Invariant($"replica {MicroBatch}");
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -17,7 +17,7 @@ internal sealed class BucketReduction : IBucketReduction
 {
     private readonly ReductionPlan _plan;
     private readonly Participant _self;
-    private readonly GradientBucket _bucket;
+    private readonly IGradientBucket _bucket;
     private readonly ReplicaLinks _links;
     private readonly Dictionary<int, ShardReduction> _parts;
     private readonly SpanStreams _streams;
@@ -32,17 +32,18 @@ internal sealed class BucketReduction : IBucketReduction
     private long _ready;
 
     /// <param name="plan">Who sends what to whom.</param>
-    /// <param name="place">Which replica this is.</param>
+    /// <param name="self">Who this is: a replica, or the reducer beside them.</param>
+    /// <param name="place">The replicas and their order.</param>
     /// <param name="bucket">The gradients. Owned from now on.</param>
     /// <param name="settings">Compression.</param>
     /// <param name="links">The ways to the other replicas.</param>
     /// <param name="residuals">Where what compression loses is kept.</param>
     /// <param name="seed">The run's seed.</param>
     internal BucketReduction(
-        ReductionPlan plan, ReplicaPlace place, GradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
+        ReductionPlan plan, Participant self, ReplicaPlace place, IGradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
     {
         _plan = plan;
-        _self = new Participant(place.Index);
+        _self = self;
         _bucket = bucket;
         _links = links;
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
@@ -53,7 +54,7 @@ internal sealed class BucketReduction : IBucketReduction
         // What is merely passed on comes first: an owner may wait for it.
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
-        if (place.Summation == Summation.Invariant) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
+        if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
     /// <inheritdoc/>
@@ -219,8 +220,11 @@ internal sealed class BucketReduction : IBucketReduction
 
     private Span<float> Range(Shard shard) => _bucket.Values.Slice(shard.Start, shard.Length);
 
-    /// <summary>The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice.</summary>
-    private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.Replica, transfer.Shard.Index, KindOf(transfer));
+    /// <summary>
+    /// The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice. The reducer
+    /// counts as one replica more.
+    /// </summary>
+    private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, KindOf(transfer));
 
     private delegate ReadOnlySpan<float> Sums(int index);
 

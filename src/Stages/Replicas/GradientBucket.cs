@@ -12,7 +12,7 @@ namespace Pipeline.Stages;
 /// in lent memory; others are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only;
 /// fp32 gradients on a CPU.
 /// </summary>
-internal sealed class GradientBucket : IDisposable
+internal sealed class GradientBucket : IGradientBucket
 {
     private readonly IReadOnlyList<UnitState> _units;
     private readonly FloatBuffer? _gathered;
@@ -34,11 +34,11 @@ internal sealed class GradientBucket : IDisposable
     /// <summary>Elements of the span.</summary>
     internal int Length { get; }
 
-    /// <summary>Place in the model of the unit that backward finishes first: names the bucket.</summary>
-    internal int Name => _units[0].Index;
+    /// <inheritdoc/>
+    public int Name => _units[0].Index;
 
     /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
-    internal Span<float> Values => _gathered is not null ? _gathered.Span : Floats(_lent ?? _units[0].Gradient)[..Length];
+    public Span<float> Values => _gathered is not null ? _gathered.Span : Floats(_lent ?? _units[0].Gradient)[..Length];
 
     /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
     internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
@@ -63,31 +63,11 @@ internal sealed class GradientBucket : IDisposable
         return shards;
     }
 
-    /// <summary>The whole rows of matrices inside a range of the span, as matrices of that range, in rising order.</summary>
-    /// <param name="start">First element of the range.</param>
-    /// <param name="length">Its elements.</param>
-    internal IReadOnlyList<MatrixRange> MatricesIn(int start, int length)
-    {
-        List<MatrixRange> matrices = [];
-        var unitStart = 0L;
-        foreach (var unit in _units)
-        {
-            foreach (var parameter in unit.Parameters.Where(parameter => parameter.Spec.Shape.Length == 2))
-            {
-                var (first, columns) = (unitStart + parameter.Offset, parameter.Spec.Shape[1]);
-                var begin = Math.Max(0, (start - first + columns - 1) / columns);
-                var end = Math.Min(parameter.Spec.Shape[0], (start + length - first) / columns);
-                if (start + length > first && end > begin) matrices.Add(new MatrixRange((int)(first + begin * columns - start), (int)(end - begin), (int)columns));
-            }
-
-            unitStart += unit.Length;
-        }
-
-        return [.. matrices.OrderBy(matrix => matrix.Start)];
-    }
+    /// <inheritdoc/>
+    public IReadOnlyList<MatrixRange> MatricesIn(int start, int length) => BucketMatrices.In([.. _units.Select(unit => unit.Unit)], start, length);
 
     /// <summary>Copies the units' gradients into the span.</summary>
-    internal void Gather()
+    public void Gather()
     {
         if (_gathered is null) return;
         var place = Values;
@@ -100,7 +80,7 @@ internal sealed class GradientBucket : IDisposable
     }
 
     /// <summary>Copies the span back.</summary>
-    internal void Scatter()
+    public void Scatter()
     {
         if (_gathered is null) return;
         var place = Values;
@@ -133,7 +113,7 @@ internal sealed class GradientBucket : IDisposable
     }
 
     /// <summary>Clears the units' gradients.</summary>
-    internal void Clear()
+    public void Clear()
     {
         foreach (var unit in _units) Floats(unit.Gradient).Clear();
     }

@@ -13,6 +13,9 @@ internal sealed record ReplicaPlace(int Index, IReadOnlyList<LeafShare> Shares, 
     /// <summary>What the names of a replica's own tensors begin with, where it has weights that others have not.</summary>
     internal const string Prefix = "replica-";
 
+    /// <summary>By replica, the number of its machine; null where all lie on one.</summary>
+    internal IReadOnlyList<int>? Machines { get; init; }
+
     /// <summary>Number of replicas.</summary>
     internal int Count => Shares.Count;
 

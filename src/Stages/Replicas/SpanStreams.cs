@@ -7,17 +7,17 @@ namespace Pipeline.Stages;
 /// <summary>The streams of one bucket that end or begin at a replica. Owns them.</summary>
 internal sealed class SpanStreams : IDisposable
 {
-    private readonly GradientBucket _bucket;
+    private readonly IGradientBucket _bucket;
     private readonly Dictionary<Transfer, SpanStream> _contributions;
     private readonly Dictionary<int, SpanStream> _answers;
 
     /// <param name="plan">Who sends what to whom.</param>
-    /// <param name="self">Which replica this is.</param>
+    /// <param name="self">Who this is.</param>
     /// <param name="bucket">The gradients; not owned.</param>
     /// <param name="settings">Compression.</param>
     /// <param name="residuals">Where what compression loses is kept.</param>
     /// <param name="seed">The run's seed.</param>
-    internal SpanStreams(ReductionPlan plan, Participant self, GradientBucket bucket, ReductionSettings settings, ResidualStore residuals, ulong seed)
+    internal SpanStreams(ReductionPlan plan, Participant self, IGradientBucket bucket, ReductionSettings settings, ResidualStore residuals, ulong seed)
     {
         _bucket = bucket;
         _contributions = plan.Contributions.Where(transfer => transfer.From == self || transfer.To == self).ToDictionary(

@@ -82,13 +82,16 @@ internal sealed class StageReduction : IDisposable
         var length = checked((int)bucket.Length);
         if (owners is null)
         {
-            var plan = ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count));
-            return new BucketReduction(plan, place, gradients, settings, links, residuals, model.Options.Seed);
+            // One replica, which invariant sums keep busy, needs nobody beside it.
+            var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
+            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines)));
         }
 
         var shards = gradients.ShardsOf(owners);
         return lent is not null
             ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
-            : new BucketReduction(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards), place, gradients, settings, links, residuals, model.Options.Seed);
+            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards));
+
+        BucketReduction Whole(ReductionPlan plan) => new(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }

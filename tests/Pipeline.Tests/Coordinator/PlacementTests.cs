@@ -50,6 +50,45 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void A_pipeline_goes_where_it_fits_whole_before_it_is_spread_over_machines()
+    {
+        // Machine small has one node, wide three: the fastest node is on the small one, but a pipeline of two fits on the wide one only.
+        PlaceableNode[] nodes =
+        [
+            new(Node(0, "small", 0) with { Speed = 9 }, false), .. Enumerable.Range(1, 3).Select(index => new PlaceableNode(Node(index, "wide", 0), false)),
+        ];
+        var hosts = HostsOf(nodes, rankCount: 4, ranksPerReplica: 2);
+        Assert.Equal(["wide", "wide"], hosts[..2]);
+        Assert.Equal(["small", "wide"], hosts[2..].Order());
+    }
+
+    [Fact]
+    public void Several_ranks_share_a_node_of_their_replica_rather_than_one_of_another_machine()
+    {
+        PlaceableNode[] nodes = [.. Enumerable.Range(0, 2).Select(index => new PlaceableNode(Node(index, $"host{index}", 0), false))];
+        Assert.Equal(["host0", "host0", "host1", "host1"], HostsOf(nodes, rankCount: 4, ranksPerReplica: 2));
+        Assert.Equal(["host0", "host0", "host0", "host1", "host1", "host1"], HostsOf(nodes, rankCount: 6, ranksPerReplica: 3));
+    }
+
+    [Fact]
+    public void Replicas_are_spread_evenly_over_nodes_and_the_coordinators_is_spared_where_the_others_suffice()
+    {
+        Gen.Select(Nodes, Gen.Int[1, 3], Gen.Int[2, 4]).Sample((nodes, ranksPerReplica, replicaCount) =>
+        {
+            var rankCount = ranksPerReplica * replicaCount;
+            var placement = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, ranksPerReplica)!;
+            var counts = nodes.ToDictionary(node => node.Info.Id, node => placement.Nodes.Count(place => place == node.Info.Id));
+            var share = (rankCount + nodes.Length - 1) / nodes.Length;
+            Assert.True(counts.Values.Max() <= share);
+            var home = nodes.FirstOrDefault(node => node.IsCoordinator)?.Info.Id;
+            if (home is { } own && share * (nodes.Length - 1) >= rankCount) Assert.Equal(0, counts[own]);
+        });
+    }
+
+    private static string[] HostsOf(PlaceableNode[] nodes, int rankCount, int ranksPerReplica) =>
+        [.. Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, ranksPerReplica)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName)];
+
+    [Fact]
     public void A_copy_is_held_by_another_node_and_not_by_the_coordinators_where_there_are_three()
     {
         Gen.Select(Nodes, Gen.Int[1, 6]).Sample((nodes, rankCount) =>

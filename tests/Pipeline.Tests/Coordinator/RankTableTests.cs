@@ -30,9 +30,22 @@ public sealed class RankTableTests
     {
         var ranks = Table("zb-v", replicaCount: 1);
         Assert.Equal(0, ranks.RankOfStage[^1]);
-        ranks.Divide([1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 4)));
+        ranks.Divide(new UnitDivision([1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 4))));
         Assert.Equal(2, ranks.RankOfStage[^1]);
         Assert.Equal([1, 2, 3], Enumerable.Range(0, 3).Select(ranks.UnitCountOf));
+    }
+
+    [Fact]
+    public void Another_division_may_come_with_another_number_of_replicas_and_without_one_it_stays()
+    {
+        var ranks = Table("1f1b", replicaCount: 3);
+        Assert.Equal((3, 9), (ranks.ReplicaCount, ranks.RankCount));
+        ranks.Divide(new UnitDivision([1, 2, 3], ranks.Schedule) { ReplicaCount = 2, Lesser = new LesserReplicas(1, "fewer") });
+        Assert.Equal((2, 6), (ranks.ReplicaCount, ranks.RankCount));
+        Assert.Equal(new LesserReplicas(1, "fewer"), ranks.Layout.Lesser);
+        ranks.Divide(new UnitDivision([2, 2, 2], ranks.Schedule));
+        Assert.Equal((2, 6), (ranks.ReplicaCount, ranks.RankCount));
+        Assert.Null(ranks.Layout.Lesser);
     }
 
     private static RankTable Table(string name, int replicaCount)

@@ -42,9 +42,11 @@ public sealed class RunRecorderTests : IDisposable
         var summary = StepSummary.Of([
             StepLedgerTests.Report(0, 4) with { Timing = new StepTiming(2, 2, 0) },
             StepLedgerTests.Report(1, 4) with { Timing = new StepTiming(2, 1, 1) },
-        ], 2);
+            // A rank beside them that only adds up is not idle in their stead.
+            StepLedgerTests.Report(2, 4) with { Timing = new StepTiming(2, 0, 2) },
+        ], 3, 2);
         Assert.Equal((4L, 0.5, 2.0, 0.25), (summary.Step, summary.Loss, summary.Seconds, summary.Bubble));
-        Assert.Equal([0, 0.5], summary.Ranks.Select(rank => rank.Timing.Bubble));
+        Assert.Equal([0, 0.5, 1], summary.Ranks.Select(rank => rank.Timing.Bubble));
     }
 
     private static StepSummary Step(long step, IReadOnlyList<ParameterDigest> digests) =>

@@ -6,6 +6,7 @@ using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -50,7 +51,12 @@ public sealed class NodeFaultTests : IDisposable
     public async Task Replicas_that_step_by_themselves_come_back_with_weights_of_their_own() =>
         await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3));
 
-    private async Task LoseNodesAsync(int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, int localSteps = 1)
+    [Fact]
+    public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 4 == 0, default, replicaCount: 2, topology: ReductionTopology.Coordinator));
+
+    private async Task LoseNodesAsync(
+        int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, ReductionTopology topology = ReductionTopology.Sharded, int localSteps = 1)
     {
         var chance = new Random(seed);
         var stageCount = chance.Next(1, replicaCount > 1 ? 3 : 5);
@@ -68,8 +74,8 @@ public sealed class NodeFaultTests : IDisposable
         {
             ReplicaCount = replicaCount,
             Summation = replicaCount > 1 && chance.Next(2) == 0 ? Summation.Invariant : Summation.Fast,
-            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0,
-            Reduction = new ReductionSettings { BucketLength = 4000 },
+            SharesOptimizer = replicaCount > 1 && chance.Next(2) == 0 && topology == ReductionTopology.Sharded,
+            Reduction = new ReductionSettings { BucketLength = 4000, Topology = topology },
             EvaluateEvery = 2,
             EvaluationMicroBatchCount = 2,
             // Several stages a rank mean several times the messages: where these are lost, and time has to pass, one stage is enough.

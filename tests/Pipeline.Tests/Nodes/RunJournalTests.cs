@@ -74,6 +74,7 @@ public sealed class RunJournalTests : IDisposable
         CopySource copy = new(new CopyId(new RunId(ulong.MaxValue), Generation.First, 1, 40), new HolderPlace(here, "akka.tcp://pipeline@127.0.0.1:4053/user/node/copies", ""));
         return new JournalEntry(
             new RunId(ulong.MaxValue), new Generation(generation), Generation.First, [3, 4, 5], "1f1b,\"train\"\n0F0,0B0", [here, new NodeId("akka.tcp://pipeline@127.0.0.1:4054", -3)],
-            new StartingPoint(StartKind.Copies, 40, [copy]), 35 + generation, IsStopWanted: generation > 1);
+            new StartingPoint(StartKind.Copies, 40, [copy]), 35 + generation, IsStopWanted: generation > 1,
+            Lesser: new LesserReplicas(1, "1f1b,\"train\"\n0F0"), MostPerNode: 2, Machines: [0, 1, 0]);
     }
 }

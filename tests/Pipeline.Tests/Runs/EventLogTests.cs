@@ -22,6 +22,22 @@ public sealed class EventLogTests : IDisposable
     }
 
     [Fact]
+    public void A_file_is_known_to_hold_the_events_that_were_written_and_none_that_a_field_merely_names()
+    {
+        var path = _folder.In("events.jsonl");
+        Assert.False(EventLog.Holds(path, "one"));
+        using (var log = EventLog.Open(path, new FixedTime()))
+        {
+            log.Write("one", EventSeverity.Information, EventField.Of("message", "two"));
+            log.Write("three", EventSeverity.Information);
+        }
+
+        Assert.True(EventLog.Holds(path, "one"));
+        Assert.True(EventLog.Holds(path, "three"));
+        Assert.False(EventLog.Holds(path, "two"));
+    }
+
+    [Fact]
     public void No_text_can_forge_a_line_or_drive_a_terminal()
     {
         var hostile = Gen.Char.Array[0, 30].Select(chars => new string(chars) + "\n{\"event\":\"forged\"}\u001b[2J\u2028\u0085\ud800");

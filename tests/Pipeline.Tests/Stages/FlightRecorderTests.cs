@@ -69,6 +69,28 @@ public sealed class FlightRecorderTests
     }
 
     [Fact]
+    public void What_replicas_wait_for_is_named_with_the_rank_that_owes_it()
+    {
+        FlightRecorder recorder = new();
+        // Two ranks a replica, stages led back up: rank 0 holds the first and the last stage of three units each.
+        recorder.Know(new RankMap([0, 1, 1, 0], new Dictionary<int, int>()) { Replica = 2, ReplicaCount = 4, StageOfUnit = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] });
+        recorder.Waits(FlightSubject.Of(new FrameKey(Step, 0, 1, 0, FrameKind.Activation)));
+        Assert.Equal(("waits for the activation of micro-batch 1 over edge 0, step 7", 4), At(recorder));
+        recorder.Waits(FlightSubject.Of(new FrameKey(Step, 4, 3, 1, FrameKind.GradientContribution)));
+        Assert.Equal(("waits for the sums of replica 3 for the bucket of unit 4, step 7", 7), At(recorder));
+        recorder.Waits(FlightSubject.Of(new FrameKey(Step, 9, 0, 1, FrameKind.ReducedGradient)));
+        Assert.Equal(("waits for the reduced gradient of the bucket of unit 9 from replica 0, step 7", 0), At(recorder));
+        recorder.Waits(FlightSubject.Of(new FrameKey(Step, 9, 4, 0, FrameKind.ReducedGradient)));
+        Assert.Equal(("waits for the reduced gradient of the bucket of unit 9 from the reducer, step 7", 8), At(recorder));
+        recorder.Waits(FlightSubject.Of(new FrameKey(Step, 6, 1, 0, FrameKind.UpdatedWeights)));
+        Assert.Equal(("waits for the weights of unit 6 that replica 1 updates, step 7", 3), At(recorder));
+        recorder.Waits(FlightSubject.Squares(Step, 4 + 3));
+        Assert.Equal(("waits for the squares of stage 3 of replica 1, step 7", 2), At(recorder));
+        recorder.Waits(FlightSubject.Totals(Step));
+        Assert.Equal(0, At(recorder).AwaitedRank);
+    }
+
+    [Fact]
     public void A_wait_that_is_interrupted_by_something_else_is_noted_once()
     {
         FlightRecorder recorder = new();

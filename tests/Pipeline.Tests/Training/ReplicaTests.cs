@@ -184,6 +184,26 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     [Theory]
+    [InlineData(CompressionKind.Int4)]
+    [InlineData(CompressionKind.PowerSgd)]
+    public async Task A_reducer_beside_the_replicas_keeps_what_its_answers_lost_in_checkpoints(CompressionKind kind)
+    {
+        using var folder = new TemporaryFolder();
+        var store = new FolderCheckpointStore(folder.In("checkpoints"));
+        var compression = new CompressionSettings { Kind = kind };
+        var plan = Plan(3, 2, ReductionTopology.Coordinator);
+        plan = plan with { Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
+        var whole = await StepsOf(plan);
+        var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
+        var begun = await StepsOf(saved with { Steps = 3 });
+        var ended = await StepsOf(saved with { ResumeFromStep = 3 });
+        Assert.Equal(whole.Select(step => BitConverter.DoubleToInt64Bits(step.Loss)), begun.Concat(ended).Select(step => BitConverter.DoubleToInt64Bits(step.Loss)));
+        // Rank 6 + s adds up for the stages of rank s of each replica, and says what it answered.
+        Assert.Equal(Enumerable.Range(0, 8), whole[0].Ranks.Select(rank => rank.Rank));
+        Assert.All(whole[^1].Ranks, rank => Assert.True(rank.Timing.ExchangedBytes > 0));
+    }
+
+    [Theory]
     [InlineData("1f1b", false)]
     [InlineData("zb-v", true)]
     [InlineData("interleaved-1f1b", true)]
@@ -191,6 +211,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     {
         var plan = Plan(2, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Schedule = schedule };
         TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps } }));
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps, Topology = ReductionTopology.Coordinator } }));
     }
 
     [Theory]
@@ -294,7 +315,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     private static ReductionTopology[] Topologies(int replicaCount) =>
-        replicaCount == 1 ? [ReductionTopology.Sharded] : [ReductionTopology.Sharded, ReductionTopology.Hierarchical];
+        replicaCount == 1 ? [ReductionTopology.Sharded] : [ReductionTopology.Sharded, ReductionTopology.Hierarchical, ReductionTopology.Coordinator];
 
     private static TrainingPlan Plan(int replicaCount, int stageCount, ReductionTopology topology, int microBatchCount = MicroBatchCount) =>
         TinyRun.Plan(stageCount, microBatchCount) with

@@ -1,0 +1,137 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// How a run goes on with fewer replicas while there is no room for all, and with more once there is: either is another division of the same
+/// step's work, from a state that is to be had. Room is what the fullest node was given when the run began.
+/// </summary>
+public sealed partial class CoordinatorActor
+{
+    // Set by whatever changes the nodes, so that a change that could not be made is not tried at every step.
+    private bool _mayResize = true;
+
+    private bool IsBaseWhole => !_ranks.IsBaseGone && _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
+
+    /// <summary>A node that joined, or a loss that had to be made good in place, may ask for another number of replicas: at a step's end.</summary>
+    private void ConsiderReplicas()
+    {
+        if (!_mayResize || _move is not null || _progress.IsStopWanted || !IsSettled || _ranks.Unready.Count > 0 || (_run.Keeper is null && !IsProtected)) return;
+        _mayResize = false;
+        if ((Resized(grows: true) ?? Resized(grows: false)) is not { } division) return;
+        Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+    }
+
+    /// <summary>The layout for as many replicas as there is room for; null where these are as many as so far, or no layout is known.</summary>
+    private UnitDivision? Resized(bool grows)
+    {
+        if (_run.Elastic is not { } elastic || _run.Stages is not null || _ranks.MostPerNode == 0) return null;
+        var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
+        if (wanted == _ranks.ReplicaCount || wanted > _ranks.ReplicaCount != grows) return null;
+        var least = grows ? _ranks.ReplicaCount + 1 : 1;
+        for (var count = wanted; count >= least; count--)
+        {
+            if (elastic.Divide(count, _ranks.UnitCounts) is { } division) return division with { ReplicaCount = count };
+        }
+
+        return null;
+    }
+
+    private int RoomOf(NodeInfo node)
+    {
+        if (!node.Roles.Contains(NodeInfo.StageRole) || _nodes.IsDraining(node.Id)) return 0;
+        // A cordoned node keeps what it has.
+        if (_nodes.Usable.All(usable => usable.Id != node.Id)) return _ranks.On(node.Id).Count;
+        var bytes = _ranks.RankBytes.Max();
+        return node.MemoryByteCount == 0 || bytes == 0 ? _ranks.MostPerNode : (int)Math.Min(_ranks.MostPerNode, node.MemoryByteCount / bytes);
+    }
+
+    /// <summary>
+    /// After a loss: fewer replicas, from the newest state that is left of the run. Not where the lost ranks alone can begin from a newer one,
+    /// on the nodes that are left: then that comes first, and the number of replicas changes at a step's end.
+    /// </summary>
+    private (UnitDivision Division, StartingPoint Start)? Fewer(RecoveryPlan inPlace, IReadOnlyList<int> lostRanks)
+    {
+        if (Resized(grows: false) is not { } division || NewestStart() is not { } start) return null;
+        var isOlder = inPlace is RecoveryPlan.Replay replay && replay.Starts.Values.Min(rank => rank.Step) > start.Step;
+        return isOlder && PlacementFor(lostRanks) is not null ? null : (division, start);
+    }
+
+    /// <summary>The newest committed state of which copies, what the ranks began from, or a checkpoint hold everything.</summary>
+    private StartingPoint? NewestStart()
+    {
+        var copied = _copies.Steps.Where(step => step <= _progress.Committed && step > _ranks.Base.Step && HoldersAt(step) is not null).Select(step => (long?)step).Max();
+        var saved = _saving.LastSaved <= _progress.Committed ? _saving.LastSaved : -1;
+        if (copied is { } newest && newest > saved) return FromCopies(newest);
+        if (IsBaseWhole && _ranks.Base.Step >= saved) return _ranks.Base;
+        return saved < 0 ? null : StartingPoint.Checkpoint(saved);
+    }
+
+    private IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step) => _copies.HoldersAt(step, _ranks.ReplicaRankCount, _ranks.RanksPerReplica, _run.Elastic?.SharesState ?? true);
+
+    private StartingPoint FromCopies(long step) => new(StartKind.Copies, step, [.. HoldersAt(step)!.Select(copy => SourceOf(copy.Rank, copy.Holder, step))]);
+
+    private void GoOnWith(UnitDivision division, StartingPoint start, string reason)
+    {
+        DropDivision($"The run goes on with {division.ReplicaCount} replicas.");
+        _progress.GiveUpEvaluations(start.Step);
+        var former = _ranks.ReplicaCount;
+        if (!Spread(division, start with { Evaluates = _progress.Evaluates(start.Step) }, new RecoveryEpisode(reason, new RecoveryPlan.Restart(start.Step), _run.Clock))) return;
+        _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, [.. _ranks.Places.Select((place, rank) => (rank, place.Node))]));
+        TellReplicas(former, start.Step, reason);
+    }
+
+    private void TellReplicas(int former, long step, string reason) =>
+        _observer.Tell(new RunNotice.ReplicasChanged(step, former, _ranks.ReplicaCount, reason, _run.Elastic is { KeepsOrder: false }));
+
+    /// <summary>What was to be divided or put elsewhere is not there any more.</summary>
+    private void DropDivision(string why)
+    {
+        _mayResize = true;
+        if (_move is not { } move || (move.Division is null && move.Wanted is null)) return;
+        _move = null;
+        move.Refuse(_ranks.UnitCounts, _progress.Committed, why);
+    }
+
+    /// <summary>All ranks become others, in a new generation; false where they fit nowhere, which ends the run.</summary>
+    private bool Spread(UnitDivision division, StartingPoint start, RecoveryEpisode? episode = null)
+    {
+        var (formerCount, former) = (_ranks.ReplicaCount, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
+        _saving.Abandon();
+        _ranks.Generation = _ranks.Generation.Next();
+        _ranks.Divide(division);
+        _ranks.Base = start;
+        if (_ranks.ReplicaCount != formerCount) Resize(former);
+        if (!TryPlace([])) return false;
+        SetMachines();
+        _episode = episode;
+        _rebalance.Restart(_ranks.ReplicaRankCount);
+        Reset();
+        _toAssign.Clear();
+        _toAssign.UnionWith(Enumerable.Range(0, _ranks.RankCount));
+        Decide(() =>
+        {
+            _assignedNow.Clear();
+            _toAssign.Clear();
+            _episode?.Placed(_run.Clock);
+            ReleaseMoved();
+            AssignAll(_ranks.Base);
+            WatchProgress();
+        });
+        return true;
+    }
+
+    /// <summary>Ranks count anew, replica by replica; those that are left keep their places under their new numbers.</summary>
+    private void Resize(IReadOnlyList<RankPlace> former)
+    {
+        var perReplica = _ranks.RanksPerReplica;
+        bool[] isLeft = [.. former.Select(place => _nodes[place.Node] is not null && !_nodes.IsDraining(place.Node))];
+        var heirs = Elasticity.Heirs(isLeft, perReplica, _ranks.ReplicaCount);
+        var nowhere = new RankPlace(default, "", "", null);
+        var places = heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] : nowhere));
+        _ranks.Place([.. places, .. Enumerable.Repeat(nowhere, _ranks.ReducerCount)], []);
+        _progress.Resize(_ranks.RankCount, _ranks.Base.Step, _run.Elastic is { KeepsOrder: true });
+        _saving.Resize(_ranks.RankCount);
+    }
+}

@@ -1,0 +1,60 @@
+using System.Diagnostics;
+using Pipeline.Model.Units;
+using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
+using Pipeline.Schedules;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// The reducer beside the replicas for the stages of one rank of the pipeline (<c>reduction.topology = coordinator</c>): takes what all replicas contribute to
+/// each bucket, adds it up in the same tree as they would, and answers all. It holds no unit and no weight. Owns its buckets. On one thread only.
+/// </summary>
+internal sealed class GradientReducer : IDisposable
+{
+    private readonly IReadOnlyList<(int Stage, BucketReduction Reduction)> _buckets;
+    private readonly StepRecorder _recorder;
+
+    internal GradientReducer(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder)
+    {
+        _recorder = recorder;
+        // Backward comes to the last of a rank's stages first.
+        _buckets = [.. plan.Schedule.StagesOf(plan.Rank).OrderDescending().SelectMany(stage => BucketsOf(plan, stage, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(stage, replica))))];
+    }
+
+    /// <summary>Adds one step up and answers.</summary>
+    internal void Run(StepKey step)
+    {
+        foreach (var (_, bucket) in _buckets) bucket.Contribute(step);
+        foreach (var (stage, bucket) in _buckets)
+        {
+            var asked = Stopwatch.GetTimestamp();
+            var ready = bucket.Reduce(step);
+            // What has come of others meanwhile is not left lying while one is waited for.
+            foreach (var (_, other) in _buckets) other.Proceed(step);
+            _recorder.Record(StageAction.StepLevel(stage, ActionKind.ReduceScatter), asked, ready, Math.Max(asked, ready));
+        }
+
+        foreach (var (_, bucket) in _buckets) bucket.Finish(step);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var (_, bucket) in _buckets) bucket.Dispose();
+    }
+
+    private static IEnumerable<(int, BucketReduction)> BucketsOf(RankPlan plan, int stage, ReplicaLinks links)
+    {
+        var counts = plan.Assignment.Layout.UnitCounts;
+        var first = counts.Take(stage).Sum();
+        var (units, settings, place) = (plan.Workload.Units, plan.Reduction, plan.Place);
+        long[] lengths = [.. units.Skip(first).Take(counts[stage]).Select(GradientPlaces.LengthOf)];
+        foreach (var bucket in BucketList.Of(lengths, settings.BucketLength))
+        {
+            var span = new ReducerBucket([.. bucket.Units.Select(unit => units[first + unit])], first + bucket.Units[0]);
+            var topology = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines));
+            yield return (stage, new BucketReduction(topology, Participant.Reducer, place, span, settings, links, plan.Residuals, plan.Workload.Options.Seed));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+using Akka.Actor;
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Topologies;
+using Pipeline.Stages;
+using Pipeline.Tests.Training;
+using Pipeline.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Nodes;
+
+/// <summary>Replicas that become fewer while there is no room for all, and more again: under <c>invariant</c> no bit depends on it.</summary>
+[Collection(PipelineCollection.Name)]
+public sealed class NodeElasticityTests : IDisposable
+{
+    private const int Steps = 10;
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-elastic-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Theory]
+    [InlineData(1, 2, 2, "b", ProtectionKind.Memory)]
+    [InlineData(2, 2, 2, "d", ProtectionKind.Memory)]
+    [InlineData(2, 2, 2, "b", ProtectionKind.Disk)]
+    [InlineData(1, 3, 3, "c", ProtectionKind.Memory)]
+    [InlineData(1, 3, 6, "b", ProtectionKind.None)]
+    public async Task A_run_without_room_for_a_lost_replica_goes_on_with_fewer_and_has_the_same_bits(int stages, int replicas, int microBatches, string victim, ProtectionKind kind)
+    {
+        var plan = Plan(stages, replicas, microBatches, kind);
+        using var cluster = new SimulatedCluster(1, plan, stages * replicas);
+        KillAt(cluster, victim, step: 5);
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+        var changed = Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+        Assert.Equal((replicas, replicas - 1, false), (changed.From, changed.To, changed.IsOtherOrder));
+        // Copies are taken after every second step: nobody goes back further than to those before the ones that were under way.
+        Assert.Contains(changed.Step, kind == ProtectionKind.None ? [0L, 4L] : new[] { 2L, 4L });
+        Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
+        // From then on nobody computes a micro-batch that another one computes, and all are computed.
+        var last = cluster.Work.Keys.Where(work => work.Step == Steps).Select(work => work.MicroBatch).Distinct();
+        Assert.Equal(Enumerable.Range(0, microBatches), last.Order());
+        Assert.DoesNotContain(cluster.Work.Keys, work => work.Node == victim && work.Step > 6);
+    }
+
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
+    public async Task A_node_that_joins_brings_a_replica_up_again_at_a_steps_end_from_the_copies_of_the_others(int stages, bool sharesOptimizer)
+    {
+        var plan = Plan(stages, 2, 4, ProtectionKind.Memory, steps: 16) with { SharesOptimizer = sharesOptimizer };
+        using var cluster = new SimulatedCluster(1, plan, 2 * stages);
+        KillAt(cluster, stages == 1 ? "b" : "d", step: 5);
+        var joined = 0;
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                if (notice is RunNotice.StepCommitted { Step.Step: >= 8 } && Interlocked.Exchange(ref joined, 1) == 0) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode("x")));
+            },
+        });
+        await AssertCompletedAsync(cluster, plan);
+        var changes = cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().ToArray();
+        Assert.Equal([(2, 1), (1, 2)], changes.Select(change => (change.From, change.To)));
+        // What grows loses nothing: no step after the change was computed before it.
+        var grown = changes[1].Step;
+        Assert.InRange(grown, 8, 15);
+        Assert.Equal(0, grown % 2);
+        Assert.Contains(cluster.Work.Keys, work => work.Node == "x" && work.Step > grown);
+        Assert.All(cluster.Work.Where(work => work.Key.Step > grown), work => Assert.Equal(1, work.Value));
+    }
+
+    [Theory]
+    [InlineData(ReductionTopology.Coordinator, 6)]
+    [InlineData(ReductionTopology.Hierarchical, 4)]
+    public async Task Any_topology_of_the_reduction_follows_the_replicas(ReductionTopology topology, int nodeCount)
+    {
+        // Two replicas of two ranks, with reducers two more; rank by rank a node of its own.
+        var plan = Plan(2, 2, 4, ProtectionKind.Memory, steps: 16) with { Reduction = new ReductionSettings { Topology = topology, GroupsByMachine = true, BucketLength = 4000 } };
+        using var cluster = new SimulatedCluster(1, plan, nodeCount);
+        KillAt(cluster, "c", step: 5);
+        var joined = 0;
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                if (notice is RunNotice.StepCommitted { Step.Step: >= 8 } && Interlocked.Exchange(ref joined, 1) == 0) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode("x")));
+            },
+        });
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Equal([(2, 1), (1, 2)], cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().Select(change => (change.From, change.To)));
+        Assert.Equal(topology == ReductionTopology.Hierarchical, cluster.Notices.All.OfType<RunNotice.Grouped>().Any());
+    }
+
+    [Fact]
+    public async Task A_spare_takes_a_lost_replica_and_nothing_becomes_fewer()
+    {
+        var plan = Plan(1, 2, 2, ProtectionKind.Memory);
+        using var cluster = new SimulatedCluster(1, plan, 3);
+        KillAt(cluster, "b", step: 5);
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+        Assert.All(cluster.Work.Where(work => work.Key.Node != "b"), work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_run_that_may_not_become_fewer_puts_lost_ranks_on_the_nodes_that_are_left()
+    {
+        var plan = Plan(1, 2, 2, ProtectionKind.Memory) with { IsElastic = false };
+        using var cluster = new SimulatedCluster(1, plan, 2);
+        KillAt(cluster, "b", step: 5);
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+    }
+
+    [Fact]
+    public async Task A_drained_node_without_another_in_its_place_leaves_a_replica_less_and_no_step_is_computed_again()
+    {
+        var plan = Plan(1, 2, 2, ProtectionKind.Memory);
+        using var cluster = new SimulatedCluster(1, plan, 2);
+        var drained = cluster.AtStep(3, () => cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("b").Id), TimeSpan.FromSeconds(40)));
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Null((await await drained).Refusal);
+        Assert.Equal((2, 1), cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().Select(change => (change.From, change.To)).Single());
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task With_fast_the_other_order_of_addition_is_said_and_the_run_goes_on_as_one_of_so_many_replicas_from_that_state_would()
+    {
+        var plan = Plan(1, 2, 4, ProtectionKind.Memory) with { Summation = Summation.Fast };
+        using var cluster = new SimulatedCluster(1, plan, 2);
+        KillAt(cluster, "b", step: 5);
+        cluster.StartCoordinator("a");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        var changed = Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+        Assert.True(changed.IsOtherOrder);
+        using var model = new StageModel(plan.Units, 0, plan.Units.Count, new StageOptions(plan.Precision, TorchSharp.torch.CPU, plan.Seed));
+        ReferenceTrainer TrainerOf(int replicas) => new(model, plan.Batches, plan.Optimizer, Summation.Fast, replicas);
+        var (before, after) = (TrainerOf(2), TrainerOf(1));
+        long[] expected = [.. Enumerable.Range(1, Steps).Select(step => BitConverter.DoubleToInt64Bits((step <= changed.Step ? before : after).Step(step).Loss))];
+        var actual = cluster.Notices.Steps.Select(step => BitConverter.DoubleToInt64Bits(step.Loss)).ToArray();
+        Assert.Equal(Steps, actual.Length);
+        // A step that was committed before the loss keeps the line that it had.
+        var recommitted = TinyRun.Train(TinyRun.Plan(1, 4, steps: Steps) with { ReplicaCount = 2 }).Select(step => BitConverter.DoubleToInt64Bits(step.Result.Loss)).ToArray();
+        Assert.All(actual.Index(), step => Assert.True(step.Item == expected[step.Index] || (step.Index >= changed.Step && step.Index <= 5 && step.Item == recommitted[step.Index]), $"step {step.Index + 1}"));
+        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, new ReferenceStep(new StepResult(Steps, 0, 0, 0, 0), StateDigest.Of(model), 0));
+    }
+
+    [Fact]
+    public async Task Elastic_replicas_live_with_losses_at_any_moment_and_a_node_that_joins() => await NodeFaultTests.ForSeedsAsync(6, LoseAndJoinAsync);
+
+    private async Task LoseAndJoinAsync(int seed)
+    {
+        var chance = new Random(seed);
+        var (stages, replicas) = (chance.Next(1, 3), chance.Next(2, 4));
+        var plan = Plan(stages, replicas, replicas * chance.Next(1, 3), chance.Next(3) == 0 ? ProtectionKind.None : ProtectionKind.Memory, steps: 8, every: chance.Next(1, 4), name: $"{seed}")
+            with { SharesOptimizer = chance.Next(2) == 0, Reduction = new ReductionSettings { BucketLength = 4000 } };
+        using var cluster = new SimulatedCluster(seed, plan, stages * replicas);
+        var victims = cluster.NodeNames.Where(node => node != "a").OrderBy(_ => chance.Next()).Take(Math.Min(chance.Next(1, 3), stages * replicas - 2 + (stages == 1 ? 1 : 0))).ToArray();
+        string[] kinds = ["", "TensorFrame", "StepTotals", "StepCompleted", "CopyChunk", "StageReady", "StageAssigned", "HostStage", "FetchCopy", "GrantSteps", "ReleaseStages"];
+        var losses = victims.Select(victim => (Victim: victim, Kind: kinds[chance.Next(kinds.Length)], Count: chance.Next(1, 12))).ToArray();
+        var seen = new int[losses.Length];
+        var (joinAt, joined) = (chance.Next(2, 7), 0);
+        cluster.Network.Seen = (from, to, message) =>
+        {
+            for (var index = 0; index < losses.Length; index++)
+            {
+                var (victim, kind, count) = losses[index];
+                if ((from != victim && to != victim) || (kind.Length > 0 && message.GetType().Name != kind) || Interlocked.Increment(ref seen[index]) != count) continue;
+                cluster.Kill(victim);
+            }
+        };
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                if (notice is RunNotice.StepCommitted committed && committed.Step.Step >= joinAt && Interlocked.Exchange(ref joined, 1) == 0) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode("x")));
+            },
+        });
+        await AssertCompletedAsync(cluster, plan);
+    }
+
+    private static void KillAt(SimulatedCluster cluster, string victim, long step)
+    {
+        var isKilled = 0;
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (from == victim && message is TensorFrame frame && frame.Key.Step.Step == step && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill(victim);
+        };
+    }
+
+    private TrainingPlan Plan(int stages, int replicas, int microBatches, ProtectionKind kind, int steps = Steps, int every = 2, string name = "run") => TinyRun.Plan(stages, microBatches, steps: steps) with
+    {
+        ReplicaCount = replicas,
+        Summation = Summation.Invariant,
+        IsElastic = true,
+        StepsAhead = 2,
+        EvaluateEvery = 2,
+        EvaluationMicroBatchCount = 2,
+        Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, every, Path.Combine(_folder, name + "-copies")),
+        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, name)), RunTests.Describe) { SaveEvery = 4 },
+    };
+
+    private static async Task AssertCompletedAsync(SimulatedCluster cluster, TrainingPlan plan)
+    {
+        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
+        var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
+        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
+        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
+        var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();
+        Assert.Equal(Enumerable.Range(1, (int)plan.Steps / 2).Select(index => 2L * index), evaluations.Select(evaluation => evaluation.AfterStep));
+        Assert.All(evaluations, evaluation => Assert.Equal(
+            BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss)));
+    }
+}
