@@ -127,6 +127,7 @@ public static class PipelineRun
         Stages = stages,
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
+        Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
         Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
@@ -134,7 +135,6 @@ public static class PipelineRun
             plan.SharesOptimizer || plan.Reduction.IsLossy),
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
-        Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
