@@ -78,7 +78,6 @@ internal sealed class StepRunner : IDisposable
         _reduction?.Dispose();
         _outer?.Dispose();
         _reducer?.Dispose();
-        _outer?.Dispose();
     }
 
     /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
