@@ -96,7 +96,7 @@ internal static class CompressionCurves
     private static void Train(string run, string[] settings, int seed, int stepCount, bool isQuick)
     {
         if (Directory.Exists(run)) Directory.Delete(run, recursive: true);
-        var program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Pipeline.Cli", "release", "pipeline.dll"));
+        var program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Pipeline.Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "pipeline.dll"));
         if (!File.Exists(program)) throw new FileNotFoundException($"The program is not built: expected {program}. Run `./pipeline.sh doctor` once, which builds it.");
         Console.WriteLine($"training {run}");
         ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true };
