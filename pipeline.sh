@@ -4,7 +4,7 @@
 #   ./pipeline.sh train            the main job; every word but the three below goes to the executable
 #   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`; --full first: every combination
 #   ./pipeline.sh bench [ARGS]     runs the benchmarks
-#   ./pipeline.sh chaos [ARGS]     does things to real processes: --count 300 --seed 1 | recovery | soak
+#   ./pipeline.sh chaos [ARGS]     does things to real processes: --count 300 --seed 1 | recovery | cuts | soak
 #
 # With --install as first argument, or with CI=true as root, it installs what the machine lacks; otherwise it names the
 # commands and exits with 3. Nothing is fetched when nothing is missing.

@@ -12,6 +12,9 @@ Option<double> minutes = new("--minutes") { Description = "How long to soak.", D
 RootCommand root = new("Real processes on this machine to which things are done. Without a word: seeded random faults over many runs; killed nodes are started anew.") { count, seed, settings };
 Command recovery = new("recovery", "Measures the time from kill -9 to the next committed step, of a stage and of the leader.") { count };
 Command soak = new("soak", "Four processes at full load: no losses, memory flat.") { minutes };
+Command cuts = new("cuts", "Seeded random cuts of the network between nodes that each lie in a network namespace of their own. Needs root and iproute2.") { count, seed };
+root.Add(cuts);
+cuts.SetAction((parsed, _) => WithTiny(tiny => new CutCampaign(tiny, parsed.GetValue(seed), Console.Out).RunAsync(parsed.GetValue(count))));
 root.Add(recovery);
 root.Add(soak);
 root.SetAction((parsed, _) => WithTiny(tiny => new FaultCampaign(tiny, parsed.GetValue(seed), Console.Out, [.. (parsed.GetValue(settings) ?? []).SelectMany(setting => new[] { "--set", setting })]).RunAsync(parsed.GetValue(count))));

@@ -35,22 +35,29 @@ internal sealed class ProgramRun : IDisposable
         }
     }
 
-    public static ProgramRun Start(IReadOnlyDictionary<string, string> variables, params IEnumerable<string> arguments)
-    {
-        ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Executable.Path);
-        foreach (var argument in arguments) start.ArgumentList.Add(argument);
-        foreach (var (name, value) in variables) start.Environment[name] = value;
-        return new ProgramRun(Process.Start(start)!);
-    }
+    public static ProgramRun Start(IReadOnlyDictionary<string, string> variables, params IEnumerable<string> arguments) => Start([], variables, arguments);
 
     public static ProgramRun Start(params IEnumerable<string> arguments) => Start(new Dictionary<string, string>(), arguments);
 
+    /// <summary>Starts it at a place of a network.</summary>
+    public static ProgramRun StartAt(IReadOnlyList<string> place, params IEnumerable<string> arguments) => Start(place, new Dictionary<string, string>(), arguments);
+
     /// <summary>Starts it and waits for its end.</summary>
-    public static async Task<(int Code, string Output)> ToEndAsync(params IEnumerable<string> arguments)
+    public static Task<(int Code, string Output)> ToEndAsync(params IEnumerable<string> arguments) => ToEndAtAsync([], arguments);
+
+    /// <summary>Starts it at a place of a network and waits for its end.</summary>
+    public static async Task<(int Code, string Output)> ToEndAtAsync(IReadOnlyList<string> place, params IEnumerable<string> arguments)
     {
-        using var run = Start(arguments);
+        using var run = StartAt(place, arguments);
         return (await run.EndAsync(), run.Output);
+    }
+
+    private static ProgramRun Start(IReadOnlyList<string> place, IReadOnlyDictionary<string, string> variables, IEnumerable<string> arguments)
+    {
+        string[] words = [.. place, "dotnet", Executable.Path, .. arguments];
+        ProcessStartInfo start = new(words[0], words.Skip(1)) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var (name, value) in variables) start.Environment[name] = value;
+        return new ProgramRun(Process.Start(start)!);
     }
 
     /// <summary>Waits for its end.</summary>

@@ -23,6 +23,9 @@ internal sealed record Strike(Fault Fault, DateTimeOffset At, IReadOnlyList<int>
 /// <param name="Recomputed">Ranks that ran steps again although nothing had happened to them.</param>
 internal sealed record RecoveryTime(Fault Fault, double Detection, double Placement, double Loading, double Replay, double Total, int Recomputed)
 {
+    /// <summary>How long a run may be without a new step after its leader was lost.</summary>
+    private const double TakeOverLimitSeconds = 15;
+
     private static readonly (string Name, Func<RecoveryTime, double> Of)[] s_parts =
     [
         ("detection", time => time.Detection), ("placement", time => time.Placement), ("loading", time => time.Loading), ("replay", time => time.Replay), ("total", time => time.Total),
@@ -54,6 +57,14 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
                 output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {name,-10} p50 {Quantile(sorted, 0.5):F3}  p99 {Quantile(sorted, 0.99):F3}  max {sorted[^1]:F3}"));
             }
         }
+    }
+
+    /// <summary>Whether steps went on soon enough after each loss of the leader; says which did not.</summary>
+    internal static bool AreWithinLimits(IReadOnlyList<RecoveryTime> times, TextWriter output)
+    {
+        var late = times.Where(time => time.Fault is Fault.KillCoordinator or Fault.KillBoth && time.Total > TakeOverLimitSeconds).ToArray();
+        foreach (var time in late) output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"TOO LATE: {time.Fault} took {time.Total:F1} s until a step was recorded, at most {TakeOverLimitSeconds} s are allowed"));
+        return late.Length == 0;
     }
 
     /// <summary>The smallest value that at least the share of all does not exceed.</summary>

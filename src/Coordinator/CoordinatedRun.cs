@@ -76,7 +76,7 @@ public sealed record CoordinatedRun
     /// <summary>The node that the coordinator itself lives on, where it lives on one.</summary>
     public NodeId? Home { get; init; }
 
-    /// <summary>Memory that each rank needs, in bytes; empty where it is not known.</summary>
+    /// <summary>Memory that each rank needs, in bytes, with the units that it begins with; empty where it is not known.</summary>
     public IReadOnlyList<long> RankBytes { get; init; } = [];
 
     /// <summary>When silence counts as a loss.</summary>
@@ -94,6 +94,12 @@ public sealed record CoordinatedRun
     /// <summary>Divides the units anew; null where that is not possible.</summary>
     public Repartition? Repartition { get; init; }
 
+    /// <summary>
+    /// Divides the units over a number of ranks of each replica, for a number of replicas: the divisions to try, in this order, none where the schedule cannot be had for it; null where
+    /// the number stays what it is. Used when the nodes that are left cannot hold the ranks as they are.
+    /// </summary>
+    public Func<int, int, IEnumerable<UnitDivision>>? Fewer { get; init; }
+
     /// <summary>How the run goes on with fewer replicas while there is no room for all; null where lost ranks go to the nodes that are left in any case.</summary>
     public ElasticReplicas? Elastic { get; init; }
 
@@ -102,6 +108,12 @@ public sealed record CoordinatedRun
 
     /// <summary>Whether gradients are added up on each machine first, so that all ranks must know which replicas share one.</summary>
     public bool GroupsByMachine { get; init; }
+
+    /// <summary>Names of the units in model order; empty where they are not known.</summary>
+    public IReadOnlyList<string> UnitNames { get; init; } = [];
+
+    /// <summary>The layout for so many replicas that hold the given units of each stage, null where there is none; null itself where units cannot change hands.</summary>
+    public Func<int, IReadOnlyList<int>, UnitDivision?>? DivisionFor { get; init; }
 
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;

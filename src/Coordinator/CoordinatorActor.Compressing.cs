@@ -14,6 +14,6 @@ public sealed partial class CoordinatorActor
         if (isDecided || _move is not null || !_hasBegun || _progress.IsStopWanted || _compression!.Decide() is not { } decision) return;
         _observer.Tell(new RunNotice.Warned("compression", _progress.Committed, decision.Message));
         // Also where it stays: a run that is resumed goes by what was decided.
-        Plan(new PlannedMove(ActorRefs.Nobody, null, null, null, new ChangeSetting(SettingKind.Compression, decision.IsKept ? 1 : 0)));
+        Plan(new PlannedMove(ActorRefs.Nobody) { Change = new ChangeSetting(SettingKind.Compression, decision.IsKept ? 1 : 0) });
     }
 }

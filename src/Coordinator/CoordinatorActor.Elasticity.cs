@@ -12,7 +12,9 @@ public sealed partial class CoordinatorActor
     // Set by whatever changes the nodes, so that a change that could not be made is not tried at every step.
     private bool _mayResize = true;
 
-    private bool IsBaseWhole => !_ranks.IsBaseGone && _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null);
+    // Older checkpoints are pruned.
+    private bool IsBaseWhole => !_ranks.IsBaseGone && _ranks.Base.Copies.All(source => source.Holder is null || _nodes[source.Holder.Node] is not null)
+        && (_ranks.Base.Kind != StartKind.Checkpoint || _saving.LastSaved <= _ranks.Base.Step);
 
     /// <summary>A node that joined, or a loss that had to be made good in place, may ask for another number of replicas: at a step's end.</summary>
     private void ConsiderReplicas()
@@ -20,7 +22,7 @@ public sealed partial class CoordinatorActor
         if (!_mayResize || _move is not null || _progress.IsStopWanted || !IsSettled || _ranks.Unready.Count > 0 || (_run.Keeper is null && !IsProtected)) return;
         _mayResize = false;
         if ((Resized(grows: true) ?? Resized(grows: false)) is not { } division) return;
-        Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+        Plan(new PlannedMove(ActorRefs.Nobody) { Division = division });
     }
 
     /// <summary>The layout for as many replicas as there is room for; null where these are as many as so far, or no layout is known.</summary>
@@ -97,12 +99,14 @@ public sealed partial class CoordinatorActor
     /// <summary>All ranks become others, in a new generation; false where they fit nowhere, which ends the run.</summary>
     private bool Spread(UnitDivision division, StartingPoint start, RecoveryEpisode? episode = null)
     {
-        var (formerCount, former) = (_ranks.ReplicaCount, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
+        var (formerCount, formerRanks, former) = (_ranks.ReplicaCount, _ranks.RanksPerReplica, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
         _saving.Abandon();
         _ranks.Generation = _ranks.Generation.Next();
         _ranks.Divide(division);
         _ranks.Base = start;
-        if (_ranks.ReplicaCount != formerCount) Resize(former);
+        // Of other stages nothing is where it was.
+        if (_ranks.RanksPerReplica != formerRanks) Resize([]);
+        else if (_ranks.ReplicaCount != formerCount) Resize(former);
         if (!TryPlace([])) return false;
         SetMachines();
         _episode = episode;
@@ -122,16 +126,17 @@ public sealed partial class CoordinatorActor
         return true;
     }
 
-    /// <summary>Ranks count anew, replica by replica; those that are left keep their places under their new numbers.</summary>
+    /// <summary>Ranks count anew, replica by replica; those that are left keep their nodes under their new numbers, with new actors.</summary>
     private void Resize(IReadOnlyList<RankPlace> former)
     {
         var perReplica = _ranks.RanksPerReplica;
         bool[] isLeft = [.. former.Select(place => _nodes[place.Node] is not null && !_nodes.IsDraining(place.Node))];
         var heirs = Elasticity.Heirs(isLeft, perReplica, _ranks.ReplicaCount);
         var nowhere = new RankPlace(default, "", "", null);
-        var places = heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] : nowhere));
+        var places = heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] with { StagePath = "" } : nowhere));
         _ranks.Place([.. places, .. Enumerable.Repeat(nowhere, _ranks.ReducerCount)], []);
         _progress.Resize(_ranks.RankCount, _ranks.Base.Step, _run.Elastic is { KeepsOrder: true });
         _saving.Resize(_ranks.RankCount);
+        _reached = new ReachedSteps(_ranks.RankCount);
     }
 }

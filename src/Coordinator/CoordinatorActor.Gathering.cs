@@ -78,12 +78,16 @@ public sealed partial class CoordinatorActor
         var takeOver = TakeOver.For(entry, _standing.Values, _ranks.RankCount);
         foreach (var node in entry.Nodes.Where(node => _nodes[node] is null)) _nodes.Shut(node, "It did not answer the new coordinator.");
         _ranks.Generation = takeOver.Generation;
-        _ranks.Adopt([.. Enumerable.Range(0, _ranks.RankCount).Select(rank => takeOver.Adopted.GetValueOrDefault(rank))]);
+        _ranks.Adopt([.. Enumerable.Range(0, _ranks.RankCount).Select(rank => takeOver.Adopted.TryGetValue(rank, out var node)
+            ? (node, _nodes[node]?.StagePath(takeOver.Names[rank]) ?? "")
+            : default)]);
         _hosted.UnionWith(_standing.Values.SelectMany(report => report.Stages.Select(stage => (report.Node, stage.Rank))));
         _announcedProtection = Math.Max(entry.ProtectedStep, takeOver.ProtectedStep);
         _copies.Announced(_announcedProtection);
         foreach (var (rank, step, holder) in CopiesOf(entry)) _copies.Enter(rank, step, holder);
         _progress.Adopt(takeOver.GrantedStep, takeOver.CompletedSteps);
+        // Any of them may have been replaying.
+        foreach (var rank in takeOver.Adopted.Keys) _reached.PutBack(rank, takeOver.GrantedStep);
         if (entry.IsStopWanted || takeOver.IsEnded) _progress.WantStop();
         _hasBegun = true;
         Become(Leading);

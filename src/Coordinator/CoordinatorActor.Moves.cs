@@ -33,7 +33,7 @@ public sealed partial class CoordinatorActor
         }
 
         _nodes.Drain(drain.Node);
-        Plan(new PlannedMove(Sender, drain.Node, null, null, null));
+        Plan(new PlannedMove(Sender) { Drained = drain.Node });
     }
 
     private void Plan(PlannedMove move)
@@ -114,36 +114,40 @@ public sealed partial class CoordinatorActor
     private CopySource SourceOf(int rank, NodeId holder, long step) =>
         new(new CopyId(_run.Run, _ranks.PartitionedIn, rank, step), holder == default ? null : HolderOf(holder));
 
-    /// <summary>A move that waits for its step.</summary>
+    /// <summary>A move that waits for its step: one of its kinds is set.</summary>
     /// <param name="requester">Who is told.</param>
-    /// <param name="drained">The node to leave; null for another move.</param>
-    /// <param name="division">The division to make; null for another move.</param>
-    /// <param name="wanted">The rank to put elsewhere; null for another move.</param>
-    /// <param name="change">The setting to change; null for a move.</param>
-    private sealed class PlannedMove(IActorRef requester, NodeId? drained, UnitDivision? division, MoveRank? wanted, ChangeSetting? change)
+    private sealed class PlannedMove(IActorRef requester)
     {
-        internal NodeId? Drained => drained;
+        /// <summary>The node to leave.</summary>
+        internal NodeId? Drained { get; init; }
 
-        internal UnitDivision? Division => division;
+        /// <summary>The division to make.</summary>
+        internal UnitDivision? Division { get; init; }
 
-        internal MoveRank? Wanted => wanted;
+        /// <summary>The unit for whose sake the division is made; null for another reason.</summary>
+        internal string? Unit { get; init; }
 
-        internal ChangeSetting? Change => change;
+        /// <summary>The rank to put elsewhere.</summary>
+        internal MoveRank? Wanted { get; init; }
+
+        /// <summary>The setting to change.</summary>
+        internal ChangeSetting? Change { get; init; }
 
         internal long Boundary { get; set; }
 
         internal void Done(IReadOnlyList<int> unitCounts, long step)
         {
-            if (change is not null) requester.Tell(new OperationResult(true, $"It holds from step {step + 1} on."));
-            else if (wanted is { } put) requester.Tell(new OperationResult(true, $"Rank {put.Rank} goes on at {put.Node} from the end of step {step} on."));
-            else if (drained is { } node) requester.Tell(new NodeDrained(node, null));
+            if (Change is not null) requester.Tell(new OperationResult(true, $"It holds from step {step + 1} on."));
+            else if (Wanted is { } put) requester.Tell(new OperationResult(true, $"Rank {put.Rank} goes on at {put.Node} from the end of step {step} on."));
+            else if (Drained is { } node) requester.Tell(new NodeDrained(node, null));
+            else if (Unit is { } unit) requester.Tell(new OperationResult(true, $"Unit {unit} has changed its stage at the end of step {step}: the stages have {string.Join(" + ", unitCounts)} units now."));
             else requester.Tell(new Rebalanced(unitCounts, step, null));
         }
 
         internal void Refuse(IReadOnlyList<int> unitCounts, long step, string why)
         {
-            if (wanted is not null || change is not null) requester.Tell(new OperationResult(false, why));
-            else if (drained is { } node) requester.Tell(new NodeDrained(node, why));
+            if (Wanted is not null || Change is not null || Unit is not null) requester.Tell(new OperationResult(false, why));
+            else if (Drained is { } node) requester.Tell(new NodeDrained(node, why));
             else requester.Tell(new Rebalanced(unitCounts, step, why));
         }
     }

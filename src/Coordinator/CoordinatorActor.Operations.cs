@@ -18,6 +18,7 @@ public sealed partial class CoordinatorActor
         Receive<SaveNow>(_ => OnSaveNow());
         Receive<StopRunNow>(_ => OnStopNow());
         Receive<MoveRank>(OnMoveRank);
+        Receive<MoveUnit>(OnMoveUnit);
         Receive<RestartRank>(OnRestartRank);
         Receive<CordonNode>(OnCordon);
         Receive<ChangeSetting>(OnChange);
@@ -42,6 +43,14 @@ public sealed partial class CoordinatorActor
         Answer(true, _progress.Committed == _progress.Granted
             ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
             : $"The run pauses after step {_progress.Granted}, the last one that is granted; {_progress.Committed} is committed. `resume` goes on.");
+        Reconsider();
+    }
+
+    /// <summary>A step that a planned move waits for may never be granted now, or no longer be where the run stands.</summary>
+    private void Reconsider()
+    {
+        if (_move is { } move && IsSettled && _ranks.Unready.Count == 0) SetBoundary(move);
+        else Advance();
     }
 
     private void OnResume()
@@ -56,7 +65,7 @@ public sealed partial class CoordinatorActor
         _observer.Tell(new RunNotice.Resumed(_progress.Committed));
         Answer(true, $"The run goes on after step {_progress.Granted}.");
         WatchProgress();
-        Advance();
+        Reconsider();
     }
 
     /// <summary>No rank is past the last granted step, so that its state can still be had.</summary>
@@ -94,8 +103,31 @@ public sealed partial class CoordinatorActor
         if (_nodes[move.Node] is not { } node) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
         else if (!node.Roles.Contains(NodeInfo.StageRole)) Answer(false, $"The node {move.Node} does not have the role '{NodeInfo.StageRole}'. `nodes` says who has.");
         else if (_ranks.Places[move.Rank].Node == move.Node) Answer(true, $"Rank {move.Rank} is there already.");
-        else Plan(new PlannedMove(Sender, null, null, move, null));
+        else Plan(new PlannedMove(Sender) { Wanted = move });
     }
+
+    /// <summary>The stages of all replicas change alike, so that any of them may be the one that is there.</summary>
+    private void OnMoveUnit(MoveUnit move)
+    {
+        var unit = _run.UnitNames.Index().Where(known => known.Item == move.Unit).Select(known => known.Index).FirstOrDefault(-1);
+        if (_run.Stages is not null || _run.DivisionFor is null) Answer(false, "The run has one process: its units are all in it. Start it with --processes to spread it.");
+        else if (unit < 0) Answer(false, $"There is no unit '{move.Unit}'. Expected one of {string.Join(", ", _run.UnitNames)}.");
+        else if (_nodes[move.Node] is null) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
+        else if (_run.Keeper is null && !IsProtected) Answer(false, "Units change hands by way of copies or checkpoints, and the run keeps neither. Start it with checkpoints, or with protection.kind = memory.");
+        else GiveUnit(unit, move, _run.DivisionFor);
+    }
+
+    private void GiveUnit(int unit, MoveUnit move, Func<int, IReadOnlyList<int>, UnitDivision?> divisionFor)
+    {
+        var (found, refusal) = UnitMove.Decide(unit, _run.UnitNames, _ranks.UnitCounts, stage => IsStageOn(stage, move.Node));
+        if (found is null) Answer(false, refusal);
+        else if (divisionFor(_ranks.ReplicaCount, found.UnitCounts) is not { } division) Answer(false, $"The schedule of the run cannot be had for stages of {string.Join(", ", found.UnitCounts)} units.");
+        else if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is { } overload) Answer(false, overload);
+        else Plan(new PlannedMove(Sender) { Division = division, Unit = move.Unit });
+    }
+
+    private bool IsStageOn(int stage, NodeId node) =>
+        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[replica * _ranks.RanksPerReplica + _ranks.RankOfStage[stage]].Node == node);
 
     private void OnRestartRank(RestartRank restart)
     {
@@ -124,7 +156,7 @@ public sealed partial class CoordinatorActor
     private void OnChange(ChangeSetting change)
     {
         if (SettingFault.Of(change, _progress) is { } fault) Answer(false, fault);
-        else Plan(new PlannedMove(Sender, null, null, null, change));
+        else Plan(new PlannedMove(Sender) { Change = change });
     }
 
     /// <summary>All ranks hear of it in a new generation, in which alone the steps are granted that it holds for.</summary>

@@ -24,17 +24,25 @@ public sealed partial class CoordinatorActor
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>
     private bool TryPlace(IReadOnlyList<int> moved)
     {
-        if (_run.Stages is not null) return true;
-        if (PlacementFor(moved) is not { } placement)
-        {
-            End(Failed($"Ranks of up to {_ranks.RankBytes.Max() >> 20:N0} MiB each fit on none of the {_nodes.Usable.Count} nodes that are left. "
-                + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
-            return false;
-        }
+        if (Fits(moved)) return true;
+        End(Failed($"Ranks without a node, of up to {_ranks.RankBytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
+            + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
+        return false;
+    }
 
-        _ranks.Place([.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank]))], [.. placement.Nodes.Select((node, rank) => Resolve(_nodes[node]!.StagePath(_run.Run, rank)))]);
+    /// <summary>Places all ranks anew but those that stay, if they fit.</summary>
+    private bool Fits(IReadOnlyList<int> moved)
+    {
+        if (_run.Stages is not null) return true;
+        if (PlacementFor(moved) is not { } placement) return false;
+        var former = _ranks.Places;
+        RankPlace[] places = [.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank], IsKept(rank, moved) ? former[rank] : null))];
+        _ranks.Place(places, [.. places.Select(place => Resolve(place.StagePath))]);
         return true;
     }
+
+    private bool IsKept(int rank, IReadOnlyList<int> moved) =>
+        rank < _ranks.Places.Count && !moved.Contains(rank) && !_wanted.ContainsKey(rank) && _ranks.Places[rank] is { StagePath.Length: > 0 } place && _nodes[place.Node] is not null;
 
     /// <summary>A replica that lies on several machines counts for that of its first rank.</summary>
     private void SetMachines()
@@ -48,11 +56,12 @@ public sealed partial class CoordinatorActor
             groups.All(group => new SummationTree(_ranks.ReplicaCount).CompleteSubtrees(group.Replicas).Count == 1)));
     }
 
-    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder)
+    /// <summary>A rank that stays keeps its actor; one that is put somewhere gets another one, also where it was there before.</summary>
+    private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder, RankPlace? kept)
     {
         var info = _nodes[node]!;
         var held = holder is { } id && _run.Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
-        return new RankPlace(node, info.StagePath(_run.Run, rank), info.LinkAddress, held);
+        return new RankPlace(node, kept?.StagePath ?? info.StagePath(NodeInfo.StageName(_run.Run, rank, _ranks.Generation)), info.LinkAddress, held);
     }
 
     private HolderPlace? HolderOf(NodeId id) => _nodes[id] is { } info ? new HolderPlace(id, info.CopyHolderPath, info.LinkAddress) : null;
@@ -117,6 +126,8 @@ public sealed partial class CoordinatorActor
             if (!_assignedNow.Contains(rank)) _ranks.Refs[rank].Tell(new Regenerate(_ranks.Generation, rank, layout, completed));
         }
 
+        // After that nobody takes anything of a rank's former life any more.
+        if (_run.Stages is null && _assignedNow.Count < _ranks.RankCount) foreach (var node in _nodes.Alive) Ask(node);
         SendGrants();
         if (_hasBegun && _ranks.Unready.Count == 0) OnAllReady();
     }

@@ -20,7 +20,13 @@ public sealed partial class CoordinatorActor
             return;
         }
 
-        Plan(new PlannedMove(Sender, null, division, null, null));
+        if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is { } overload)
+        {
+            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, overload));
+            return;
+        }
+
+        Plan(new PlannedMove(Sender) { Division = division });
     }
 
     /// <summary>Units that cannot change hands, since their state could not be saved, stay: a move that is only for speed must not hold the run up.</summary>
@@ -36,12 +42,13 @@ public sealed partial class CoordinatorActor
     private void ConsiderRebalance()
     {
         if (_run.Repartition is not { } divide || (_run.Keeper is null && !IsProtected) || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
+        if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is not null) return;
         var (now, then) = (string.Join(',', _ranks.UnitCounts), string.Join(',', division.UnitCounts));
         var saved = division.Gain.ToString("P0", CultureInfo.InvariantCulture);
         if (_run.Rebalance.Kind is RebalanceKind.Auto)
         {
             _observer.Tell(new RunNotice.Warned("rebalance", _progress.Committed, $"Stages of {then} units instead of {now} save {saved} of the slowest rank's time: they are to change hands at a step's end."));
-            Plan(new PlannedMove(ActorRefs.Nobody, null, division, null, null));
+            Plan(new PlannedMove(ActorRefs.Nobody) { Division = division });
         }
         else
         {

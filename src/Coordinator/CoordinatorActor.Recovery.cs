@@ -149,7 +149,7 @@ public sealed partial class CoordinatorActor
         _saving.Abandon();
         _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
-        if (!TryPlace(lostRanks)) return;
+        if (!FitsOrShrinks(reason, lostRanks)) return;
         _episode = new RecoveryEpisode(reason, plan, _run.Clock);
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
         {
@@ -171,12 +171,21 @@ public sealed partial class CoordinatorActor
     }
 
     /// <summary>
-    /// With several replicas, what every rank that is left has completed, as far as was heard: before that it may still lack sums, totals and
-    /// weights that only the lost rank can send. One that replays counts from where it began.
+    /// What every rank that is left has completed: beyond that it may still lack totals, tied gradients, sums and weights that only the lost rank can
+    /// send, and one that replays may lack everything.
     /// </summary>
-    private long ReachedStep(int[] lost) => _ranks.ReplicaCount == 1
-        ? long.MaxValue
-        : Enumerable.Range(0, _ranks.RankCount).Except(lost).Select(_progress.CompletedBy).DefaultIfEmpty(long.MaxValue).Min();
+    private long ReachedStep(int[] lost)
+    {
+        var all = Enumerable.Range(0, _ranks.RankCount);
+        return _reached.Of(all.Except(lost), _progress.CompletedBy, all.Max(rank => _copies.StepsOf(rank).Append(_progress.CompletedBy(rank)).Max()));
+    }
+
+    private void OnStanding(HostedReport report)
+    {
+        _standing[report.Node] = report;
+        if (_nodes.Alive.All(node => _standing.TryGetValue(node.Id, out var known) && known.Asked == _ranks.Generation))
+            _reached.Know(_standing.Values.Where(known => known.Asked == _ranks.Generation).SelectMany(known => known.Stages).Select(stage => stage.Step).DefaultIfEmpty(long.MaxValue - 1).Max());
+    }
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);
 
@@ -233,13 +242,16 @@ public sealed partial class CoordinatorActor
     private void Vouch(int rank, long step)
     {
         if (rank == _ranks.RankOfStage[^1]) _progress.GiveUpEvaluations(step);
+        _reached.PutBack(rank, _progress.Granted);
         Commit(_progress.Vouch(rank, step));
     }
 
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()
     {
-        _progress.RestartFrom(_ranks.Base.Step);
+        _progress.RestartFrom(_ranks.Base.Step, _ranks.RankCount);
+        _nonFinite.RestartFrom(_ranks.Base.Step);
+        _reached.Restart();
         _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;
     }

@@ -12,7 +12,8 @@ namespace Pipeline.Coordinator;
 /// </summary>
 public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 {
-    private readonly CoordinatedRun _run;
+    // Replaced where fewer ranks go on.
+    private CoordinatedRun _run;
     private readonly TaskCompletionSource<RunOutcome> _ended;
     private readonly IRunObserver _observedBy;
     private readonly RankTable _ranks;
@@ -22,6 +23,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private readonly SortedDictionary<long, RunNotice.Evaluated> _early = [];
     private readonly HashSet<int> _stopped = [];
     private readonly RebalanceWatch _rebalance;
+    private ReachedSteps _reached;
     private RunProgress _progress;
     private CopyLedger _copies;
     private IActorRef _observer = ActorRefs.Nobody;
@@ -46,8 +48,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
-        _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
+        _reached = new ReachedSteps(_ranks.RankCount);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
+        _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
+        _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -99,7 +103,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<StageFailed>(IsCurrent, OnStageFailed);
         Receive<StageLost>(OnStageLost);
         Receive<StallTick>(_ => OnStall());
-        Receive<HostedReport>(report => _standing[report.Node] = report);
+        Receive<HostedReport>(OnStanding);
         ReceiveSaving();
         ReceiveNodes();
         ReceiveMoves();
@@ -152,7 +156,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         else Advance();
     }
 
-    private void OnStepCompleted(StepCompleted report) => Commit(_progress.Enter(report));
+    private void OnStepCompleted(StepCompleted report)
+    {
+        if (IsBearable(report)) Commit(_progress.Enter(report));
+    }
 
     private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
     {
@@ -205,10 +212,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         TryMove();
     }
 
-    /// <summary>Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again.</summary>
+    /// <summary>
+    /// Ranks forget what leads to a step that is not committed only once it is: its reports might still be lost, and it would have to be run again. Nor
+    /// while a rank that replays has not come so far: its own copies may be its predecessor's.
+    /// </summary>
     private void AnnounceProtection()
     {
         if (_copies.ProtectedStep <= _announcedProtection || _copies.ProtectedStep > _progress.Committed) return;
+        if (Enumerable.Range(0, _ranks.RankCount).Any(rank => _progress.CompletedBy(rank) < _copies.ProtectedStep)) return;
         _announcedProtection = _copies.ProtectedStep;
         SendGrants();
     }
@@ -282,5 +293,5 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase, _progress.EndStep);
+        _nodes.Alive, phase, _progress.EndStep, _ranks.Schedule, _run.UnitNames);
 }

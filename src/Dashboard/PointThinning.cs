@@ -23,7 +23,10 @@ internal static class PointThinning
     {
         var part = Enumerable.Range(from, to - from).Select(index => points[index]).ToArray();
         return new StepPoint(
-            part[^1].Step, part.Average(one => one.Loss), part.Average(one => one.GradientNorm), part.Average(one => one.LearningRate),
+            part[^1].Step, Mean(part.Select(one => one.Loss)), Mean(part.Select(one => one.GradientNorm)), part.Average(one => one.LearningRate),
             (long)part.Average(one => one.Tokens), part.Average(one => one.Seconds), part.Average(one => one.Bubble));
     }
+
+    /// <summary>Steps that were passed over have no loss.</summary>
+    private static double Mean(IEnumerable<double> values) => values.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average();
 }

@@ -18,12 +18,16 @@ public sealed record OperatedNode(NodeId Id, NodeLine Line);
 public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<CancellationToken, Task<IReadOnlyList<OperatedNode>>> nodes, Action stop)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private readonly LinkRates _rates = new(TimeProvider.System);
 
     /// <summary>The run directory.</summary>
     public RunFiles Files => files;
 
     /// <summary>Continues a text with the newest checkpoint's weights, without the ranks; null where nobody can.</summary>
     public Func<string, CancellationToken, Task<CommandAnswer>>? Generate { get; init; }
+
+    /// <summary>The links between nodes, each as its sender sees it; none within one process.</summary>
+    public Func<CancellationToken, Task<IReadOnlyList<LinkLine>>> Links { get; init; } = _ => Task.FromResult<IReadOnlyList<LinkLine>>([]);
 
     /// <summary>Whether a coordinator leads it; else it is computed unsplit in one thread.</summary>
     public bool IsLed => !coordinator.IsNobody();
@@ -36,6 +40,9 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
 
     /// <summary>Who is there, by name.</summary>
     public Task<IReadOnlyList<OperatedNode>> NodesAsync(CancellationToken cancellation) => nodes(cancellation);
+
+    /// <summary>The links between nodes, with their rates.</summary>
+    public Task<IReadOnlyList<LinkRate>> LinksAsync(CancellationToken cancellation) => _rates.LookAsync(Links, cancellation);
 
     /// <summary>The node of a name.</summary>
     /// <exception cref="OperatorException">There is none.</exception>

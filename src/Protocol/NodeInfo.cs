@@ -30,14 +30,17 @@ public sealed record NodeInfo(
     /// <summary>Role of nodes that may hold stages.</summary>
     public const string StageRole = "stage";
 
-    /// <summary>Path of the actor of a rank on this node.</summary>
-    public string StagePath(RunId run, int rank) => $"{ActorPath}/{StageName(run, rank)}";
+    /// <summary>Path of an actor on this node, by its name.</summary>
+    public string StagePath(string name) => $"{ActorPath}/{name}";
 
     /// <summary>
-    /// Name of the actor of a rank below the node's actor. It names the run too: whoever receives a message remembers for each thread which actor a path
-    /// meant, and what is sent to the actor of a later run at the same path may go to the dead one of a former.
+    /// Name of the actor of a rank below the node's actor. It names the run, and the generation in which the rank was put there: whoever receives a message
+    /// remembers for each thread which actor a path meant, and what is sent to a later actor at the same path may go to the dead one of a former.
     /// </summary>
-    public static string StageName(RunId run, int rank) => FormattableString.Invariant($"stage-{rank}-{run}");
+    /// <param name="run">Run.</param>
+    /// <param name="rank">Rank.</param>
+    /// <param name="placedIn">The generation in which it was put on the node; one that stays keeps its name.</param>
+    public static string StageName(RunId run, int rank, Generation placedIn) => FormattableString.Invariant($"stage-{rank}-{run}-{placedIn}");
 
     /// <summary>Path of the actor that holds copies of other nodes' stages.</summary>
     [IgnoreMember]

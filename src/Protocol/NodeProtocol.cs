@@ -101,6 +101,7 @@ public static class NodeProtocol
 /// <param name="ProtectedStep">What it has kept reaches back to the end of this step.</param>
 /// <param name="IsEnded">Whether its last step was marked as the run's last.</param>
 /// <param name="Awaits">What its compute thread waits for, in words; empty where it computes.</param>
+/// <param name="Name">Name of its actor below that of the node.</param>
 [MessagePackObject]
 public sealed record HostedStage(
     [property: Key(0)] int Rank,
@@ -110,4 +111,5 @@ public sealed record HostedStage(
     [property: Key(4)] long GrantedStep,
     [property: Key(5)] long ProtectedStep,
     [property: Key(6)] bool IsEnded,
-    [property: Key(7)] string Awaits);
+    [property: Key(7)] string Awaits,
+    [property: Key(8)] string Name = "");

@@ -11,12 +11,6 @@ public enum StageFailureKind
     /// <summary>An action threw.</summary>
     Action = 1,
 
-    /// <summary>A micro-batch's loss is infinite or not a number; the step was applied nowhere.</summary>
-    NonFiniteLoss = 2,
-
-    /// <summary>The gradient norm is infinite or not a number; the step was applied nowhere.</summary>
-    NonFiniteNorm = 3,
-
     /// <summary>The copy to start from is not where it should be: the coordinator finds another starting point.</summary>
     CopyMissing = 4,
 }

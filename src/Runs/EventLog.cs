@@ -48,6 +48,12 @@ public sealed record EventField
     internal void Write(Utf8JsonWriter json) => _write(json);
 }
 
+/// <summary>An event as it was written.</summary>
+/// <param name="Time">When.</param>
+/// <param name="Name">Its name.</param>
+/// <param name="Fields">Its own fields as text; null is the empty text.</param>
+public sealed record RecordedEvent(DateTimeOffset Time, string Name, IReadOnlyDictionary<string, string> Fields);
+
 /// <summary>
 /// <c>events.jsonl</c>: faults, recoveries, commands and the audit of a run, a line each with <c>time</c>, <c>event</c>, <c>severity</c>
 /// and fields. Text is escaped to printable ASCII, so that no name from outside can forge a line or drive a terminal. Safe for many threads.
@@ -77,6 +83,19 @@ public sealed class EventLog : IDisposable
     /// <exception cref="RunException">It is damaged before its last line.</exception>
     public static bool Holds(string path, string name) =>
         File.Exists(path) && JsonLinesReader.Read(path).Any(line => line.Object.TryGetProperty("event", out var found) && found.ValueEquals(name));
+
+    /// <summary>All events in order, also while more are written. A torn last line is left out.</summary>
+    /// <exception cref="RunException">The file cannot be read or is damaged.</exception>
+    public static IEnumerable<RecordedEvent> Read(string path)
+    {
+        foreach (var (number, line) in JsonLinesReader.Read(path))
+        {
+            if (!line.TryGetProperty("event", out var name) || !line.TryGetProperty("time", out var time) || !DateTimeOffset.TryParse(time.GetString(), CultureInfo.InvariantCulture, out var when))
+                throw JsonLinesReader.Damaged(path, number, "it is no event");
+            var fields = line.EnumerateObject().Where(field => !s_reserved.Contains(field.Name)).ToDictionary(field => field.Name, field => field.Value.ToString(), StringComparer.Ordinal);
+            yield return new RecordedEvent(when, name.GetString() ?? "", fields);
+        }
+    }
 
     /// <summary>Writes an event.</summary>
     /// <param name="name">Past tense, words joined by dashes, such as <c>checkpoint-saved</c>.</param>

@@ -28,6 +28,9 @@ public sealed record RunFiles(string Folder)
     /// <summary>Spans of some steps, readable by Perfetto.</summary>
     public string Trace => In("trace.json");
 
+    /// <summary>The logs of the run and of its nodes.</summary>
+    public string Logs => In("logs");
+
     /// <summary>What the ranks' flight recorders held when something went wrong.</summary>
     public string Dumps => In("dumps");
 

@@ -20,6 +20,7 @@ public sealed class StageActor : ReceiveActor
     private readonly CopyLinks? _copyLinks;
     private readonly IActorRefProvider _provider = ((ExtendedActorSystem)Context.System).Provider;
     private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly StrayInputs _strays;
     private FlightRecorder _flight = new();
     private StageInbox _inbox = new();
     private ActorLinks? _links;
@@ -38,6 +39,8 @@ public sealed class StageActor : ReceiveActor
     public StageActor(IStageWorkloadFactory factory, LinkHub? hub, CopyLinks? copies)
     {
         (_factory, _hub, _copyLinks) = (factory, hub, copies);
+        var log = _log;
+        _strays = new StrayInputs(TimeProvider.System, sentence => log.Warning("{0}", sentence));
         Unassigned();
     }
 
@@ -69,7 +72,7 @@ public sealed class StageActor : ReceiveActor
     {
         Receive<TensorHandover>(handover => IsOfThisPartition(handover.Key.Step), handover => _inbox.Post(new HandedOver(handover)));
         Receive<NoteHandover>(handover => IsOfThisPartition(handover.Note.Step), handover => Post(handover.Note));
-        Receive<TensorFrame>(frame => IsNotReplaced(frame.Key.Step), frame => _inbox.Post(new FrameArrival(frame)));
+        Receive<TensorFrame>(frame => IsNotReplaced(frame.Key.Step), Post);
         Receive<TensorReceived>(received => IsNotReplaced(received.Key.Step), received => _inbox.Post(new ReceivedTensor(received)));
         Receive<NeighbourProtocol.INote>(note => IsNotReplaced(note.Step), Post);
         Receive<AssignStage>(IsNewer, OnNewerAssignment);
@@ -112,6 +115,12 @@ public sealed class StageActor : ReceiveActor
 
     private bool IsNewer(AssignStage assignment) => _assignment is not { } current || assignment.Generation > current.Generation;
 
+    private void Post(TensorFrame frame)
+    {
+        if (frame.Tensors.Count == 1) _inbox.Post(new FrameArrival(frame));
+        else _strays.Refuse($"a frame of {frame.Tensors.Count} tensors from {Sender.Path}");
+    }
+
     private void Post(NeighbourProtocol.INote note)
     {
         if (note is NeighbourProtocol.StepTotals totals) _links?.Known(totals);
@@ -129,7 +138,7 @@ public sealed class StageActor : ReceiveActor
         _live = new LiveSettings(assignment.Layout);
         var flight = _flight = new FlightRecorder();
         flight.Completed(assignment.Start.Step);
-        var inbox = _inbox = new StageInbox(flight);
+        var inbox = _inbox = new StageInbox(flight, AwaitedInputs.Of(assignment.Rank, assignment.Layout), _strays);
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator), flight);
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace, _copyLinks);
@@ -183,7 +192,7 @@ public sealed class StageActor : ReceiveActor
 
     private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
         assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
-        _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "");
+        _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "", Self.Path.Name);
 
     private void OnReportFlight(ReportFlight ask)
     {

@@ -60,7 +60,8 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
     }
 
     /// <summary>What a coordinator makes of it while the run is under way.</summary>
-    internal UnitDivision Division(double gain = 0) => new(UnitCounts, ScheduleText.Format(Schedule), gain)
+    /// <param name="gain">Share of the slowest rank's time that it is expected to save.</param>
+    public UnitDivision Division(double gain = 0) => new(UnitCounts, ScheduleText.Format(Schedule), gain)
     {
         ReplicaCount = ReplicaCount,
         Lesser = Lesser is null ? null : new LesserReplicas(FirstLesser, ScheduleText.Format(Lesser)),

@@ -122,6 +122,12 @@ public sealed record TrainingPlan
     /// <summary>What follows when the ranks' measured times ask for another division of the units.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
+    /// <summary>What becomes of steps whose loss or norm is not finite.</summary>
+    public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.Default;
+
+    /// <summary>Steps up to and with <see cref="ResumeFromStep"/> that were passed over, since they were not finite.</summary>
+    public int SkippedInRow { get; init; }
+
     /// <summary>Name of the run; keys its messages.</summary>
     public string Name { get; init; } = "run";
 }

@@ -101,7 +101,7 @@ internal static class TopCommand
         var (refusal, status) = await connection.StatusAsync().ConfigureAwait(false);
         if (status is null) throw new RunException(refusal ?? "The run does not answer.");
         if (status["phase"]?.ToString() == "ended") return null;
-        return new TopView(status, await ListAsync(connection, "stages").ConfigureAwait(false), await ListAsync(connection, "nodes").ConfigureAwait(false), (await connection.OperateAsync("loss").ConfigureAwait(false)).Message.Split('\n')[0]);
+        return new TopView(status, await ListAsync(connection, "stages").ConfigureAwait(false), await ListAsync(connection, "nodes").ConfigureAwait(false), await ListAsync(connection, "links").ConfigureAwait(false), (await connection.OperateAsync("loss").ConfigureAwait(false)).Message.Split('\n')[0]);
     }
 
     private static async Task<JsonArray> ListAsync(RunConnection connection, string line) =>

@@ -91,6 +91,8 @@ internal static class CompressionConflicts
             yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 beside {ReductionKeys.LocalSteps} above 1: each replica takes steps, and has moments, of its own. Set that, or {ReductionKeys.LocalSteps} to 1.");
         if (settings.Optimizer.FrozenAfter is not null)
             yield return Fault(ReductionKeys.SecondMoment, $"Expected follow beside {ReductionKeys.LocalSteps} above 1: no compressed gradient comes into the moments. Set that, or {ReductionKeys.LocalSteps} to 1.");
+        if (settings.Reduction.Topology == ReductionTopology.Coordinator)
+            yield return Fault(ReductionKeys.Topology, $"Expected sharded or hierarchical beside {ReductionKeys.LocalSteps} above 1: reducers add up every step. Set that, or {ReductionKeys.LocalSteps} to 1.");
         if (isChanged(ReductionKeys.Overlap))
             yield return Fault(ReductionKeys.Overlap, $"It would be ignored: with {ReductionKeys.LocalSteps} above 1 nothing is sent while backward goes on. Leave it out.");
 

@@ -175,4 +175,10 @@ public sealed record CadenceSettings
 
     /// <summary>Tokens of the sample at the end.</summary>
     public required int SampleTokenCount { get; init; }
+
+    /// <summary>Steps in a row that are passed over when they are not finite.</summary>
+    public required int SkippedInRow { get; init; }
+
+    /// <summary>Tries at a step that fails in the same way.</summary>
+    public required int IdenticalFailures { get; init; }
 }

@@ -181,5 +181,7 @@ public static class RunSettingsBinder
         ProgressEvery = from.Count(RunKeys.ProgressEvery),
         TraceStepCount = from.Count(RunKeys.TraceSteps),
         SampleTokenCount = from.Count(RunKeys.SampleTokens),
+        SkippedInRow = from.Count(RunKeys.SkippedInRow),
+        IdenticalFailures = from.Count(RunKeys.IdenticalFailures),
     };
 }

@@ -202,9 +202,15 @@ public static class RunKeys
     /// <summary>Tokens of the sample at the end.</summary>
     public static readonly WholeNumberSetting SampleTokens = new("run.sample-tokens", 0, 100_000, "tokens") { ChangesOnResume = true };
 
+    /// <summary>Steps in a row that are passed over when they are not finite.</summary>
+    public static readonly WholeNumberSetting SkippedInRow = new("run.skipped-in-row", 0, 1_000_000, "steps") { ChangesOnResume = true };
+
+    /// <summary>Tries at a step that fails in the same way.</summary>
+    public static readonly WholeNumberSetting IdenticalFailures = new("run.identical-failures", 1, 100, "failures") { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Steps, Directory, EvaluateEvery, EvaluationBatches, DigestEvery, ProgressEvery, TraceSteps, SampleTokens];
+        [Steps, Directory, EvaluateEvery, EvaluationBatches, DigestEvery, ProgressEvery, TraceSteps, SampleTokens, SkippedInRow, IdenticalFailures];
 
     private static WholeNumberSetting Cadence(string path, string unit) => new(path, 0, 1_000_000_000, unit) { ChangesOnResume = true };
 }

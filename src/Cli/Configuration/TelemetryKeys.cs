@@ -1,4 +1,5 @@
 using System.Net;
+using Pipeline.Operator;
 
 namespace Pipeline.Cli.Configuration;
 
@@ -17,6 +18,9 @@ public static class TelemetryKeys
     /// <summary>Where metrics and traces go.</summary>
     public static readonly OptionalSetting<string, string?> Otlp = Address("telemetry.otlp", "the address of an OTLP collector, such as http://127.0.0.1:4317");
 
+    /// <summary>Form of the log's entries.</summary>
+    public static readonly ChoiceSetting<LogFormat> Format = new("telemetry.log-format", ("text", LogFormat.Text), ("json", LogFormat.Json)) { ChangesOnResume = true };
+
     /// <summary>Whom the watchdog tells.</summary>
     public static readonly OptionalSetting<string, string?> Webhook = Address("telemetry.webhook", "the address of an HTTP server");
 
@@ -33,7 +37,7 @@ public static class TelemetryKeys
     public static readonly WholeNumberSetting LeastFree = new("telemetry.least-free", 0, 1_000_000_000, "MiB") { ChangesOnResume = true };
 
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Dashboard, Bind, Port, Otlp, Webhook, LossSpike, StallAfter, Slowdown, LeastFree];
+    public static IReadOnlyList<Setting> All { get; } = [Dashboard, Bind, Port, Otlp, Format, Webhook, LossSpike, StallAfter, Slowdown, LeastFree];
 
     private static OptionalSetting<string, string?> Address(string path, string expectation) => new(new TextSetting(path, expectation)
     {

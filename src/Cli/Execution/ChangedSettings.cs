@@ -14,8 +14,12 @@ internal static class ChangedSettings
         IReadOnlyList<SettingChange> changes = [.. SettingsLedger.Read(files.Changes, resumeFrom).Where(_ => resumeFrom > 0)
             .Select(change => SettingChange.Parse(change.Setting) is { } setting ? new SettingChange(change.FromStep, setting, change.Value) : null)
             .OfType<SettingChange>().Where(change => change.Setting is SettingKind.LearningRate or SettingKind.Clip or SettingKind.Compression)];
-        return plan with { Changes = changes, Optimizer = plan.Optimizer.Changed(changes) };
+        var lines = resumeFrom > 0 && File.Exists(files.Metrics) ? MetricsReader.Read(files.Metrics).Where(line => line.Step <= resumeFrom).ToArray() : [];
+        return plan with { Changes = changes, Optimizer = plan.Optimizer.Changed(changes), SkippedInRow = SkippedInRow(lines) };
     }
+
+    /// <summary>Steps at the end of what is recorded that were passed over.</summary>
+    internal static int SkippedInRow(IReadOnlyList<MetricsLine> lines) => lines.OfType<StepMetrics>().Reverse().TakeWhile(step => double.IsNaN(step.Loss)).Count();
 
     /// <summary>The optimizer of a run that is recomputed, with all its changes.</summary>
     internal static OptimizerSettings OptimizerOf(OptimizerSettings settings, RunFiles files) => settings.Changed(

@@ -16,13 +16,14 @@ internal sealed class LedRun : ILedRun, IRunObserver
     private readonly RunRecorder _recorder;
     private readonly TracedSteps _traced = new();
     private readonly RunMeter _meter = new(TimeProvider.System);
+    private readonly RunLog _log;
     private readonly RunArtifacts _artifacts;
     private readonly RunDirectory? _directory;
     private readonly RunFiles _files;
     private readonly RunJournal _journal;
 
-    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
-        (Coordinated, _journal, _recorder, _artifacts, _files, _directory) = (coordinated, journal, recorder, artifacts, files, directory);
+    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunLog log, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
+        (Coordinated, _journal, _recorder, _log, _artifacts, _files, _directory) = (coordinated, journal, recorder, log, artifacts, files, directory);
 
     public CoordinatedRun Coordinated { get; }
 
@@ -46,18 +47,29 @@ internal sealed class LedRun : ILedRun, IRunObserver
             var recorder = predecessor is null
                 ? RunRecording.Open(materials, submission.ResumeFrom, files, context.Time, leader)
                 : RunRecording.TakeOver(materials, predecessor.RecordedStep, files, context.Time, leader);
-            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch) with
+            Divisions divisions = new(plan, materials);
+            var unitCounts = predecessor?.Entry.UnitCounts ?? layout.UnitCounts;
+            var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch);
+            coordinated = coordinated with
             {
+                // A predecessor may have gone on with fewer ranks in each replica.
+                RankCount = layout.ReplicaCount * divisions.RanksOf(unitCounts),
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 Journal = journal,
                 Predecessor = predecessor,
+                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),
+                Repartition = divisions.Measured,
+                Fewer = divisions.Over,
+                DivisionFor = divisions.OfReplicas,
+                Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
                 },
             };
-            return new LedRun(coordinated, journal, recorder, new RunArtifacts(context, materials, files), files, directory);
+            var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time, last?.Generation.Number ?? 1);
+            return new LedRun(coordinated, journal, recorder, log, new RunArtifacts(context, materials, files), files, directory);
         }
         catch
         {
@@ -74,12 +86,14 @@ internal sealed class LedRun : ILedRun, IRunObserver
         // Drawn before the end is written: whoever waits for the end finds the plots.
         if (ends) _artifacts.Plot(_traced);
         _recorder.OnNotice(notice);
+        _log.OnNotice(notice);
         if (ends) EndpointAnnouncement.Remove(_files.Endpoint);
     }
 
     public void Dispose()
     {
         _recorder.Dispose();
+        _log.Dispose();
         _meter.Dispose();
         _directory?.Dispose();
     }
@@ -91,6 +105,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
             entry,
             lines.OfType<StepMetrics>().Select(line => line.Step).DefaultIfEmpty(start).Max(),
             lines.OfType<EvaluationMetrics>().Select(line => line.Step).DefaultIfEmpty(start).Max(),
-            store.List().Where(checkpoint => checkpoint.State == CheckpointState.Complete).Select(checkpoint => checkpoint.Step).DefaultIfEmpty(start).Max());
+            store.List().Where(checkpoint => checkpoint.State == CheckpointState.Complete).Select(checkpoint => checkpoint.Step).DefaultIfEmpty(start).Max(),
+            ChangedSettings.SkippedInRow(lines));
     }
 }

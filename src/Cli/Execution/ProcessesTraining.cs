@@ -21,7 +21,7 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
     /// <exception cref="RunException">The processes did not find each other.</exception>
     public async Task<RunOutcome> RunAsync(RunSubmission submission, CancellationToken stop)
     {
-        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, Path.Combine(files.Folder, "logs"), nodeSettings);
+        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, files.Logs, nodeSettings);
         await using (cluster.ConfigureAwait(false))
         {
             await cluster.JoinedAsync(stop).ConfigureAwait(false);

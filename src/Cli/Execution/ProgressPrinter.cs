@@ -49,6 +49,9 @@ internal sealed class ProgressPrinter(TextWriter output, bool isTerminal, TimePr
             case RunNotice.ReplicasChanged changed:
                 Print(Invariant($"step {changed.Step,6}  {changed.To} instead of {changed.From} replicas: {changed.Reason}"));
                 break;
+            case RunNotice.RolledBack back:
+                Print(Invariant($"step {back.Step,6}  rolled back, generation {back.Generation}: {back.Reason}"));
+                break;
             case RunNotice.UnitsMoved moved:
                 Print(Invariant($"step {moved.Step,6}  units moved: stages of {string.Join(" + ", moved.UnitCounts)} units"));
                 break;

@@ -64,8 +64,8 @@ internal static class RunBisection
             var result = replay.Advance();
             if (replay.Step <= shared || !recorded.TryGetValue(replay.Step, out var line)) continue;
             progress($"holding the loss of step {replay.Step} against its recomputation");
-            if (line.Loss != result.Loss) return replay.Step - 1;
-            if (line.GradientNorm != result.GradientNorm) return replay.Step;
+            if (!line.Loss.Equals(result.Loss)) return replay.Step - 1;
+            if (!line.GradientNorm.Equals(result.GradientNorm)) return replay.Step;
         }
 
         return parted;

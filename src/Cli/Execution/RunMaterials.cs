@@ -1,6 +1,7 @@
 using System.Globalization;
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
+using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model;
 using Pipeline.Model.Units;
@@ -127,6 +128,7 @@ internal sealed class RunMaterials : IDisposable
             },
             ResumeFromStep = resumeFrom,
             Protection = Settings.Protection,
+            NonFinite = new NonFinitePolicy(run.SkippedInRow, run.IdenticalFailures),
             Recording = run.TraceStepCount > 0
                 ? new RecordingDuties(run.DigestEvery, firstTraced, firstTraced + run.TraceStepCount - 1)
                 : new RecordingDuties(run.DigestEvery, 0, 0),

@@ -48,7 +48,7 @@ internal sealed class RunPrediction
     /// The step simulated with the mean durations of the actions that were traced: what the model of the simulator, not the costs,
     /// makes of the run. Null where nothing was traced.
     /// </summary>
-    public SimulatedStep? Replay(TracedSteps traced) => MeasuredCosts(traced) is { } costs ? Simulator.Run(_layout.Schedule, new SimulationModel { Costs = costs }) : null;
+    public SimulatedStep? Replay(TracedSteps traced) => MeasuredCosts.Of(traced, _layout.Schedule) is { } costs ? Simulator.Run(_layout.Schedule, new SimulationModel { Costs = costs }) : null;
 
     /// <summary>What is said at the end of a run.</summary>
     public IEnumerable<string> Lines(StepTimes times, TracedSteps traced)
@@ -88,7 +88,7 @@ internal sealed class RunPrediction
     // Every unit costs what its stage was measured to cost, in its profile's proportion; other stages are then a better cut of these costs.
     private IEnumerable<string> Rebalance(TracedSteps traced)
     {
-        if (MeasuredCosts(traced) is not { } measured || _layout.Schedule.RankCount == 1) yield break;
+        if (MeasuredCosts.Of(traced, _layout.Schedule) is not { } measured || _layout.Schedule.RankCount == 1) yield break;
         var expected = StageProfile.Of(_units, _partition, recompute: _recompute).Costs;
         var adjusted = _units.ToArray();
         for (var stage = 0; stage < _partition.Length; stage++)
@@ -130,18 +130,6 @@ internal sealed class RunPrediction
         {
             Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm, Reductions = _reductions?.Invoke(stages.GradientBytes),
         });
-    }
-
-    // Means over the traced steps, by stage and kind; null where nothing was traced.
-    private ActionCosts? MeasuredCosts(TracedSteps traced)
-    {
-        var durations = traced.Spans().GroupBy(span => (span.Action.Stage, span.Action.Kind)).ToDictionary(group => group.Key, group => group.Average(span => span.Duration));
-        if (durations.Count == 0) return null;
-        var none = ImmutableArray.CreateRange(new double[_layout.Schedule.StageCount]);
-        var costs = ActionCosts.PerStage(none, none, traced.ReadyToStartSeconds is { Count: > 0 } waits ? waits.Order().ElementAt(waits.Count / 2) : 0);
-        foreach (var kind in Enum.GetValues<ActionKind>())
-            costs = costs.With(kind, [.. Enumerable.Range(0, none.Length).Select(stage => durations.GetValueOrDefault((stage, kind)))]);
-        return costs;
     }
 
     // Of several replicas the first is looked at: all run the same schedule.

@@ -6,6 +6,7 @@ using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Model.Numerics;
 using Pipeline.Nodes;
+using Pipeline.Operator;
 using Pipeline.Runs;
 using Pipeline.Training;
 
@@ -68,7 +69,8 @@ internal sealed class TrainRunner(CommandContext context)
         {
             await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
-            var observer = new ObserverChain(recorder, traced, times, progress, control);
+            using var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time);
+            var observer = new ObserverChain(recorder, traced, times, progress, control, log);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
                 : await PipelineRun.TrainAsync(plan, observer, control.Led, control.Stop).ConfigureAwait(false);

@@ -8,8 +8,9 @@ namespace Pipeline.Cli.Terminal;
 /// <param name="Status">As <c>status --json</c> has it.</param>
 /// <param name="Stages">As <c>stages --json</c> has it.</param>
 /// <param name="Nodes">As <c>nodes --json</c> has it.</param>
+/// <param name="Links">As <c>links --json</c> has it.</param>
 /// <param name="Loss">The loss as a line of text.</param>
-internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray Nodes, string Loss)
+internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray Nodes, JsonArray Links, string Loss)
 {
     private const int LaneWidth = 40;
 
@@ -25,6 +26,13 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
         lines.Add("rank  node          units  busy  wait  idle");
         lines.AddRange(Stages.Select(stage => Lane(stage!.AsObject(), hasColor)));
         lines.Add("");
+        if (Links.Any(link => link!["bytes_sent"] is not null))
+        {
+            lines.Add("link            from -> to                     MiB/s  credit MiB");
+            lines.AddRange(Links.Select(link => link!.AsObject()).Where(link => link["bytes_sent"] is not null).Select(Link));
+            lines.Add("");
+        }
+
         lines.Add("node          ranks      cpu s     memory");
         lines.AddRange(Nodes.Select(node => Node(node!.AsObject())));
         lines.Add("");
@@ -60,6 +68,13 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
         var ranks = string.Join(",", (node["ranks"] as JsonArray ?? []).Select(rank => rank!.ToString()));
         var memory = node["memory_bytes"] is null ? "-" : Invariant($"{Number(node, "memory_bytes") / 1048576:F0} MiB");
         return Invariant($"{SafeText.Of(Text(node, "name"), 12),-12}  {(ranks.Length > 0 ? ranks : "spare"),-8}  {(node["cpu_seconds"] is null ? "-" : Invariant($"{Number(node, "cpu_seconds"):F1}")),6}  {memory,9}");
+    }
+
+    private static string Link(JsonObject link)
+    {
+        var way = $"{Number(link, "from_rank"):0} -> {Number(link, "to_rank"):0} {SafeText.Of(Text(link, "purpose"), 6)}";
+        var ends = $"{SafeText.Of(Text(link, "from"), 12)} -> {SafeText.Of(Text(link, "to"), 12)}";
+        return Invariant($"{way,-14}  {ends,-28}  {Number(link, "bytes_per_second") / 1048576,7:F2}  {Number(link, "credit_bytes") / 1048576,10:F2}{(Text(link, "connected") == "false" ? "  broken" : "")}");
     }
 
     private static string Paint(string text, string color, bool hasColor) => hasColor && text.Length > 0 ? $"\u001b[{color}m{text}\u001b[0m" : text;

@@ -54,6 +54,22 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
         }
     }
 
+    /// <summary>Why ranks of other sizes do not fit where they are, as a sentence; null where they do, or sizes are not known.</summary>
+    /// <param name="nodes">Nodes that live.</param>
+    /// <param name="places">By rank.</param>
+    /// <param name="rankBytes">Memory that each rank would need; null or none where it is not known.</param>
+    internal static string? Overload(IReadOnlyList<NodeInfo> nodes, IReadOnlyList<NodeId> places, IReadOnlyList<long>? rankBytes)
+    {
+        if (rankBytes is not { Count: > 0 }) return null;
+        foreach (var node in nodes.Where(node => node.MemoryByteCount > 0))
+        {
+            var needed = places.Index().Where(place => place.Item == node.Id && place.Index < rankBytes.Count).Sum(place => rankBytes[place.Index]);
+            if (needed > node.MemoryByteCount) return $"The division would need {needed >> 20:N0} MiB on {node.HostName} ({node.Id}), which has {node.MemoryByteCount >> 20:N0} MiB. The units stay as they are.";
+        }
+
+        return null;
+    }
+
     private static NodeId? Best(
         IReadOnlyList<PlaceableNode> nodes, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes, Func<PlaceableNode, (bool, bool, int, bool)> distance) => nodes
         .Where(node => node.Info.Roles.Contains(NodeInfo.StageRole))

@@ -8,7 +8,7 @@ namespace Pipeline.Coordinator;
 /// <param name="Copies">Where copies lie, without those that were lost.</param>
 /// <param name="ProtectedStep">What the ranks that stay have kept reaches back to the end of this step: all of it, also that of a rank that was itself replaced.</param>
 /// <param name="Base">The state that the ranks' present units began from.</param>
-/// <param name="IsBaseWhole">Whether that state is still to be had: seed and checkpoints are, copies while their holders live.</param>
+/// <param name="IsBaseWhole">Whether that state is still to be had: the seed is, the newest checkpoint, copies while their holders live.</param>
 /// <param name="CheckpointStep">Step of the newest checkpoint; the start's for a run without any.</param>
 /// <param name="ReportedStep">Every step through this one is reported or will be, by a rank that stays: what all have left behind them unreported could never be committed.</param>
 /// <param name="ReachedStep">A step that every rank which is left has certainly completed: none of them needs anything of it any more.</param>
@@ -59,6 +59,6 @@ internal abstract record RecoveryPlan
     /// </summary>
     private static long? CommonStep(LossReport loss) => loss.LostRanks
         .Select(loss.Copies.StepsOf).Aggregate((one, other) => one.Intersect(other).ToHashSet())
-        .Where(step => step > loss.Base.Step && step >= loss.ProtectedStep && step <= loss.ReportedStep && step <= Math.Max(loss.ReachedStep, loss.ProtectedStep))
+        .Where(step => step >= loss.Base.Step && step >= loss.ProtectedStep && step <= loss.ReportedStep && step <= Math.Max(loss.ReachedStep, loss.ProtectedStep))
         .Select(step => (long?)step).Max();
 }

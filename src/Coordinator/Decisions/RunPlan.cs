@@ -35,6 +35,12 @@ public sealed record RunPlan
     /// <summary>What was changed since the run began, in the order of the steps.</summary>
     public IReadOnlyList<SettingChange> Changes { get; init; } = [];
 
+    /// <summary>What becomes of steps that are not finite.</summary>
+    public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.Default;
+
+    /// <summary>Steps up to and with that of the start that were passed over, since they were not finite.</summary>
+    public int SkippedInRow { get; init; }
+
     /// <summary>What every rank must know of it.</summary>
     public StepCadence Cadence => new(EndStep, EvaluateEvery, EvaluationMicroBatchCount, Changes.Count > 0 ? Changes : null);
 

@@ -137,9 +137,11 @@ internal sealed class RunProgress
     /// All ranks start anew from an earlier step. What was committed stays so; a run that is to stop ends with the last committed step,
     /// since the stages no longer know which step they made the last.
     /// </summary>
-    internal void RestartFrom(long step)
+    /// <param name="step">The step.</param>
+    /// <param name="rankCount">Ranks from now on.</param>
+    internal void RestartFrom(long step, int rankCount)
     {
-        _ledger.RestartFrom(step);
+        _ledger.RestartFrom(step, rankCount);
         Granted = step;
         Limit = long.MaxValue;
         _openEvaluations.RemoveWhere(after => after > Committed);

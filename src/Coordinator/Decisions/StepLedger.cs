@@ -7,7 +7,7 @@ namespace Pipeline.Coordinator;
 /// Which steps are committed: those that every rank has reported, in order, each once, whatever comes twice or out of turn. A step that
 /// is run again after a loss is held against what was committed.
 /// </summary>
-/// <param name="rankCount">Ranks, at first.</param>
+/// <param name="rankCount">Ranks at first.</param>
 /// <param name="startStep">Step that the run starts from, which counts as committed.</param>
 internal sealed class StepLedger(int rankCount, long startStep)
 {
@@ -66,8 +66,17 @@ internal sealed class StepLedger(int rankCount, long startStep)
         return Commit();
     }
 
-    /// <summary>All ranks run from a step again.</summary>
-    internal void RestartFrom(long step) => Array.Fill(_completed, step);
+    /// <summary>All ranks run from a step again. Where they are others than before, what those have said of open steps counts no longer.</summary>
+    internal void RestartFrom(long step, int ranks)
+    {
+        if (ranks != _completed.Length)
+        {
+            _open.Clear();
+            (_completed, _vouched) = (new long[ranks], new long[ranks]);
+        }
+
+        Array.Fill(_completed, step);
+    }
 
     /// <summary>
     /// All steps after one are run again, by so many ranks. What is committed stays so; where gradients are then added up in another order, what
@@ -106,8 +115,9 @@ internal sealed class StepLedger(int rankCount, long startStep)
         return committed;
     }
 
-    private static bool Agrees(StepOutcome one, StepOutcome other) =>
+    // One that was passed over may be applied when it is run again, and is told apart where that matters.
+    private static bool Agrees(StepOutcome one, StepOutcome other) => one.Verdict != StepVerdict.Apply || other.Verdict != StepVerdict.Apply || (
         BitConverter.DoubleToInt64Bits(one.LossSum) == BitConverter.DoubleToInt64Bits(other.LossSum)
         && BitConverter.DoubleToInt64Bits(one.GradientNorm) == BitConverter.DoubleToInt64Bits(other.GradientNorm)
-        && one.TokenCount == other.TokenCount;
+        && one.TokenCount == other.TokenCount);
 }

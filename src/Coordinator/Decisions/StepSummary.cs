@@ -31,6 +31,9 @@ public sealed record StepSummary(
     IReadOnlyList<RankSummary> Ranks,
     IReadOnlyList<ParameterDigest> Digests)
 {
+    /// <summary>Why no rank applied the step, so that its loss and norm are no numbers; null for a step that was applied.</summary>
+    public NonFiniteStep? Fault { get; init; }
+
     /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
     /// <param name="reports">Of the ranks that have reported it.</param>
     /// <param name="rankCount">All ranks.</param>
@@ -39,17 +42,18 @@ public sealed record StepSummary(
     {
         var totals = reports[0].Totals;
         var timed = reports.Where(report => report.Rank < computing).DefaultIfEmpty(reports[0]).ToArray();
+        var fault = NonFiniteStep.Of(reports[0].Step, totals);
         var seconds = timed.Average(report => report.Timing.Seconds);
         var busy = timed.Average(report => report.Timing.BusySeconds);
         return new StepSummary(
             reports[0].Step,
-            totals.Loss,
-            totals.GradientNorm,
+            fault is null ? totals.Loss : double.NaN,
+            fault is null ? totals.GradientNorm : double.NaN,
             reports[0].LearningRate,
             totals.TokenCount,
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
             [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans))],
-            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]);
+            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]) { Fault = fault };
     }
 }

@@ -52,4 +52,5 @@ public sealed record JournalEntry(
 /// <param name="RecordedStep">The last step that is recorded in the run's directory.</param>
 /// <param name="RecordedEvaluation">Evaluations after steps through this one are recorded.</param>
 /// <param name="CheckpointStep">Step of the newest checkpoint; the start's where there is none.</param>
-public sealed record Predecessor(JournalEntry Entry, long RecordedStep, long RecordedEvaluation, long CheckpointStep);
+/// <param name="SkippedInRow">Steps up to and with the last recorded one that were passed over, since they were not finite.</param>
+public sealed record Predecessor(JournalEntry Entry, long RecordedStep, long RecordedEvaluation, long CheckpointStep, int SkippedInRow = 0);

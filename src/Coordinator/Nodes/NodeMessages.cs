@@ -49,6 +49,8 @@ public sealed record QueryStatus : INoSerializationVerificationNeeded
 /// <param name="Nodes">Nodes that live.</param>
 /// <param name="Phase">What the coordinator is at, in a word.</param>
 /// <param name="EndStep">The step after which the run ends, as is known so far.</param>
+/// <param name="Schedule">The schedule in text form; empty where it is not known.</param>
+/// <param name="UnitNames">Names of the units in model order; null where they are not known.</param>
 public sealed record RunStatus(
     Generation Generation,
     long Step,
@@ -57,7 +59,9 @@ public sealed record RunStatus(
     IReadOnlyList<RankStatus> Stages,
     IReadOnlyList<NodeInfo> Nodes,
     string Phase,
-    long EndStep = 0) : INoSerializationVerificationNeeded;
+    long EndStep = 0,
+    string Schedule = "",
+    IReadOnlyList<string>? UnitNames = null) : INoSerializationVerificationNeeded;
 
 /// <summary>How a rank stands.</summary>
 /// <param name="Rank">Rank.</param>

@@ -116,8 +116,8 @@ internal sealed class RankTable(CoordinatedRun run)
     /// </summary>
     internal void Speaks(int rank, IActorRef stage) => Refs = [.. Refs.Select((known, index) => index == rank ? stage : known)];
 
-    /// <summary>Takes over ranks where they are; lost ones lie nowhere.</summary>
-    internal void Adopt(IReadOnlyList<NodeId> nodes) => Place([.. nodes.Select(node => new RankPlace(node, "", "", null))], []);
+    /// <summary>Takes over ranks where they are, by the paths of their actors; lost ones lie nowhere.</summary>
+    internal void Adopt(IReadOnlyList<(NodeId Node, string Path)> ranks) => Place([.. ranks.Select(rank => new RankPlace(rank.Node, rank.Path ?? "", "", null))], []);
 
     /// <summary>The ranks hold other units, or other micro-batches, from the present generation on.</summary>
     internal void Divide(UnitDivision division)

@@ -35,6 +35,9 @@ internal static class ClusterEvents
                 events.Write("replicas-changed", EventSeverity.Warning, EventField.Of("step", changed.Step), EventField.Of("from", changed.From), EventField.Of("to", changed.To),
                     EventField.Of("message", changed.Reason), EventField.Of("summation", changed.IsOtherOrder ? $"from step {changed.Step + 1} on gradients are added up in the tree over {changed.To} replicas" : "the same"));
                 break;
+            case RunNotice.RolledBack back:
+                events.Write("rolled-back", EventSeverity.Warning, EventField.Of("step", back.Step), EventField.Of("generation", back.Generation.Number), EventField.Of("message", back.Reason));
+                break;
             case RunNotice.UnitsMoved moved:
                 events.Write("units-moved", EventSeverity.Information, EventField.Of("step", moved.Step), EventField.Of("units", string.Join(", ", moved.UnitCounts)));
                 break;

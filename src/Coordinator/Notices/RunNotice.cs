@@ -93,6 +93,12 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="Replay">Until the next step was committed.</param>
     public sealed record Recovered(Generation Generation, TimeSpan Placement, TimeSpan Loading, TimeSpan Replay) : RunNotice;
 
+    /// <summary>A generation begins in which all ranks run again from a checkpoint, since steps were not finite.</summary>
+    /// <param name="Generation">Its number.</param>
+    /// <param name="Step">They start from the end of this step.</param>
+    /// <param name="Reason">What was not finite.</param>
+    public sealed record RolledBack(Generation Generation, long Step, string Reason) : RunNotice;
+
     /// <summary>Units have changed hands.</summary>
     /// <param name="Step">At the end of this step.</param>
     /// <param name="UnitCounts">Units of each stage now.</param>

@@ -28,6 +28,11 @@ public sealed record StopRunNow : IOperation;
 /// <param name="Node">Where to.</param>
 public sealed record MoveRank(int Rank, NodeId Node) : IOperation;
 
+/// <summary>Give a unit to the stage beside its own, at a step's boundary.</summary>
+/// <param name="Unit">Its name.</param>
+/// <param name="Node">Where that stage lies.</param>
+public sealed record MoveUnit(string Unit, NodeId Node) : IOperation;
+
 /// <summary>Have a rank begin anew from its copy or the newest checkpoint, as after a loss.</summary>
 public sealed record RestartRank(int Rank) : IOperation;
 

@@ -13,6 +13,9 @@ public sealed class CheckpointKeeper(
     int keepCount,
     IReadOnlyDictionary<string, string>? texts = null)
 {
+    /// <summary>Checkpoints kept.</summary>
+    internal int KeepCount => keepCount;
+
     /// <summary>Writes index and manifest; the checkpoint exists from then on. Older ones are pruned.</summary>
     /// <returns>Bytes of its files, and why older ones could not be removed, if so.</returns>
     /// <exception cref="CheckpointException">Disk full, folder not writable, or the like.</exception>

@@ -25,6 +25,9 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     /// <inheritdoc cref="SaveProgress.LastSaved"/>
     internal long LastSaved => _progress.LastSaved;
 
+    /// <summary>Steps whose state can be had: the newest checkpoints, as many as are kept, and the initial weights.</summary>
+    internal IEnumerable<long> Kept => _progress.Saved.TakeLast(run.Keeper?.KeepCount ?? 1).Concat(_progress.Saved.Where(step => step == 0));
+
     /// <inheritdoc cref="SaveProgress.NeedsRetry"/>
     internal bool NeedsRetry => _progress.NeedsRetry;
 

@@ -29,6 +29,7 @@ internal readonly record struct SaveDecision(bool GivesUp, TimeSpan Delay);
 internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retry, int firstAttempt = 0)
 {
     private readonly CheckpointLedger _ledger = new(rankCount, firstAttempt);
+    private readonly SortedSet<long> _saved = [startStep];
     private int _failuresInRow;
     private int _finalFailures;
     private long _lastFailed;
@@ -38,6 +39,9 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
 
     /// <summary>The newest step of which a checkpoint exists.</summary>
     internal long LastSaved { get; private set; } = startStep;
+
+    /// <summary>Steps of which checkpoints exist, as far as is known here, oldest first; at first that of the start.</summary>
+    internal IReadOnlyCollection<long> Saved => _saved;
 
     /// <summary>Whether the newest save failed and none has succeeded since.</summary>
     internal bool NeedsRetry => LastSaved < _lastFailed;
@@ -73,6 +77,7 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
         _ledger.Close(attempt);
         _failuresInRow = 0;
         LastSaved = Math.Max(LastSaved, attempt.Step);
+        _saved.Add(attempt.Step);
     }
 
     /// <summary>What to do after a failure; null if the attempt had failed before, on another rank.</summary>

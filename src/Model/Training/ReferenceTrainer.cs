@@ -9,7 +9,12 @@ namespace Pipeline.Model.Training;
 /// <param name="GradientNorm">Global norm of the mean gradient, before clipping.</param>
 /// <param name="LearningRate">Learning rate used.</param>
 /// <param name="TokenCount">Tokens of the step.</param>
-public sealed record StepResult(long Step, double Loss, double GradientNorm, double LearningRate, long TokenCount);
+/// <param name="Fault">Why the step was passed over: weights and moments are as before it, its samples are used up; null for a step that was applied.</param>
+public sealed record StepResult(long Step, double Loss, double GradientNorm, double LearningRate, long TokenCount, NonFiniteFault? Fault = null);
+
+/// <summary>What of a step was infinite or not a number.</summary>
+/// <param name="MicroBatch">The first micro-batch whose loss it was; null where only the norm was not finite.</param>
+public sealed record NonFiniteFault(int? MicroBatch);
 
 /// <summary>
 /// Trains the unsplit model in the calling thread: the oracle of every equality test. A pipeline must give the same bits in any layout.
@@ -27,12 +32,15 @@ public sealed class ReferenceTrainer(
     private readonly int _leafLength = summation == Summation.Invariant ? 1 : source.MicroBatchCount / replicaCount;
     private readonly double[] _losses = new double[source.MicroBatchCount];
     private long _tokenCount;
+    private int? _nonFinite;
 
-    /// <summary>Runs one step: every micro-batch in index order, tied sums, norm, clip, AdamW.</summary>
-    /// <exception cref="NonFiniteLossException">A micro-batch's loss, or the norm, is not finite; the weights are untouched.</exception>
+    /// <summary>
+    /// Runs one step: every micro-batch in index order, tied sums, norm, clip, AdamW. Where a loss or the norm is not finite the step is
+    /// passed over: it changes nothing, its loss and norm count as not a number, and the next one has its own number.
+    /// </summary>
     public StepResult Step(long step)
     {
-        _tokenCount = 0;
+        (_tokenCount, _nonFinite) = (0, null);
         if (_isByRound) SumByRound(step);
         else SumAsTree(0, source.MicroBatchCount / _leafLength, leaf => AddShare(step, leaf));
         double lossSum = 0;
@@ -99,13 +107,7 @@ public sealed class ReferenceTrainer(
         using var microBatch = source.Training(step, index, model.Options.Device);
         var pass = model.Forward(microBatch, null, PassMode.Train);
         var loss = pass.LossSum();
-        if (!double.IsFinite(loss))
-        {
-            pass.Dispose();
-            model.ClearGradients();
-            throw new NonFiniteLossException(step, index, loss);
-        }
-
+        if (!double.IsFinite(loss)) _nonFinite = Math.Min(_nonFinite ?? index, index);
         model.Backward(pass, null);
         _losses[index] = loss;
         _tokenCount += microBatch.TokenCount;
@@ -115,13 +117,13 @@ public sealed class ReferenceTrainer(
     {
         model.SumLocalTies();
         var norm = GlobalNorm.Of(model.SquaredNorms(), tokenCount);
-        if (!double.IsFinite(norm))
+        var optimizer = settings.At(step);
+        if (_nonFinite is not null || !double.IsFinite(norm))
         {
             model.ClearGradients();
-            throw new NonFiniteLossException(step, null, norm);
+            return new StepResult(step, double.NaN, double.NaN, optimizer.LearningRateAt(step), tokenCount, new NonFiniteFault(_nonFinite));
         }
 
-        var optimizer = settings.At(step);
         model.OptimizerStep(step, optimizer, optimizer.GradientFactor(norm, tokenCount));
         return new StepResult(step, lossSum / tokenCount, norm, optimizer.LearningRateAt(step), tokenCount);
     }
@@ -137,19 +139,4 @@ public static class GlobalNorm
         foreach (var square in squaresInModelOrder) sum += square;
         return Math.Sqrt(sum) / tokenCount;
     }
-}
-
-/// <summary>A loss or gradient norm is infinite or not a number; the step was not applied.</summary>
-/// <param name="step">Step.</param>
-/// <param name="microBatch">Micro-batch of the loss; null when only the norm is not finite.</param>
-/// <param name="value">The value found.</param>
-public sealed class NonFiniteLossException(long step, int? microBatch, double value) : Exception(microBatch is { } index
-    ? $"Step {step}: the loss of micro-batch {index} is {value}. Lower optimizer.learning-rate, or look at the samples of that micro-batch."
-    : $"Step {step}: the gradient norm is {value}. Lower optimizer.learning-rate.")
-{
-    /// <summary>Step whose update was not applied.</summary>
-    public long Step { get; } = step;
-
-    /// <summary>Micro-batch, if one can be named.</summary>
-    public int? MicroBatch { get; } = microBatch;
 }

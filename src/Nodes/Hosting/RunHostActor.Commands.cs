@@ -2,6 +2,7 @@ using Akka.Actor;
 using Akka.Event;
 using Pipeline.Coordinator;
 using Pipeline.Operator;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 using static Pipeline.Protocol.OperatorProtocol;
 
@@ -23,8 +24,11 @@ public sealed partial class RunHostActor
         Receive<CompleteCommand>(OnComplete);
         Receive<Attended>(OnAttended);
         Receive<AuditRefusal>(refusal => _desk?.Refused(refusal.Source, refusal.Reason));
+        Receive<ListLinks>(_ => OnListLinks());
         Receive<ListNodes>(_ => Sender.Tell(new NodeList([.. _nodes.Values.Select(node => new OperatedNode(node.Info.Id, LineOf(node)))])));
     }
+
+    private void OnListLinks() => _ = LinkSurvey.AskAsync([.. _nodes.Keys.Select(MemberAt)]).PipeTo(Sender, success: links => new LinkList(links));
 
     private CommandDesk DeskFor(RunFiles files, RunWatch watch)
     {
@@ -32,6 +36,7 @@ public sealed partial class RunHostActor
         return new CommandDesk(
             new OperatedRun(files, coordinator, async cancellation => (await self.Ask<NodeList>(new ListNodes(), NodesPatience, cancellation).ConfigureAwait(false)).Nodes, () => coordinator.Tell(StopRun.Instance))
             {
+                Links = async cancellation => (await self.Ask<LinkList>(new ListLinks(), NodesPatience, cancellation).ConfigureAwait(false)).Links,
                 Generate = (prompt, cancellation) => _source.GenerateAsync(files, prompt, cancellation),
             },
             watch);
@@ -88,6 +93,10 @@ public sealed partial class RunHostActor
     private static string Bounded(string text) => text.Length <= LongestAnswer ? text : text[..LongestAnswer] + "\n…";
 
     private sealed record Attended(SubmitRun Submission, IRunAttendance? Attendance, Exception? Fault = null) : INoSerializationVerificationNeeded;
+
+    private sealed record ListLinks : INoSerializationVerificationNeeded;
+
+    private sealed record LinkList(IReadOnlyList<LinkLine> Links) : INoSerializationVerificationNeeded;
 
     private sealed record ListNodes : INoSerializationVerificationNeeded;
 

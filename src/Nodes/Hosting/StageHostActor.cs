@@ -86,16 +86,23 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private void OnHostStage(HostStage host)
     {
         // All actors before the first assignment: neighbours of one node must find each other.
-        foreach (var rank in host.Ranks) Ensure(rank);
+        foreach (var rank in host.Ranks) Ensure(rank, host.Assignment.Layout);
         if (_stages.TryGetValue(host.Assignment.Rank, out var stage)) stage.Forward(host.Assignment);
         else _waiting[host.Assignment.Rank] = (host.Assignment, Sender);
     }
 
-    /// <summary>A name is free only once its former bearer has ended.</summary>
-    private void Ensure(int rank)
+    /// <summary>The actor that all others are told of. A name is free only once its former bearer has ended.</summary>
+    private void Ensure(int rank, PipelineLayout layout)
     {
-        if (_run is not { } run || _stages.ContainsKey(rank)) return;
-        var name = NodeInfo.StageName(run, rank);
+        if (_run is null || (uint)rank >= (uint)layout.Ranks.Count) return;
+        var path = layout.Ranks[rank].StagePath;
+        var name = path[(path.LastIndexOf('/') + 1)..];
+        if (_stages.TryGetValue(rank, out var former))
+        {
+            if (former.Path.Name == name) return;
+            Dismiss(rank);
+        }
+
         if (!Context.Child(name).IsNobody()) return;
         var stage = Context.ActorOf(StageActor.Props(_workloads, _hub, _copyLinks), name);
         Context.WatchWith(stage, new StageEnded(rank, stage));
@@ -108,9 +115,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         foreach (var rank in isWhole ? _stages.Keys.ToArray() : release.Ranks)
         {
             _waiting.Remove(rank);
-            if (!_stages.Remove(rank, out var stage)) continue;
-            _ending.Add(stage);
-            Context.Stop(stage);
+            Dismiss(rank);
         }
 
         if (!isWhole) return;
@@ -118,11 +123,18 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         (_run, _coordinator) = (null, ActorRefs.Nobody);
     }
 
+    private void Dismiss(int rank)
+    {
+        if (!_stages.Remove(rank, out var stage)) return;
+        _ending.Add(stage);
+        Context.Stop(stage);
+    }
+
     private void OnStageEnded(StageEnded ended)
     {
         if (!_ending.Remove(ended.Stage)) _stages.Remove(ended.Rank);
         if (!_waiting.Remove(ended.Rank, out var waiting)) return;
-        Ensure(ended.Rank);
+        Ensure(ended.Rank, waiting.Assignment.Layout);
         _stages[ended.Rank].Tell(waiting.Assignment, waiting.Coordinator);
     }
 

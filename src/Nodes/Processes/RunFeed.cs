@@ -71,6 +71,8 @@ public sealed class RunFeed
             case "run-failed": return End(new RunOutcome(RunEnd.Failed, step, message) { IsPreparationFailure = line.TryGetProperty("preparation", out var early) && early.GetBoolean() });
             case "recovering": return new RunNotice.Recovering(new Generation((int)Whole(line, "generation")), message ?? "", []);
             case "recovered": return new RunNotice.Recovered(new Generation((int)Whole(line, "generation")), Span(line, "placement"), Span(line, "loading"), Span(line, "replay"));
+            case "rolled-back": return new RunNotice.RolledBack(new Generation((int)Whole(line, "generation")), step, message ?? "");
+            case "loss-spike" or "non-finite" or "step-revised" or "stalled" or "straggler" or "throughput-fell" or "disk-nearly-full" or "rebalance": return new RunNotice.Warned(Text(line, "event") ?? "", step, message ?? "");
             default: return null;
         }
     }

@@ -21,6 +21,7 @@ internal static class LineCompletion
         {
             Completion.Node => (await run.NodesAsync(cancellation).ConfigureAwait(false)).Select(node => node.Line.Name),
             Completion.Rank => (await run.StatusAsync(cancellation).ConfigureAwait(false)).Stages.Select(stage => $"{stage.Rank}"),
+            Completion.RankOrUnit => await run.StatusAsync(cancellation).ConfigureAwait(false) is var status ? [.. status.Stages.Select(stage => $"{stage.Rank}"), .. status.UnitNames ?? []] : [],
             Completion.Setting => Protocol.SettingChange.SettingNames,
             Completion.Metric => MeasureCommands.MetricNames,
             Completion.Command => CommandCatalogue.All.Select(known => known.Name),

@@ -52,6 +52,9 @@ public enum Completion
     /// <summary>Number of a rank.</summary>
     Rank,
 
+    /// <summary>Number of a rank, or name of a unit.</summary>
+    RankOrUnit,
+
     /// <summary>A metric.</summary>
     Metric,
 

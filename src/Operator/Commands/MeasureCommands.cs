@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using Pipeline.Protocol;
 
 namespace Pipeline.Operator;
 
@@ -8,7 +7,6 @@ namespace Pipeline.Operator;
 internal static class MeasureCommands
 {
     private const int CurveWidth = 60;
-    private const int TimelineWidth = 72;
 
     private static readonly IReadOnlyDictionary<string, Func<StepPoint, double>> Metrics = new Dictionary<string, Func<StepPoint, double>>(StringComparer.Ordinal)
     {
@@ -46,12 +44,7 @@ internal static class MeasureCommands
                 return Task.FromResult(new CommandAnswer(true, text, json));
             },
         },
-        new("timeline", "", "What each rank did in the newest step whose actions were recorded.")
-        {
-            Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. Actions are recorded in the run's first steps (run.trace-steps) and while `trace start` holds.",
-            Examples = [("timeline", "where are the gaps?")],
-            Run = request => Task.FromResult(Timeline(request)),
-        },
+        TimelineCommand.Command,
     ];
 
     private static CommandAnswer Measured(CommandRequest request)
@@ -88,37 +81,6 @@ internal static class MeasureCommands
             ["first"] = StatusJson.Finite(points[0].Loss), ["newest"] = StatusJson.Finite(points[^1].Loss), ["step"] = points[^1].Step,
             ["validation"] = new JsonArray([.. evaluations.TakeLast(20).Select(one => (JsonNode)new JsonObject { ["step"] = one.Step, ["val_loss"] = StatusJson.Finite(one.ValidationLoss) })]),
         });
-    }
-
-    private static CommandAnswer Timeline(CommandRequest request)
-    {
-        if (request.Watch.Traced is not [.., var step]) return new CommandAnswer(true, "No actions were recorded since this process leads the run. `trace start` has them recorded.", new JsonObject());
-        var spans = step.Ranks.SelectMany(rank => rank.Spans).ToArray();
-        var (from, to) = (spans.Min(span => span.StartTicks), spans.Max(span => span.EndTicks));
-        var lines = step.Ranks.Select(rank => $"rank {rank.Rank}  {Lane(rank.Spans, from, to)}  {rank.Timing.Bubble.ToString("P0", CultureInfo.InvariantCulture)} idle");
-        return new CommandAnswer(true, Invariant($"step {step.Step}, {(to - from) / 1e7:F3} s\n") + string.Join('\n', lines), new JsonObject
-        {
-            ["step"] = step.Step,
-            ["ranks"] = new JsonArray([.. step.Ranks.Select(rank => (JsonNode)new JsonObject
-            {
-                ["rank"] = rank.Rank,
-                ["spans"] = new JsonArray([.. rank.Spans.Take(400).Select(span => (JsonNode)new JsonObject { ["action"] = span.Action, ["start"] = (span.StartTicks - from) / 1e7, ["end"] = (span.EndTicks - from) / 1e7 })]),
-            })]),
-        });
-    }
-
-    private static string Lane(IReadOnlyList<ExecutedSpan> spans, long from, long to)
-    {
-        var lane = Enumerable.Repeat('·', TimelineWidth).ToArray();
-        foreach (var span in spans)
-        {
-            var letter = span.Action.FirstOrDefault(char.IsAsciiLetterUpper, 'o');
-            for (var place = Place(span.StartTicks); place <= Math.Min(TimelineWidth - 1, Place(span.EndTicks)); place++) lane[place] = letter;
-        }
-
-        return new string(lane);
-
-        int Place(long ticks) => (int)((ticks - from) * (TimelineWidth - 1) / Math.Max(1, to - from));
     }
 
     private static string Format(double value) => value is 0 or (>= 0.001 and < 1e6) ? value.ToString("0.####", CultureInfo.InvariantCulture) : value.ToString("0.###E+0", CultureInfo.InvariantCulture);

@@ -18,15 +18,15 @@ internal static class PlacementCommands
             Warning = request => $"This moves all ranks of {request[0]} to other nodes at the next boundary; it takes no further ones.",
             Run = DrainAsync,
         },
-        new("move", "RANK NODE", "Puts a rank on a node at a step's boundary.")
+        new("move", "RANK|UNIT NODE", "Puts a rank on a node, or gives a unit to the stage beside its own that lies there, at a step's boundary.")
         {
-            Examples = [("move 1 node-4 --yes", "rank 1 goes on there with the same bits")],
+            Detail = "A number is a rank, anything else the name of a unit. Stages are units in a row, so that only a unit at the edge of its stage can change it.",
+            Examples = [("move 1 node-4 --yes", "rank 1 goes on there with the same bits"), ("move layers.2.mlp node-2 --yes", "the stage beside it has one unit more")],
             ArgumentCount = (2, 2),
-            Completions = [Completion.Rank, Completion.Node],
+            Completions = [Completion.RankOrUnit, Completion.Node],
             IsChange = true,
-            Warning = request => $"This moves rank {request[0]} to {request[1]} at the next boundary.",
-            Run = async request => await request.Run.OperateAsync(
-                new MoveRank((int)request.Number(0, "rank"), (await request.Run.NodeAsync(request[1], request.Cancellation).ConfigureAwait(false)).Id), request.Cancellation, MovePatience).ConfigureAwait(false),
+            Warning = request => char.IsAsciiDigit(request[0]![0]) ? $"This moves rank {request[0]} to {request[1]} at the next boundary." : $"This gives unit {request[0]} to the stage on {request[1]} at the next boundary; all ranks load their units anew.",
+            Run = MoveAsync,
         },
         new("rebalance", "", "Divides the units anew by the ranks' measured times, at a step's boundary.")
         {
@@ -61,6 +61,13 @@ internal static class PlacementCommands
             Run = request => CordonAsync(request, false),
         },
     ];
+
+    private static async Task<CommandAnswer> MoveAsync(CommandRequest request)
+    {
+        var node = await request.Run.NodeAsync(request[1], request.Cancellation).ConfigureAwait(false);
+        IOperation move = char.IsAsciiDigit(request[0]![0]) ? new MoveRank((int)request.Number(0, "rank"), node.Id) : new MoveUnit(request[0]!, node.Id);
+        return await request.Run.OperateAsync(move, request.Cancellation, MovePatience).ConfigureAwait(false);
+    }
 
     private static async Task<CommandAnswer> DrainAsync(CommandRequest request)
     {

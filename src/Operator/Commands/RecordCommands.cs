@@ -38,9 +38,9 @@ internal static class RecordCommands
             Examples = [("dump", "why does nothing move?")],
             Run = DumpAsync,
         },
-        new("log", "[NODE]", "The end of the logs of the run's nodes, as far as they lie in its directory.")
+        new("log", "[NODE]", "The end of the logs of the run and of its nodes, as far as they lie in its directory.")
         {
-            Detail = "`train --processes` writes them there; a node that was started by hand logs where it was started.",
+            Detail = "`log run` is what happened to the run (telemetry.log-format = text or json); what nodes say is there if `train --processes` has started them.",
             Examples = [("log node-2", "the last lines of one node")],
             ArgumentCount = (0, 1),
             Completions = [Completion.Node],
@@ -100,7 +100,7 @@ internal static class RecordCommands
 
     private static CommandAnswer Log(CommandRequest request)
     {
-        var folder = Path.Combine(request.Run.Files.Folder, "logs");
+        var folder = request.Run.Files.Logs;
         if (!Directory.Exists(folder)) return new CommandAnswer(true, "No logs lie in the run's directory; `events` tells what happened.");
         // The name is only compared, never made part of a path.
         var files = Directory.EnumerateFiles(folder, "*.log").Where(file => request[0] is not { } node || Path.GetFileNameWithoutExtension(file).StartsWith(node, StringComparison.Ordinal)).Order(StringComparer.Ordinal).ToArray();

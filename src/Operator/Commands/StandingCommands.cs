@@ -26,11 +26,7 @@ internal static class StandingCommands
             Examples = [("stages", "which rank is slow?")],
             Run = StagesAsync,
         },
-        new("links", "", "Which ranks hand tensors to which, and whether that stays within a process.")
-        {
-            Examples = [("links", "what crosses between nodes")],
-            Run = LinksAsync,
-        },
+        LinksCommand.Command,
         new("runs", "", "The runs beside this one, newest first: step, loss, whether they are under way.")
         {
             Examples = [("runs", "what else was trained")],
@@ -94,22 +90,6 @@ internal static class StandingCommands
             {
                 ["rank"] = row.Stage.Rank, ["node"] = row.Node, ["units"] = row.Stage.UnitCount, ["step"] = row.Stage.Step,
                 ["busy"] = row.Share?.Busy, ["wait"] = row.Share?.Wait, ["ready"] = row.Stage.IsReady,
-            })]));
-    }
-
-    private static async Task<CommandAnswer> LinksAsync(CommandRequest request)
-    {
-        var nodes = await request.Run.NodesAsync(request.Cancellation).ConfigureAwait(false);
-        var stages = (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Stages;
-        if (stages.Count < 2) return new CommandAnswer(true, "The run has one rank: nothing is handed on.", new JsonArray());
-        var links = stages.SkipLast(1).Zip(stages.Skip(1)).Select(pair => (From: pair.First, To: pair.Second, IsInside: pair.First.Node == pair.Second.Node)).ToArray();
-        return new CommandAnswer(
-            true,
-            TextTable.Of(["ranks", "from", "to", "way"], links.Select(link => (IReadOnlyList<string>)
-                [$"{link.From.Rank} <-> {link.To.Rank}", NameOf(nodes, link.From.Node), NameOf(nodes, link.To.Node), link.IsInside ? "by reference, one process" : "between processes"])),
-            new JsonArray([.. links.Select(link => (JsonNode)new JsonObject
-            {
-                ["from_rank"] = link.From.Rank, ["to_rank"] = link.To.Rank, ["from"] = NameOf(nodes, link.From.Node), ["to"] = NameOf(nodes, link.To.Node), ["same_process"] = link.IsInside,
             })]));
     }
 

@@ -41,7 +41,7 @@ public sealed class RunMeter : IRunObserver, IDisposable
         _wait = _meter.CreateCounter<double>("pipeline.rank.wait.time", "s", "Time in which a rank waited for inputs");
         _checkpoints = _meter.CreateCounter<long>("pipeline.checkpoints", "{checkpoint}", "Checkpoints saved");
         _checkpointFailures = _meter.CreateCounter<long>("pipeline.checkpoint.failures", "{failure}", "Checkpoints that could not be saved");
-        _recoveries = _meter.CreateCounter<long>("pipeline.recoveries", "{recovery}", "Generations begun because something was lost");
+        _recoveries = _meter.CreateCounter<long>("pipeline.recoveries", "{recovery}", "Generations begun because something was lost, or to try again");
         _warnings = _meter.CreateCounter<long>("pipeline.warnings", "{warning}", "What the watchdog has noticed");
         _duration = _meter.CreateHistogram("pipeline.step.duration", "s", "Time of a step, completion to completion", null, new InstrumentAdvice<double> { HistogramBucketBoundaries = StepBuckets });
         _recovery = _meter.CreateHistogram("pipeline.recovery.duration", "s", "From a suspicion to the next committed step", null, new InstrumentAdvice<double> { HistogramBucketBoundaries = StepBuckets });
@@ -63,7 +63,7 @@ public sealed class RunMeter : IRunObserver, IDisposable
             case RunNotice.Evaluated evaluated: _validation = evaluated.Loss; break;
             case RunNotice.CheckpointSaved: _checkpoints.Add(1); break;
             case RunNotice.SaveFailed: _checkpointFailures.Add(1); break;
-            case RunNotice.Recovering: _recoveries.Add(1); break;
+            case RunNotice.Recovering or RunNotice.RolledBack: _recoveries.Add(1); break;
             case RunNotice.Recovered recovered: _recovery.Record((recovered.Placement + recovered.Loading + recovered.Replay).TotalSeconds); break;
             case RunNotice.Warned warned: _warnings.Add(1, KeyValuePair.Create<string, object?>("kind", warned.Kind)); break;
         }

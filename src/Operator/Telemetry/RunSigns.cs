@@ -1,6 +1,5 @@
 using System.Globalization;
 using Pipeline.Coordinator;
-using Pipeline.Protocol;
 
 namespace Pipeline.Operator;
 
@@ -35,8 +34,6 @@ public sealed class RunSigns(WatchdogSettings settings)
             case RunNotice.Resumed:
                 (_isPaused, _lastStep) = (false, now);
                 return [];
-            case RunNotice.StageFailed { Failure: { Kind: StageFailureKind.NonFiniteLoss or StageFailureKind.NonFiniteNorm } failure }:
-                return [new RunNotice.Warned("non-finite", failure.Step, failure.Message)];
             default:
                 return [];
         }

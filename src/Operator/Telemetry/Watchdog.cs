@@ -48,7 +48,13 @@ public sealed class Watchdog : IAsyncDisposable
         {
             var heard = listening.Reader.WaitToReadAsync(_stop.Token).AsTask();
             await Task.WhenAny(heard, tick).ConfigureAwait(false);
-            while (listening.Reader.TryRead(out var notice)) await TellAsync(_signs.Read(notice, Now)).ConfigureAwait(false);
+            while (listening.Reader.TryRead(out var notice))
+            {
+                // What is recorded comes back as a notice; so does what the run says of itself.
+                if (notice is RunNotice.Warned warned) await HookAsync(warned).ConfigureAwait(false);
+                else await TellAsync(_signs.Read(notice, Now)).ConfigureAwait(false);
+            }
+
             if (!tick.IsCompleted) continue;
             await TellAsync(_signs.Look(Now, FreeBytes())).ConfigureAwait(false);
             tick = timer.WaitForNextTickAsync(_stop.Token).AsTask();
@@ -63,15 +69,21 @@ public sealed class Watchdog : IAsyncDisposable
         {
             var run = _desk().Run;
             run.Record(sign);
-            if (_hook is null) continue;
-            try
-            {
-                using var answer = await _hook.PostAsJsonAsync(_settings.Webhook, new JsonObject { ["event"] = sign.Kind, ["step"] = sign.Step, ["message"] = sign.Message, ["run"] = run.Files.Folder }, _stop.Token).ConfigureAwait(false);
-            }
-            catch (Exception deaf) when (deaf is HttpRequestException or TaskCanceledException)
-            {
-                // The event is in the run's log; a webhook that does not hear must not hold the watch up.
-            }
+            if (!run.IsLed) await HookAsync(sign).ConfigureAwait(false);
+        }
+    }
+
+    private async Task HookAsync(RunNotice.Warned sign)
+    {
+        if (_hook is null) return;
+        try
+        {
+            JsonObject body = new() { ["event"] = sign.Kind, ["step"] = sign.Step, ["message"] = sign.Message, ["run"] = _desk().Run.Files.Folder };
+            using var answer = await _hook.PostAsJsonAsync(_settings.Webhook, body, _stop.Token).ConfigureAwait(false);
+        }
+        catch (Exception deaf) when (deaf is HttpRequestException or TaskCanceledException)
+        {
+            // The event is in the run's log; a webhook that does not hear must not hold the watch up.
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Pipeline.Coordinator;
 using Pipeline.Protocol;
+using Pipeline.Runs;
 
 namespace Pipeline.Operator;
 
@@ -30,10 +31,19 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
         RunNotice.Recovering recovering => new(time, step, "recovering", $"generation {recovering.Generation.Number}: {recovering.Reason}"),
         RunNotice.Recovered recovered => new(time, step, "recovered", Invariant($"in {(recovered.Placement + recovered.Loading + recovered.Replay).TotalSeconds:F2} s")),
         RunNotice.ReplicasChanged changed => new(time, changed.Step, "replicas-changed", $"{changed.To} instead of {changed.From}: {changed.Reason}"),
+        RunNotice.RolledBack back => new(time, back.Step, "rolled-back", back.Reason),
         RunNotice.UnitsMoved moved => new(time, moved.Step, "units-moved", $"{string.Join(" + ", moved.UnitCounts)} units"),
         RunNotice.Ended ended => new(time, ended.Outcome.Step, "run-ended", ended.Outcome.Error ?? ended.Outcome.End.ToString().ToLowerInvariant()),
         _ => null,
     };
+
+    /// <summary>What a line of the run's events says to people.</summary>
+    public static Happening Of(RecordedEvent line)
+    {
+        var text = line.Fields.Where(field => field.Key is not ("step" or "detail" or "preparation") && field.Value.Length > 0)
+            .Select(field => field.Key is "message" or "result" or "reason" ? field.Value : $"{field.Key} {field.Value}");
+        return new(line.Time, long.TryParse(line.Fields.GetValueOrDefault("step"), CultureInfo.InvariantCulture, out var step) ? step : 0, line.Name, Protocol.Security.SafeText.Of(string.Join(", ", text), 400));
+    }
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

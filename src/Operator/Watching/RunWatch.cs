@@ -34,6 +34,9 @@ public sealed class RunWatch : IRunObserver
             if (line is StepMetrics step) _points.Add(new StepPoint(step.Step, step.Loss, step.GradientNorm, step.LearningRate, step.Tokens, step.Seconds, step.Bubble));
             else if (line is EvaluationMetrics evaluation) _evaluations.Add(evaluation);
         }
+
+        if (!File.Exists(files.Events)) return;
+        foreach (var line in EventLog.Read(files.Events)) Keep(_happenings, Happening.Of(line), HappeningCount);
     }
 
     /// <summary>The clock of what happens.</summary>

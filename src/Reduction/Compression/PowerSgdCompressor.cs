@@ -26,6 +26,7 @@ public sealed class PowerSgdCompressor : ICompressor, IDisposable
     private readonly IReadOnlyList<MatrixRange> _matrices;
     private readonly IReadOnlyList<(int Start, int Length)> _rest;
     private readonly FloatBuffer _warmStart;
+    private readonly ulong _seed;
 
     /// <summary>A compressor of one span; its first Q are random.</summary>
     /// <param name="length">Elements of the span.</param>
@@ -37,10 +38,11 @@ public sealed class PowerSgdCompressor : ICompressor, IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
         _length = length;
         _rank = rank;
+        _seed = seed;
         _matrices = [.. matrices.Where(matrix => (long)rank * (matrix.Rows + matrix.Columns) < matrix.Length)];
         _rest = Rest(length, _matrices);
         _warmStart = new FloatBuffer(_matrices.Sum(matrix => matrix.Columns * rank));
-        FillRandom(_warmStart.Span, seed);
+        Restart();
     }
 
     /// <inheritdoc/>
@@ -48,6 +50,9 @@ public sealed class PowerSgdCompressor : ICompressor, IDisposable
 
     /// <summary>The former Q of all matrices: to be saved and loaded with the residual.</summary>
     public Span<float> WarmStart => _warmStart.Span;
+
+    /// <summary>Goes back to the first Q.</summary>
+    public void Restart() => FillRandom(_warmStart.Span, _seed);
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The compressor was made for another length.</exception>

@@ -16,6 +16,12 @@ public static class CompressedSpanCodec
     private const byte Bin32 = 0xC6;
     private const int BinHeaderLength = 5;
 
+    /// <summary>Bytes of a span beside its payload.</summary>
+    /// <param name="kind">How it is compressed.</param>
+    /// <param name="elementCount">Elements.</param>
+    public static int Overhead(CompressionKind kind, int elementCount) =>
+        1 + MessagePackWriter.GetEncodedLength(Version) + MessagePackWriter.GetEncodedLength((int)kind) + MessagePackWriter.GetEncodedLength(elementCount) + BinHeaderLength;
+
     /// <summary>Begins a span: the payload is then written in its place, not copied.</summary>
     /// <param name="kind">What will write it.</param>
     /// <param name="elementCount">Elements that are compressed.</param>

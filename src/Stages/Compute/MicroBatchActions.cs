@@ -175,10 +175,21 @@ internal sealed class MicroBatchActions : IDisposable
     private void Send(int stage, FrameKey key, torch.Tensor tensor) =>
         _links.Send(_plan.RankOf(stage), key, _boundary is null ? tensor : _boundary.Encode(tensor, key), AlreadyDone.Instance);
 
-    /// <summary>A tensor of a neighbouring stage, which the caller owns, and when it came.</summary>
+    /// <summary>A tensor of a neighbouring stage, which the caller owns, and when it came. One that cannot be unpacked is awaited anew: the neighbour keeps what it has sent.</summary>
     private (torch.Tensor? Tensor, long Ready) Receive(FrameKey key, StageModel model)
     {
-        var (tensor, ready) = _inputs.Take(key, model.Options.Device);
-        return (_boundary is null || tensor is null ? tensor : _boundary.Decode(tensor, model.ActivationType, model.Options.Device), ready);
+        while (true)
+        {
+            var (tensor, ready) = _inputs.Take(key, model.Options.Device);
+            if (_boundary is null || tensor is null) return (tensor, ready);
+            try
+            {
+                return (_boundary.Decode(tensor, model.ActivationType, model.Options.Device), ready);
+            }
+            catch (CompressionException fault)
+            {
+                _inputs.Refuse(key, $"{key.Kind}, edge {key.Edge}, micro-batch {key.MicroBatch} of step {key.Step.Step}: {fault.Message.TrimEnd('.')}");
+            }
+        }
     }
 }

@@ -102,6 +102,7 @@ internal sealed class StageExecutor
             foreach (var source in StartingCopies.Of(_assignment).Where(source => source.Holder is null)) _copies.Add(folder.Read(source.Copy));
             var plan = RankPlan.Build(_assignment, workload, _copies, _live);
             _flight.Know(RankMap.Of(plan));
+            _inbox.Know(plan);
             var parameterCount = !plan.Speaks ? 0 : plan.Models.Values.SelectMany(model => model.State()).Where(tensor => !tensor.IsMoment).Sum(tensor => tensor.Tensor.numel());
             Pass(plan, "load");
             _links.Report(new StageReady(_assignment.Generation, _assignment.Rank, parameterCount));
@@ -147,7 +148,6 @@ internal sealed class StageExecutor
         var order = _inbox.TakeOrder(_step, _isEnded, steps.Awaited);
         if (order.Kind == StageOrderKind.Step) return RunStep(plan, steps, evaluation);
         steps.Settle();
-        if (steps.IsRefused) return false;
         if (order.Save is { } save) Save(save, plan, part);
         return true;
     }
@@ -159,7 +159,6 @@ internal sealed class StageExecutor
         steps.Run(step);
         var (copies, evaluates) = (_assignment.Layout.Protection.CopiesAfter(step), _live.Cadence.EvaluatesAfter(step));
         if (copies || evaluates) steps.Settle();
-        if (steps.IsRefused) return false;
         // A step that was begun after the last one never was, and what follows the last one was done before.
         if (_step != step) return true;
         var since = Stopwatch.GetTimestamp();
@@ -171,15 +170,9 @@ internal sealed class StageExecutor
 
     private void Pass(RankPlan plan, string point) => plan.Workload.Probe?.Invoke(new StagePoint(point, _assignment.Rank, _step, _assignment.Generation));
 
-    /// <summary>Reports a step, or its refusal: one rank speaks for all then; the others are told to stop by the coordinator.</summary>
+    /// <summary>Reports a step, also one that no rank applied: what follows from that is the coordinator's to decide.</summary>
     private void OnSettled(RankPlan plan, SettledStep settled)
     {
-        if (settled.Outcome.Verdict != StepVerdict.Apply)
-        {
-            if (plan.MakesTotals) Fail(StageFailure.NonFinite(_assignment, settled.Step, settled.Outcome, plan.StageCount));
-            return;
-        }
-
         if (settled.Outcome.IsLast) _step = settled.Step;
         _isEnded = settled.Outcome.IsLast;
         Interlocked.Exchange(ref _completedStep, settled.Step);

@@ -28,19 +28,6 @@ internal static class StageFailure
             $"Rank {assignment.Rank}, {what}: {FirstLine(fault)}", StageFailureKind.Action, fault.ToString());
     }
 
-    internal static StageFailed NonFinite(AssignStage assignment, long step, StepOutcome outcome, int stageCount)
-    {
-        var isLoss = outcome.Verdict == StepVerdict.NonFiniteLoss;
-        var last = stageCount - 1;
-        var message = isLoss
-            ? $"Step {step}: the loss of micro-batch {outcome.MicroBatch} is not finite; the step was not applied. "
-                + "Lower optimizer.learning-rate, or look at the samples of that micro-batch."
-            : $"Step {step}: the gradient norm is {outcome.GradientNorm}; the step was not applied. Lower optimizer.learning-rate.";
-        return new StageFailed(
-            assignment.Generation, assignment.Rank, isLoss ? last : 0, step, isLoss ? $"{last}F{outcome.MicroBatch}" : "0N",
-            message, isLoss ? StageFailureKind.NonFiniteLoss : StageFailureKind.NonFiniteNorm, message);
-    }
-
     /// <summary>The sentence of an exception; native errors carry some twenty lines of stack below it.</summary>
     internal static string FirstLine(Exception fault)
     {

@@ -12,6 +12,9 @@ namespace Pipeline.Stages;
 /// <param name="settle">Settles it; throws if what was begun since is void.</param>
 internal sealed class StepInputs(StageInbox inbox, StepSettlement settlement, Action settle)
 {
+    /// <summary>What was taken is not what it should be: the next one is awaited.</summary>
+    internal void Refuse(FrameKey key, string fault) => inbox.Refuse(key, fault);
+
     /// <summary>The tensor of that key, owned by the caller, and when it came.</summary>
     internal (torch.Tensor? Tensor, long Ready) Take(FrameKey key, torch.Device device)
     {

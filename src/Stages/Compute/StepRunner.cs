@@ -51,9 +51,6 @@ internal sealed class StepRunner : IDisposable
     /// <summary>Whether no step follows the last settled one.</summary>
     internal bool HasEnded => _settlement.HasEnded;
 
-    /// <summary>Whether the last settled step could not be applied.</summary>
-    internal bool IsRefused => _settlement.Last is { Verdict: not StepVerdict.Apply };
-
     /// <summary>The totals to be heard of while waiting for the next command; null if every step is settled.</summary>
     internal AwaitedTotals? Awaited => _settlement.Awaited;
 

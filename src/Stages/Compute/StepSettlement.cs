@@ -29,8 +29,8 @@ internal sealed class StepSettlement(
     /// <summary>Whether the next step waits for its norm.</summary>
     internal bool WaitsForNorm => choice.WaitsForNorm;
 
-    /// <summary>Whether no step follows: by request, or since the last one could not be applied.</summary>
-    internal bool HasEnded => Last is { } last && (last.IsLast || last.Verdict != StepVerdict.Apply);
+    /// <summary>Whether no step follows, by request.</summary>
+    internal bool HasEnded => Last is { IsLast: true };
 
     /// <summary>Enters a finished step: with its outcome, or without where it was taken ahead.</summary>
     internal void Finish(StepKey key, StepOutcome? outcome, long tokenCount, StepTiming timing, IReadOnlyList<ExecutedSpan> spans)
@@ -79,7 +79,10 @@ internal sealed class StepSettlement(
 
     private void Close(OpenStep step, StepOutcome outcome)
     {
-        var isClipped = outcome.Verdict == StepVerdict.Apply && plan.OptimizerAt(step.Key.Step).Clips(outcome.GradientNorm);
+        // Whoever went ahead of a step that is clipped, or passed over, has begun the next one on weights that are taken back.
+        var isSkipped = outcome.Verdict != StepVerdict.Apply;
+        var isClipped = isSkipped || plan.OptimizerAt(step.Key.Step).Clips(outcome.GradientNorm);
+        if (isSkipped) plan.Residuals.Forget();
         Last = outcome;
         // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
         NextAttempt = isClipped && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;

@@ -13,6 +13,7 @@ internal static class StepTotalsBuilder
     /// <param name="ownGradients">
     /// Replicas whose gradients are each their own: the norm is then the root mean square of those of their mean gradients; 1 where all hold one sum.
     /// </param>
+    /// <exception cref="InvalidOperationException">Replicas of a stage do not agree how many squares it has.</exception>
     internal static StepOutcome Of(IReadOnlyList<SquaredNorms> contributions, int stageCount, int ownGradients = 1)
     {
         var ordered = contributions.OrderBy(contribution => contribution.Stage).ToArray();
@@ -30,5 +31,7 @@ internal static class StepTotalsBuilder
 
     /// <summary>A stage's squares: each is of one replica and 0 in what the others say, so that their sum is exact; or of all, added in their order.</summary>
     private static IEnumerable<double> SquaresOf(IEnumerable<SquaredNorms> replicas) => replicas.Select(replica => replica.Squares)
-        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left : [.. left.Zip(right, (one, other) => one + other)]);
+        .Aggregate((left, right) => left.Count == 0 ? right : right.Count == 0 ? left
+            : left.Count == right.Count ? [.. left.Zip(right, (one, other) => one + other)]
+            : throw new InvalidOperationException($"Replicas of one stage say {left.Count} and {right.Count} squares: they hold different parameters."));
 }

@@ -20,7 +20,7 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
     public CopyFetcher(IReadOnlyList<(CopyId Copy, IActorRef Holder)> sources, CopyLinks? links)
     {
         (_sources, _links) = (sources, links);
-        Receive<OfferCopy>(offer => _open.ContainsKey(offer.Copy), OnOffer);
+        Receive<OfferCopy>(offer => _open.ContainsKey(offer.Copy) && StateCopy.FaultOf(offer, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) is null, OnOffer);
         Receive<CopyChunk>(chunk => _open.ContainsKey(chunk.Copy), OnChunk);
         Receive<CopyPartArrived>(part => _open.ContainsKey(part.Place.Id), OnPart);
         ReceiveRepeated();

@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Akka.Event;
 using Pipeline.Protocol;
 using static Pipeline.Protocol.CopyProtocol;
 
@@ -11,7 +12,9 @@ namespace Pipeline.Stages;
 public sealed class CopyHolder : ReceiveActor
 {
     private const int KeptCount = 2;
+    private static readonly long MemoryOfMachine = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     private readonly CopyLinks? _links;
+    private readonly StrayInputs _strays;
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly Dictionary<CopyId, StateCopy> _whole = [];
 
@@ -19,6 +22,8 @@ public sealed class CopyHolder : ReceiveActor
     public CopyHolder(CopyLinks? links)
     {
         _links = links;
+        var log = Context.GetLogger();
+        _strays = new StrayInputs(TimeProvider.System, sentence => log.Warning("{0}", sentence));
         Receive<OfferCopy>(OnOffer);
         Receive<CopyChunk>(OnChunk);
         Receive<CopyPartArrived>(OnPart);
@@ -44,6 +49,12 @@ public sealed class CopyHolder : ReceiveActor
         if (_whole.ContainsKey(offer.Copy))
         {
             Sender.Tell(new CopyReceived(offer.Copy, offer.ByteCount));
+            return;
+        }
+
+        if (StateCopy.FaultOf(offer, MemoryOfMachine) is { } fault)
+        {
+            _strays.Refuse($"a copy of rank {offer.Copy.Rank} after step {offer.Copy.Step} from {Sender.Path}: {fault}");
             return;
         }
 

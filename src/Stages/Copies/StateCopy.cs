@@ -37,6 +37,27 @@ internal sealed unsafe class StateCopy : IDisposable
         _memory = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(byteCount, 1), Alignment);
     }
 
+    /// <summary>Why there can be no place for what is offered, as a clause; null if there can. To be asked before memory is taken.</summary>
+    /// <param name="offer">What is offered.</param>
+    /// <param name="limit">Bytes that this machine has at all.</param>
+    internal static string? FaultOf(CopyProtocol.OfferCopy offer, long limit)
+    {
+        HashSet<string> names = new(StringComparer.Ordinal);
+        Int128 needed = 0;
+        if (offer.Tensors is null || offer.Tensors.Any(tensor => tensor is not { Name: not null, DataType: not null, Shape: not null })) return "it names no tensors";
+        foreach (var tensor in offer.Tensors)
+        {
+            if (!names.Add(tensor.Name)) return "it names a tensor twice";
+            if (!TensorTypes.IsKnown(tensor.DataType)) return "it has elements of an unknown type";
+            // An overflow is more than any machine has.
+            if (tensor.Shape.Any(size => size < 0) || (needed += Size(tensor)) > limit) return $"its tensors are negative, or larger than the {limit >> 20:N0} MiB of this machine";
+        }
+
+        return needed == offer.ByteCount ? null : $"it claims {offer.ByteCount} bytes, its tensors need {needed}";
+
+        Int128 Size(CopyTensor tensor) => tensor.Shape.Aggregate((Int128)TensorTypes.ElementByteCount(tensor.DataType), (soFar, size) => soFar > limit ? soFar : soFar * size);
+    }
+
     /// <summary>Which copy it is.</summary>
     internal CopyId Id { get; }
 

@@ -11,10 +11,15 @@ namespace Pipeline.Stages;
 /// generation they were sent in: an input of a step is the same bits in all of them. Owns the tensors that lie in it; what repeats an
 /// input or belongs to a finished phase is freed unread.
 /// </summary>
-internal sealed partial class StageInbox(FlightRecorder? flight = null)
+/// <param name="flight">Keeps what came; null for nobody.</param>
+/// <param name="awaited">What may come from elsewhere; null where nothing is known of it.</param>
+/// <param name="strays">Told of what is refused; null for nobody.</param>
+internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedInputs? awaited = null, StrayInputs? strays = null)
 {
     private readonly object _gate = new();
     private readonly FlightRecorder _flight = flight ?? new FlightRecorder();
+    private readonly StrayInputs _strays = strays ?? StrayInputs.Unheard;
+    private AwaitedInputs? _judge = awaited;
     private readonly Dictionary<FrameKey, Arrived<TensorArrival>> _tensors = [];
     private readonly Dictionary<(StepKey Step, int Stage), Arrived<SquaredNorms>> _squares = [];
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
@@ -51,7 +56,7 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
     /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
     internal void StartAfter(long step, bool evaluates)
     {
-        lock (_gate) _finishedPhase = evaluates ? StepPhase(step) : EvaluationPhase(step);
+        lock (_gate) (_finishedPhase, _begunStep) = (evaluates ? StepPhase(step) : EvaluationPhase(step), step);
     }
 
     internal void Post(TensorArrival arrival)
@@ -59,6 +64,13 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
         var key = arrival.Key.In(Generation.None);
         lock (_gate)
         {
+            if (arrival.IsForeign && _judge?.FaultOf(key) is { } fault)
+            {
+                _strays.Refuse(fault);
+                arrival.Refuse();
+                return;
+            }
+
             var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key) && !IsAbandoned(key);
             if (!isWanted || !_tensors.TryAdd(key, Now(arrival)))
             {
@@ -77,6 +89,12 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
         lock (_gate)
         {
             if (StepPhase(note.Step.Step) <= _finishedPhase) return;
+            if (_judge?.FaultOf(note) is { } fault)
+            {
+                _strays.Refuse(fault);
+                return;
+            }
+
             var isNew = note switch
             {
                 SquaredNorms squares => _squares.TryAdd((squares.Step, squares.Stage), Now(squares)),
@@ -274,7 +292,33 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
         }
     }
 
-    /// <summary>Ends a step or an evaluation: nothing of it may be left, and what still comes of it is freed unread.</summary>
+    /// <summary>The rank has its units: from now on notes are held against them, also those that have come.</summary>
+    internal void Know(RankPlan plan)
+    {
+        lock (_gate)
+        {
+            if (_judge is null) return;
+            _judge = _judge.With(plan);
+            foreach (var (key, squares) in _squares.ToArray())
+            {
+                if (_judge.FaultOf(squares.Value) is not { } fault) continue;
+                _strays.Refuse(fault);
+                _squares.Remove(key);
+            }
+        }
+    }
+
+    /// <summary>What was taken is not what it should be: another one may come in its place.</summary>
+    internal void Refuse(FrameKey key, string fault)
+    {
+        lock (_gate) _taken.Remove(key);
+        _strays.Refuse(fault);
+    }
+
+    /// <summary>
+    /// Ends a step or an evaluation: nothing of it may be left, and what still comes of it is freed unread. What another process has sent for nothing is freed
+    /// and said.
+    /// </summary>
     /// <exception cref="InvalidOperationException">A tensor of the phase was never taken.</exception>
     internal void FinishPhase(long phase)
     {
@@ -285,7 +329,15 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null)
             _abandoned.RemoveWhere(attempt => StepPhase(attempt.Step) <= phase);
             foreach (var late in _squares.Keys.Where(key => 2 * key.Step.Step <= phase).ToArray()) _squares.Remove(late);
             foreach (var late in _totals.Keys.Where(key => 2 * key.Step <= phase).ToArray()) _totals.Remove(late);
-            var left = _tensors.Keys.Where(key => PhaseOf(key) <= phase).ToArray();
+            FrameKey[] left = [.. _tensors.Keys.Where(key => PhaseOf(key) <= phase)];
+            foreach (var key in left.Where(key => _tensors[key].Value.IsForeign))
+            {
+                _tensors.Remove(key, out var stray);
+                stray.Value.Refuse();
+                _strays.Refuse($"{key} was never taken");
+            }
+
+            left = [.. left.Where(_tensors.ContainsKey)];
             if (left.Length > 0) throw new InvalidOperationException($"{left.Length} inputs were never taken, among them {left[0]}.");
         }
     }

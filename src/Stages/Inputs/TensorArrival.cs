@@ -8,6 +8,9 @@ internal abstract class TensorArrival(FrameKey key)
 {
     internal FrameKey Key { get; } = key;
 
+    /// <summary>Whether it came from another process, which may send what it likes.</summary>
+    internal virtual bool IsForeign => true;
+
     /// <summary>Turns it into a tensor of the device, which the caller owns from then on. On the compute thread, once.</summary>
     internal abstract torch.Tensor Take(torch.Device device);
 
@@ -18,6 +21,8 @@ internal abstract class TensorArrival(FrameKey key)
 /// <summary>A tensor handed over inside the process.</summary>
 internal sealed class HandedOver(TensorHandover handover) : TensorArrival(handover.Key)
 {
+    internal override bool IsForeign => false;
+
     internal override torch.Tensor Take(torch.Device device)
     {
         handover.Completion.Wait();

@@ -25,7 +25,7 @@ internal sealed class RankLinks : IDisposable
     {
         (_hub, _rank, _layout) = (hub, rank, layout);
         _links = new ILink?[layout.Ranks.Count];
-        _receiving = hub.Receive(LinkPurpose.Frames, layout.Run, layout.Generation, rank, new StageFrameSink(stage));
+        _receiving = hub.Receive(LinkPurpose.Frames, layout.Run, layout.Generation, rank, new StageFrameSink(stage, AwaitedInputs.Of(rank, layout)));
     }
 
     /// <summary>Whether a rank's node has a hub.</summary>

@@ -9,12 +9,17 @@ namespace Pipeline.Stages;
 /// Receives a rank's frames straight into tensors and tells its actor. Credits go back on arrival, not when an action takes the tensor:
 /// what lies in the inbox is bounded by the schedule, and one that takes frames in another order than they were sent cannot deadlock.
 /// </summary>
-internal sealed class StageFrameSink(IActorRef stage) : IFrameSink
+/// <param name="stage">The rank's actor.</param>
+/// <param name="awaited">What it may be sent; null where that is not known.</param>
+internal sealed class StageFrameSink(IActorRef stage, AwaitedInputs? awaited = null) : IFrameSink
 {
     /// <inheritdoc/>
-    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => header.Tensors.Count == 1
-        ? TensorMemory.ToReceive(header.Tensors[0])
-        : throw new FrameException($"Tensor frame {header.Key}: a stage takes one tensor a frame, found {header.Tensors.Count}.");
+    public IFrameBuffer Rent(LinkPeer from, FrameHeader header)
+    {
+        if (header.Tensors.Count != 1) throw new FrameException($"Tensor frame {header.Key}: a stage takes one tensor a frame, found {header.Tensors.Count}.");
+        if (awaited?.FaultOf(header) is { } fault) throw new FrameException($"Tensor frame: {fault}.");
+        return TensorMemory.ToReceive(header.Tensors[0]);
+    }
 
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)

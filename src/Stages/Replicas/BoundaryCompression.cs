@@ -59,24 +59,28 @@ internal sealed class BoundaryCompression(CompressionSettings settings, ulong se
             using var scope = NewDisposeScope();
             var onHost = encoded.cpu();
             if (onHost.dtype != ScalarType.Byte) throw new CompressionException($"Expected a compressed tensor, found {encoded.dtype}.");
-            var bytes = onHost.bytes.ToArray();
-            var shape = Shape(bytes, out var start);
+            var shape = Shape(onHost.bytes, out var start, out var length);
+            // The kinds of a boundary need a fixed number of bytes: what has others is refused before it is copied, or memory is taken for what it claims.
+            var needed = CompressedSpanCodec.Overhead(_compressor.Kind, length) + _compressor.MaxByteCount(length);
+            if (onHost.numel() - start != needed) throw new CompressionException($"A compressed tensor of the shape [{string.Join(", ", shape)}] takes {needed} bytes, found are {onHost.numel() - start}.");
+            var span = CompressedSpanCodec.Decode(onHost.bytes[start..].ToArray(), _compressor.Kind, length);
             var values = empty(shape, ScalarType.Float32, CPU);
-            var span = CompressedSpanCodec.Decode(bytes.AsMemory(start), _compressor.Kind, (int)values.numel());
             _compressor.Decompress(span.Payload.Span, MemoryMarshal.Cast<byte, float>(values.bytes));
             return values.to(type).to(device).DetachFromDisposeScope();
         }
     }
 
     /// <summary>The claimed shape: no kind takes less than half a byte an element, so nothing larger than twice the bytes is believed.</summary>
-    private static long[] Shape(ReadOnlySpan<byte> bytes, out int start)
+    private static long[] Shape(ReadOnlySpan<byte> bytes, out int start, out int length)
     {
         var limit = 2L * bytes.Length;
         var count = bytes.Length < sizeof(long) ? -1 : BinaryPrimitives.ReadInt64LittleEndian(bytes);
         start = sizeof(long) * (int)(1 + Math.Clamp(count, 0, MaxDimensionCount));
         if (count is < 1 or > MaxDimensionCount || bytes.Length < start) throw new CompressionException($"A compressed tensor claims {count} dimensions in {bytes.Length} bytes.");
         var shape = MemoryMarshal.Cast<byte, long>(bytes[sizeof(long)..start]).ToArray();
-        var product = shape.Aggregate((Int128)1, (soFar, size) => size < 0 || soFar > limit ? limit + (Int128)1 : soFar * size);
-        return product <= limit ? shape : throw new CompressionException($"A compressed tensor claims the shape [{string.Join(", ", shape)}], which {bytes.Length} bytes cannot hold.");
+        var product = shape.Aggregate((Int128)1, (soFar, size) => size < 1 || soFar > limit ? limit + (Int128)1 : soFar * size);
+        if (product > Math.Min(limit, int.MaxValue)) throw new CompressionException($"A compressed tensor claims the shape [{string.Join(", ", shape)}], which {bytes.Length} bytes cannot hold.");
+        length = (int)product;
+        return shape;
     }
 }

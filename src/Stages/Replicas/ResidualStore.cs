@@ -103,6 +103,15 @@ internal sealed class ResidualStore : IDisposable
         }
     }
 
+    /// <summary>
+    /// Compression begins anew, as in a first step: what it has lost of a step that was passed over may not be a number, and nothing of that
+    /// step is to be left.
+    /// </summary>
+    internal void Forget()
+    {
+        foreach (var tensor in _tensors.Values) MemoryMarshal.Cast<byte, float>(tensor.bytes).Clear();
+    }
+
     /// <summary>Forgets what was loaded and nobody asked for: it belongs to other ranks, or to buckets that are no more.</summary>
     internal void Settle()
     {

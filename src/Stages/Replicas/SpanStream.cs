@@ -38,7 +38,7 @@ internal sealed class SpanStream : IDisposable
         if (settings.Kind == CompressionKind.None) return;
         _residuals = residuals;
         if (residuals is not null && settings.ErrorFeedback) _owes = residuals.Of(_name, length).ContainsAnyExcept(0f);
-        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) Remember(power, residuals);
+        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(Factors(power, residuals));
     }
 
     /// <summary>Writes the values of a span.</summary>
@@ -115,6 +115,7 @@ internal sealed class SpanStream : IDisposable
 
     private ReadOnlyMemory<byte> Compressed(ReadOnlySpan<float> values, RoundingKey key)
     {
+        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
         var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
         int byteCount;
         if (_residuals is { } residuals && _settings.ErrorFeedback)
@@ -141,12 +142,13 @@ internal sealed class SpanStream : IDisposable
         _owes = false;
     }
 
-    /// <summary>Goes on from the factors of a copy that was loaded; zeros are none.</summary>
-    private void Remember(PowerSgdCompressor power, ResidualStore residuals)
+    /// <summary>Has the compressor go on from the factors that are kept; zeros are none, since they are new or were forgotten.</summary>
+    private Span<float> Factors(PowerSgdCompressor power, ResidualStore residuals)
     {
         var kept = residuals.Of(FactorsOf(_name), power.WarmStart.Length);
         if (kept.ContainsAnyExcept(0f)) kept.CopyTo(power.WarmStart);
-        else power.WarmStart.CopyTo(kept);
+        else power.Restart();
+        return kept;
     }
 
     private static string FactorsOf(string name) => name + ".factors";

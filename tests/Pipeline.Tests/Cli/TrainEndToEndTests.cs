@@ -156,6 +156,7 @@ public sealed class TrainEndToEndTests : IDisposable
         AssertRefused(Train("new", "--data", In("empty.txt")), "empty");
         AssertRefused(Train("new", "--data", In("binary.txt")), "binary.txt");
         AssertRefused(Train("new", "--data", In("short.txt")), "short");
+        AssertRefused(Train("new", "--set", "data.content=another"), "than where the run was submitted (another). Give every node the same files under data.path.");
         AssertRefused(Run("train", "--resume", In("kept"), "--steps", "9", "--set", "model.layers=2"), "model.layers");
         AssertRefused(Run("train", "--resume", In("kept"), "--steps", "8"), "nothing to do");
         AssertRefused(Run("train", "--resume", In("nowhere")), "nowhere");

@@ -50,6 +50,19 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void Ranks_of_other_sizes_that_their_nodes_cannot_hold_are_named()
+    {
+        NodeInfo[] nodes = [Node(0, "left", 0) with { MemoryByteCount = 100 << 20 }, Node(1, "right", 0) with { MemoryByteCount = 50 << 20 }, Node(2, "any", 0)];
+        NodeId[] places = [nodes[0].Id, nodes[0].Id, nodes[1].Id, nodes[2].Id];
+        Assert.Null(Placement.Overload(nodes, places, [40 << 20, 60 << 20, 50 << 20, 1L << 40]));
+        Assert.Null(Placement.Overload(nodes, places, null));
+        var overload = Placement.Overload(nodes, places, [40 << 20, 60 << 20, 51 << 20, 0]);
+        Assert.Contains("would need 51 MiB on right", overload, StringComparison.Ordinal);
+        Assert.Contains("which has 50 MiB", overload, StringComparison.Ordinal);
+        Assert.Contains("would need 101 MiB on left", Placement.Overload(nodes, places, [40 << 20, 61 << 20, 0, 0]), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_pipeline_goes_where_it_fits_whole_before_it_is_spread_over_machines()
     {
         // Machine small has one node, wide three: the fastest node is on the small one, but a pipeline of two fits on the wide one only.

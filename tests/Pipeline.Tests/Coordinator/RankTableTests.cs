@@ -30,7 +30,8 @@ public sealed class RankTableTests
     {
         var ranks = Table("zb-v", replicaCount: 1);
         Assert.Equal(0, ranks.RankOfStage[^1]);
-        ranks.Divide(new UnitDivision([1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 4))));
+        ranks.Divide(new UnitDivision([1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 4))) { RankBytes = [10, 20, 30] });
+        Assert.Equal([10, 20, 30], ranks.RankBytes);
         Assert.Equal(2, ranks.RankOfStage[^1]);
         Assert.Equal([1, 2, 3], Enumerable.Range(0, 3).Select(ranks.UnitCountOf));
     }

@@ -75,6 +75,45 @@ public sealed class RecoveryPlanTests
     }
 
     [Fact]
+    public void Nobody_completes_a_step_before_all_others_have_completed_the_one_before_it()
+    {
+        var reached = new ReachedSteps(3);
+        long[] said = [4, 7, 8];
+        // Rank 0's reports lag: it has contributed to step 8.
+        Assert.Equal(7, reached.Of([0, 1], rank => said[rank], 8));
+        Assert.Equal(8, reached.Of([2], rank => said[rank], 8));
+        Assert.Equal(long.MaxValue, reached.Of([], rank => said[rank], 8));
+    }
+
+    [Fact]
+    public void A_rank_that_runs_again_what_it_had_contributed_to_is_believed_itself_alone()
+    {
+        var reached = new ReachedSteps(2);
+        reached.PutBack(0, 20);
+        Assert.Equal(4, reached.Of([0, 1], rank => rank == 0 ? 4 : 9, 9));
+        Assert.Equal(19, reached.Of([0, 1], rank => rank == 0 ? 19 : 23, 23));
+        // Past what was granted when it was put back, all contributions are its own.
+        Assert.Equal(22, reached.Of([0, 1], rank => rank == 0 ? 20 : 23, 23));
+        // Nobody was further than step 11 when all were asked: the former rank had begun step 12 at most.
+        reached.Know(11);
+        Assert.Equal(11, reached.Of([0, 1], rank => rank == 0 ? 11 : 15, 15));
+        Assert.Equal(14, reached.Of([0, 1], rank => rank == 0 ? 12 : 15, 15));
+        reached.Restart();
+        Assert.Equal(8, reached.Of([0, 1], rank => rank == 0 ? 4 : 9, 9));
+    }
+
+    [Fact]
+    public void A_copy_after_each_step_is_enough_where_reports_lag_by_a_step()
+    {
+        // A holder keeps two copies. Rank 1 has died after the copy of step 6; the others have been heard of up to step 4 only.
+        var copies = new CopyLedger(2, 0);
+        foreach (var (rank, step) in new[] { (0, 3L), (1, 3L), (0, 4L), (1, 4L), (1, 5L), (1, 6L) }) copies.Enter(rank, step, Holders[rank]);
+        var reached = new ReachedSteps(2).Of([0], _ => 4, 6);
+        var loss = new LossReport([1], 2, copies, 4, StartingPoint.Initial, false, 0, ReachedStep: reached);
+        Assert.Equal(5, Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[1].Step);
+    }
+
+    [Fact]
     public void What_is_protected_can_be_had_for_every_rank_and_never_falls()
     {
         Histories.Sample(history =>
@@ -123,6 +162,26 @@ public sealed class RecoveryPlanTests
         var copies = new CopyLedger(2, 10);
         Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(new LossReport([1], 2, copies, 10, StartingPoint.Checkpoint(10), true, 10)));
         Assert.Equal(new RecoveryPlan.Restart(20), RecoveryPlan.For(new LossReport([1], 2, copies, 12, StartingPoint.Checkpoint(10), true, 20)));
+    }
+
+    [Fact]
+    public void A_copy_of_the_state_that_all_began_from_serves_where_that_is_gone()
+    {
+        // A coordinator on the smaller side of a split had all ranks begin anew from the checkpoint of step 10, which is pruned; a copy of rank 1 is left elsewhere.
+        var copies = new CopyLedger(2, 10);
+        copies.Enter(1, 10, Holders[2]);
+        var loss = new LossReport([1], 2, copies, 10, StartingPoint.Checkpoint(10), false, 30, ReachedStep: 10);
+        Assert.Equal(new RecoveryPlan.ReplayStart(10, false, Holders[2]), Assert.IsType<RecoveryPlan.Replay>(RecoveryPlan.For(loss)).Starts[1]);
+        Assert.Equal(new RecoveryPlan.Restart(30), RecoveryPlan.For(loss with { Copies = new CopyLedger(2, 10) }));
+    }
+
+    [Fact]
+    public void A_successor_does_not_adopt_who_has_not_come_to_where_all_ranks_began_anew()
+    {
+        var entry = new JournalEntry(new RunId(1), new Generation(3), new Generation(1), [2, 2], "", [Holders[0], Holders[0]], StartingPoint.Checkpoint(10), 10, false);
+        var takeOver = TakeOver.For(entry, [Report(1, new HostedStage(0, new Generation(2), new Generation(1), 9, 20, 5, false, "")), Report(2, new HostedStage(1, new Generation(2), new Generation(1), 10, 20, 5, false, ""))], 2);
+        Assert.Equal([1], takeOver.Adopted.Keys);
+        Assert.Equal([0], takeOver.Lost);
     }
 
     [Fact]

@@ -1,8 +1,10 @@
+using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Tests.Training;
+using Pipeline.Training;
 using Xunit;
 
 namespace Pipeline.Tests.Nodes;
@@ -48,6 +50,77 @@ public sealed class NodeLossTests
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
         // The replacement began after the copy of step 2, not from the beginning.
         Assert.Equal(3, cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step));
+    }
+
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.None)]
+    public async Task Nodes_that_cannot_hold_the_ranks_that_are_left_go_on_with_fewer_and_the_bits_stay(ProtectionKind kind)
+    {
+        const int Steps = 10;
+        var folder = Directory.CreateTempSubdirectory("pipeline-fewer-").FullName;
+        var store = new FolderCheckpointStore(folder);
+        var plan = TinyRun.Plan(3, 2, steps: Steps) with
+        {
+            StepsAhead = 2,
+            EvaluateEvery = 2,
+            EvaluationMicroBatchCount = 2,
+            Protection = kind == ProtectionKind.None ? ProtectionDuties.None : Memory(1),
+            Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 4 },
+        };
+        var two = RunLayout.For(plan with { StageCount = 2 });
+        UnitDivision division = two.Division() with { RankBytes = [90, 90] };
+        // The coordinator's node can hold nothing, the others one rank of three, or one of two.
+        using var cluster = new SimulatedCluster(1, plan, 4, memory: [1, 100, 100, 100]);
+        var killed = cluster.AtStep(6, () => Task.FromResult(true), () => cluster.Kill("c"));
+        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60], Fewer = (ranks, _) => ranks == 2 ? [division with { RankBytes = [101, 10] }, division] : [] });
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        Assert.True(await await killed);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.Equal([2, 4, 6, 8, 10], cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
+        Assert.Equal(two.UnitCounts, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        Assert.Equal([0, 1], cluster.Notices.Steps[^1].Ranks.Select(rank => rank.Rank));
+        Assert.Equal(Steps, store.List(verify: true).First(summary => summary.State == CheckpointState.Complete).Step);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task What_no_rank_awaits_stops_no_run_and_changes_no_bit()
+    {
+        using var cluster = new SimulatedCluster(1, TinyRun.Plan(3, 3) with { EvaluateEvery = 2, EvaluationMicroBatchCount = 2, Protection = Memory(1) }, 4);
+        var isSaid = 0;
+        string[] paths = [];
+        cluster.Network.Seen = (_, _, message) =>
+        {
+            if (message is NodeProtocol.HostStage hosted) paths = [.. hosted.Assignment.Layout.Ranks.Select(place => place.StagePath)];
+            if (message is not StageProtocol.StepCompleted { Step: 1 } || Interlocked.Exchange(ref isSaid, 1) == 1) return;
+            foreach (var path in paths)
+            {
+                foreach (var stray in Strays(cluster.Run)) cluster.Say(path, stray);
+            }
+        };
+        cluster.StartCoordinator("a");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 5), await cluster.UntilAsync(cluster.Ended));
+        Assert.Equal(1, isSaid);
+        TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps);
+    }
+
+    /// <summary>Well-formed messages about nothing that a rank would wait for, of steps that are still to come.</summary>
+    private static IEnumerable<object> Strays(RunId run)
+    {
+        StepKey step = new(run, new Generation(9), 0, 4);
+        foreach (var kind in Enum.GetValues<FrameKind>())
+        {
+            yield return new TensorFrame(new FrameKey(step, 77, 0, 0, kind), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+            yield return new TensorFrame(new FrameKey(step, 0, 77, 0, kind), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+            yield return new TensorFrame(new FrameKey(step with { Step = 5 }, 0, 0, 0, kind), [], Array.Empty<byte>());
+        }
+
+        // One that passes for a tie of the model, which no rank takes here.
+        yield return new TensorFrame(new FrameKey(step, 5, 0, 0, FrameKind.TiedGradientToOwner), [new FrameTensor(FrameDataType.Float32, [1], 4)], new byte[4]);
+        yield return new NeighbourProtocol.SquaredNorms(step, 0, [1], [], 0, -1);
+        yield return new NeighbourProtocol.SquaredNorms(step, 2, [], [1], -5, -1);
+        yield return new NeighbourProtocol.SquaredNorms(step, 99, [1], [], 0, -1);
     }
 
     private static ProtectionDuties Memory(int every) => new(ProtectionKind.Memory, every, "");

@@ -73,6 +73,56 @@ public sealed class NodeMoveTests : IDisposable
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
     }
 
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.None)]
+    public async Task A_pause_after_a_move_was_planned_holds_up_neither_the_move_nor_the_run(ProtectionKind kind)
+    {
+        // The move waits for step 20, which a paused run never comes to.
+        const int Last = 24;
+        var plan = Plan(kind) with { Steps = Last, Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, 20, "") };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var drained = cluster.AtStep(3, () =>
+        {
+            var answer = cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("c").Id), Patience);
+            cluster.Coordinator.Tell(new PauseRun());
+            return answer;
+        });
+        cluster.StartCoordinator("a");
+        Assert.Null((await cluster.UntilAsync(await cluster.UntilAsync(drained))).Refusal);
+        var repeats = Repeats(cluster);
+        TaskCompletionSource isLater = new();
+        cluster.After(TimeSpan.FromMinutes(2), () => isLater.TrySetResult());
+        await cluster.UntilAsync(() => isLater.Task.IsCompleted);
+        Assert.Equal(repeats, Repeats(cluster));
+        Assert.False(cluster.Ended.IsCompleted);
+        cluster.Coordinator.Tell(new ResumeRun());
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Last), await cluster.UntilAsync(cluster.Ended));
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Last), cluster.Notices.Steps);
+    }
+
+    [Fact]
+    public async Task A_rank_that_comes_back_to_a_node_is_an_actor_of_another_name()
+    {
+        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory) with { Steps = 24 }, 5);
+        System.Collections.Concurrent.ConcurrentQueue<(string Node, string Path)> told = new();
+        TaskCompletionSource isUnderWay = new();
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            if (message is NodeProtocol.HostStage { Assignment: { Rank: 1 } assignment }) told.Enqueue((to, assignment.Layout.Ranks[1].StagePath));
+            if (message is StageProtocol.StepCompleted { Step: 3 }) isUnderWay.TrySetResult();
+        };
+        cluster.StartCoordinator("a");
+        await cluster.UntilAsync(() => isUnderWay.Task.IsCompleted);
+        foreach (var node in new[] { "e", "c" })
+            Assert.True((await cluster.UntilAsync(cluster.Coordinator.Ask<OperationResult>(new MoveRank(1, cluster.Node(node).Id), Patience))).IsDone);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 24), await cluster.UntilAsync(cluster.Ended));
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, 24), cluster.Notices.Steps);
+        var places = told.Distinct().ToArray();
+        Assert.Equal(["c", "e", "c"], places.Select(place => place.Node));
+        Assert.Equal(3, places.Select(place => place.Path).Distinct().Count());
+    }
+
     [Fact]
     public async Task A_woken_zombie_is_refused_and_told_to_end()
     {
@@ -102,6 +152,8 @@ public sealed class NodeMoveTests : IDisposable
         Assert.Contains("fit on none", outcome.Error, StringComparison.Ordinal);
         Assert.True(await await killed);
     }
+
+    private static int Repeats(SimulatedCluster cluster) => cluster.Notices.All.OfType<RunNotice.Recovering>().Count(recovering => recovering.Reason == "nothing has moved");
 
     private TrainingPlan Plan(ProtectionKind kind) => TinyRun.Plan(3, 2, steps: Steps) with
     {

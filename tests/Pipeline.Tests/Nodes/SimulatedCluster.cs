@@ -28,7 +28,7 @@ internal sealed class SimulatedCluster : IDisposable
     private readonly TaskCompletionSource<RunOutcome> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _busyStores;
 
-    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false)
+    internal SimulatedCluster(int seed, TrainingPlan plan, int nodeCount, bool serializes = false, IReadOnlyList<long>? memory = null)
     {
         var name = $"sim{Interlocked.Increment(ref s_count)}";
         Network = new SimulatedNetwork(seed);
@@ -38,7 +38,7 @@ internal sealed class SimulatedCluster : IDisposable
         var config = NetworkMailbox.Hocon.WithFallback(quiet);
         _system = ActorSystem.Create(name, WireSetup.For(serializes ? config.WithFallback(WireSetup.SerializeEverything) : config));
         _actors.Add(_system.ActorOf(StrayTensors.Props()));
-        for (var node = 0; node < nodeCount; node++) StartNode(((char)('a' + node)).ToString());
+        for (var node = 0; node < nodeCount; node++) StartNode(((char)('a' + node)).ToString(), memory?[node] ?? 0);
     }
 
     internal SimulatedNetwork Network { get; }
@@ -55,13 +55,16 @@ internal sealed class SimulatedCluster : IDisposable
 
     internal Task<RunOutcome> Ended => _ended.Task;
 
+    /// <summary>The run, once a coordinator was started.</summary>
+    internal RunId Run { get; private set; }
+
     internal NodeInfo Node(string name) => _nodes[name];
 
     internal IReadOnlyCollection<string> NodeNames => _nodes.Keys;
 
-    internal NodeInfo StartNode(string name)
+    internal NodeInfo StartNode(string name, long memory = 0)
     {
-        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, 1, name, "");
+        var info = new NodeInfo(new NodeId(name, 1), $"akka://{_system.Name}/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, memory, 1, name, "");
         _nodes.Add(name, info);
         _actors.Add(_system.ActorOf(StageHostActor.Props(info, new CountedWorkload(_plan, name, Work), _ => Fenced.Add(name), TimeSpan.FromMilliseconds(500)), name));
         return info;
@@ -84,6 +87,7 @@ internal sealed class SimulatedCluster : IDisposable
             },
             StopPatience = TimeSpan.FromSeconds(10),
         };
+        Run = run.Run;
         Coordinator = _system.ActorOf(CoordinatorActor.Props(change?.Invoke(run) ?? run, observer ?? Notices, ended ?? _ended), $"{home}-coordinator-{_actors.Count}");
         _actors.Add(Coordinator);
         foreach (var node in alive ?? _nodes.Keys) Coordinator.Tell(new NodeJoined(_nodes[node]));
@@ -106,6 +110,9 @@ internal sealed class SimulatedCluster : IDisposable
 
     /// <summary>Does something later, on the simulation's clock.</summary>
     internal void After(TimeSpan delay, Action action) => _system.Scheduler.Advanced.ScheduleOnce(delay, action);
+
+    /// <summary>Says something to an actor, past the network: what a peer might send that is none of the run's own.</summary>
+    internal void Say(string path, object message) => ((ExtendedActorSystem)_system).Provider.ResolveActorRef(path).Tell(message, ActorRefs.NoSender);
 
     /// <summary>Does something once, when a rank first reports a step.</summary>
     internal Task<Task<T>> AtStep<T>(long step, Func<Task<T>> ask, Action? action = null)

@@ -64,6 +64,35 @@ public sealed class ClusterCommandTests : IDisposable
         await AssertCompletedAsync(cluster);
     }
 
+    [Theory]
+    [InlineData(ProtectionKind.Memory)]
+    [InlineData(ProtectionKind.None)]
+    public async Task A_unit_goes_to_the_stage_beside_its_own_and_no_bit_changes(ProtectionKind kind)
+    {
+        var plan = Plan(kind);
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
+        cluster.StartCoordinator("a");
+        Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
+        var status = await ReachPauseAsync(cluster);
+        var counts = RunLayout.For(plan).UnitCounts;
+        var (first, second, last) = (plan.Units[counts[0]].Name, plan.Units[counts[0] + 1].Name, plan.Units[^1].Name);
+        var (node, own) = (status.Stages[0].Node.Address, status.Stages[1].Node.Address);
+        foreach (var (line, refusal) in new[] { ($"move {second} {node} --yes", "has to go first"), ($"move {last} {node} --yes", "stages are units in a row"), ($"move {first} {own} --yes", "is there already"), ($"move nothing {node} --yes", "Expected one of embedding") })
+        {
+            var refused = await cluster.UntilAsync(Run(cluster, line));
+            Assert.False(refused.IsDone, line);
+            Assert.Contains(refusal, refused.Text, StringComparison.Ordinal);
+        }
+
+        Assert.True((await cluster.UntilAsync(Run(cluster, $"move {first} {node}"))).NeedsConsent);
+        var answer = await cluster.UntilAsync(Run(cluster, $"move {first} {node} --yes"));
+        Assert.True(answer.IsDone, answer.Text);
+        Assert.Equal([counts[0] + 1, counts[1] - 1, counts[2]], Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
+        await AssertCompletedAsync(cluster);
+    }
+
     [Fact]
     public async Task A_cordoned_node_is_given_nothing()
     {

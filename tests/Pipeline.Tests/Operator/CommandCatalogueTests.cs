@@ -34,7 +34,7 @@ public sealed class CommandCatalogueTests
 
     [Theory]
     [InlineData("stats", "Did you mean")]
-    [InlineData("move 1", "Expected: move RANK NODE")]
+    [InlineData("move 1", "Expected: move RANK|UNIT NODE")]
     [InlineData("status --fast", "status knows no --fast")]
     [InlineData("\u001b[2J", "There is no command '\\u001B[2J'")]
     public void A_line_that_cannot_be_is_answered_with_a_sentence(string line, string sentence) =>

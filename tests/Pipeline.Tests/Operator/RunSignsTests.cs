@@ -70,10 +70,10 @@ public sealed class RunSignsTests
     public void A_disk_that_is_nearly_full_is_told() => Assert.Equal("disk-nearly-full", Assert.Single(_signs.Look(_now, 1 << 20)).Kind);
 
     [Fact]
-    public void A_loss_that_is_not_finite_is_told_with_its_step()
+    public void Steps_without_a_loss_are_no_spike_and_hide_none()
     {
-        var failure = new StageProtocol.StageFailed(new Generation(1), 1, 1, 7, "", "The loss of step 7 is not a number.", StageFailureKind.NonFiniteLoss, "");
-        Assert.Equal(new RunNotice.Warned("non-finite", 7, failure.Message), Assert.Single(_signs.Read(new RunNotice.StageFailed(failure), _now)));
+        for (var step = 0; step < 60; step++) Assert.Empty(Step(step % 5 == 0 ? double.NaN : 4 + 0.01 * Math.Sin(step)));
+        Assert.Equal("loss-spike", Assert.Single(Step(9)).Kind);
     }
 
     private IReadOnlyList<RunNotice.Warned> Step(double loss, double seconds = 1, double[]? busy = null)

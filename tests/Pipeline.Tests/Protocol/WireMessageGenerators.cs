@@ -64,7 +64,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<SharedSetting> Shared = Gen.Select(Text, Text).Select((key, value) => new SharedSetting(key, value));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
-        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits));
+        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits, awaits));
 
     private static readonly Gen<WrittenFile> Files = Gen.Select(Text, Long, Text, Gen.Select(Text, Text, Long.Array[0, 3], Text)
             .Select((name, type, shape, hash) => new WrittenTensor(name, type, shape, hash)).Array[0, 3])

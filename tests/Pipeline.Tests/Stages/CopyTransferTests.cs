@@ -84,6 +84,27 @@ public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel
     }
 
     [Fact]
+    public void An_offer_that_no_machine_can_hold_or_that_contradicts_itself_is_refused_and_the_holder_lives_on()
+    {
+        using var copy = Copy(1000);
+        var holder = Sys.ActorOf(CopyHolder.Props());
+        CopyTensor Tensor(string name, string type, params long[] shape) => new(name, type, shape);
+        foreach (var (tensors, byteCount) in new (CopyTensor[], long)[]
+        {
+            ([Tensor("a", TensorTypes.F32, 1L << 40)], 1L << 42),
+            ([Tensor("a", TensorTypes.F32, long.MaxValue, long.MaxValue)], 4),
+            ([Tensor("a", TensorTypes.F32, -1)], -4),
+            ([Tensor("a", TensorTypes.F32, 8)], 31),
+            ([Tensor("a", "F99", 1)], 4),
+            ([Tensor("a", TensorTypes.F32, 1), Tensor("a", TensorTypes.F32, 1)], 8),
+        }) holder.Tell(new OfferCopy(Id, tensors, byteCount, 1), TestActor);
+        Assert.Empty(Held(holder));
+        Sys.ActorOf(Props.Create(() => new Parent(TestActor, CopySender.Props(copy, holder, null))));
+        ExpectMsg<CopyDelivered>(Patience);
+        Assert.Equal(Id, Assert.Single(Held(holder)));
+    }
+
+    [Fact]
     public void A_frame_that_names_no_copy_that_is_awaited_is_refused_before_memory_is_taken()
     {
         using CopyLinks links = new(_hubs[0], LinkKindChoice.Automatic);

@@ -44,6 +44,17 @@ public sealed class StageInboxTests
     }
 
     [Fact]
+    public void A_rank_that_starts_from_a_later_step_still_writes_a_save_of_that_step_when_the_run_fails_before_its_first()
+    {
+        StageInbox inbox = new();
+        inbox.StartAfter(40, evaluates: false);
+        inbox.Post(new StageProtocol.SaveCheckpoint(Generation.First, 40, 1));
+        inbox.Close(finishesSaves: true);
+        Assert.Equal(40, inbox.TakeOrder(40, isEnded: false).Save?.Step);
+        Assert.Throws<StageClosedException>(() => inbox.TakeOrder(40, isEnded: false));
+    }
+
+    [Fact]
     public void A_step_that_leaves_an_input_untaken_is_a_broken_invariant()
     {
         StageInbox inbox = new();

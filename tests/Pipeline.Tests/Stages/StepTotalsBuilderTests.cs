@@ -42,6 +42,14 @@ public sealed class StepTotalsBuilderTests
     }
 
     [Fact]
+    public void Replicas_that_say_different_numbers_of_squares_are_not_cut_to_the_shorter()
+    {
+        var whole = Contributions([[1, 2, 3]]);
+        var fault = Assert.Throws<InvalidOperationException>(() => StepTotalsBuilder.Of([whole[0], whole[0] with { Stage = 1, Squares = [1, 2] }], 1));
+        Assert.Contains("3 and 2 squares", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_loss_that_is_not_finite_outweighs_a_norm_that_is_not()
     {
         var contributions = Contributions([[double.NaN], [1.0]]);

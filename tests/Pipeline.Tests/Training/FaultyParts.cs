@@ -19,9 +19,13 @@ internal sealed class FaultyUnit(Unit inner, long failingStep, bool native = fal
     }
 }
 
-/// <summary>A last unit whose loss is infinite on one micro-batch.</summary>
-internal sealed class InfiniteUnit(Unit inner, long step, int microBatch) : Unit(inner.Name)
+/// <summary>A last unit whose loss is infinite on one micro-batch of some steps; only the first time, if it is to heal.</summary>
+internal sealed class InfiniteUnit(Unit inner, int microBatch, params long[] steps) : Unit(inner.Name)
 {
+    private readonly HashSet<long> _done = [];
+
+    internal bool Heals { get; init; }
+
     public override IReadOnlyList<ParameterSpec> Parameters => inner.Parameters;
 
     public override double Cost => inner.Cost;
@@ -29,7 +33,8 @@ internal sealed class InfiniteUnit(Unit inner, long step, int microBatch) : Unit
     public override torch.Tensor Forward(torch.Tensor input, UnitPass pass)
     {
         var loss = inner.Forward(input, pass);
-        return pass.MicroBatch.Step == step && pass.MicroBatch.Index == microBatch ? loss.div(0) : loss;
+        var isTurn = pass.Mode == PassMode.Train && steps.Contains(pass.MicroBatch.Step) && pass.MicroBatch.Index == microBatch;
+        return isTurn && (_done.Add(pass.MicroBatch.Step) || !Heals) ? loss.div(0) : loss;
     }
 }
 

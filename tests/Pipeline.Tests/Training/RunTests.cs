@@ -118,21 +118,6 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
         Assert.DoesNotContain("\n", outcome.Error, StringComparison.Ordinal);
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(3)]
-    public async Task A_loss_that_is_not_finite_stops_the_run_before_the_step_is_applied_anywhere_and_names_the_micro_batch(int stageCount)
-    {
-        var plan = TinyRun.Plan(stageCount, 3, steps: 9);
-        var units = plan.Units.ToArray();
-        units[7] = new InfiniteUnit(units[7], step: 4, microBatch: 1);
-        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan with { Units = units });
-        Assert.Equal(RunEnd.Failed, outcome.End);
-        Assert.Equal(StageFailureKind.NonFiniteLoss, outcome.Failure?.Kind);
-        Assert.Contains("Step 4: the loss of micro-batch 1 is not finite", outcome.Error, StringComparison.Ordinal);
-        Assert.Equal([1, 2, 3], notices.Steps.Select(step => step.Step));
-    }
-
     [Fact]
     public async Task A_checkpoint_of_another_model_is_refused_before_the_first_step_by_the_name_of_a_tensor()
     {

@@ -54,4 +54,19 @@ public sealed class BoundaryCompressionTests
 
         Assert.Throws<CompressionException>(() => boundary.Decode(zeros(3), ScalarType.Float32, CPU));
     }
+
+    [Fact]
+    public void A_shape_that_the_bytes_are_not_of_is_refused_before_memory_is_taken_for_it()
+    {
+        TorchRuntime.Initialize();
+        using var scope = NewDisposeScope();
+        var boundary = new BoundaryCompression(new CompressionSettings { Kind = CompressionKind.Int8, ErrorFeedback = false }, 5);
+        foreach (var claimed in new[] { 0L, 127, 129, 512, -1, long.MaxValue })
+        {
+            var encoded = boundary.Encode(rand([128]), Key);
+            System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(encoded.bytes[sizeof(long)..], claimed);
+            var fault = Assert.Throws<CompressionException>(() => boundary.Decode(encoded, ScalarType.Float32, CPU));
+            Assert.True(fault.Message.Contains("bytes", StringComparison.Ordinal) || claimed == 127, fault.Message);
+        }
+    }
 }

@@ -1,0 +1,46 @@
+using Akka.Actor;
+using Pipeline.Protocol;
+
+namespace Pipeline.Coordinator;
+
+/// <summary>
+/// What follows where the nodes that are left cannot hold the ranks as they are: the units are divided over fewer ranks, which all begin anew from the newest state
+/// that is to be had whole. The bits do not depend on the division. There are not more ranks again before the run is resumed.
+/// </summary>
+public sealed partial class CoordinatorActor
+{
+    /// <summary>Whether the recovery goes on as planned: not where fewer ranks go on, or none.</summary>
+    private bool FitsOrShrinks(string reason, IReadOnlyList<int> lostRanks)
+    {
+        if (Fits(lostRanks)) return true;
+        if (Smaller() is not { } smaller) return TryPlace(lostRanks);
+        Shrink(smaller, reason);
+        return false;
+    }
+
+    /// <summary>The most ranks that fit, with their units.</summary>
+    private UnitDivision? Smaller()
+    {
+        if (_run.Fewer is not { } fewer || !_hasBegun) return null;
+        PlaceableNode[] nodes = [.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))];
+        return Enumerable.Range(1, _ranks.RanksPerReplica - 1).Reverse()
+            .SelectMany(ranks => fewer(ranks, _ranks.ReplicaCount))
+            .FirstOrDefault(smaller => smaller.RankBytes.Count > 0 && Placement.For(nodes, new Dictionary<int, NodeId>(), WithReducers(smaller.RankBytes), new Dictionary<int, NodeId>()) is not null);
+    }
+
+    private IReadOnlyList<long> WithReducers(IReadOnlyList<long> bytes) => _ranks.ReducerCount == 0 ? bytes : [.. bytes, .. bytes.Take(bytes.Count / _ranks.ReplicaCount)];
+
+    private void Shrink(UnitDivision division, string reason)
+    {
+        var start = NewestStart() ?? StartingPoint.Checkpoint(_saving.LastSaved);
+        DropDivision("The run goes on with fewer stages.");
+        _progress.GiveUpEvaluations(start.Step);
+        var replicas = _run.RankCount / _ranks.RanksPerReplica;
+        _parameterCounts.Clear();
+        var episode = new RecoveryEpisode(reason, new RecoveryPlan.Restart(start.Step), _run.Clock);
+        if (!Spread(division with { ReplicaCount = _ranks.ReplicaCount }, start with { Evaluates = _progress.Evaluates(start.Step) }, episode)) return;
+        _run = _run with { RankCount = replicas * _ranks.RanksPerReplica };
+        _observer.Tell(new RunNotice.Recovering(_ranks.Generation, $"{reason}; the nodes that are left hold {_ranks.RankCount} ranks only", [.. _ranks.Places.Select((place, rank) => (rank, place.Node))]));
+        _observer.Tell(new RunNotice.UnitsMoved(start.Step, division.UnitCounts));
+    }
+}

@@ -1,0 +1,82 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
+using Pipeline.Schedules;
+
+namespace Pipeline.Operator;
+
+/// <summary>What each rank did in the newest step whose actions were recorded, and below it what the schedule alone would make of the same actions.</summary>
+internal static class TimelineCommand
+{
+    private const int Width = 72;
+    private const int MostSpans = 400;
+    private const double TicksPerSecond = 10_000_000;
+
+    internal static OperatorCommand Command { get; } = new("timeline", "", "What each rank did in the newest step whose actions were recorded, and what the schedule alone would make of it.")
+    {
+        Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. The second lane of a rank is simulated with the durations that the actions were measured to have. Actions are recorded in the run's first steps (run.trace-steps) and while `trace start` holds.",
+        Examples = [("timeline", "where are the gaps, and would they be there without links and chance?")],
+        Run = RunAsync,
+    };
+
+    private static async Task<CommandAnswer> RunAsync(CommandRequest request)
+    {
+        var traced = request.Watch.Traced;
+        if (traced is not [.., var step]) return new CommandAnswer(true, "No actions were recorded since this process leads the run. `trace start` has them recorded.", new JsonObject());
+        var schedule = request.Run.IsLed ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Schedule : "";
+        var simulated = SimulatedTimeline.Of(schedule, traced);
+        var spans = step.Ranks.SelectMany(rank => rank.Spans).ToArray();
+        var (from, seconds) = (spans.Min(span => span.StartTicks), (spans.Max(span => span.EndTicks) - spans.Min(span => span.StartTicks)) / TicksPerSecond);
+        return new CommandAnswer(true, Text(step, simulated, from, seconds), Json(step, simulated, from, seconds));
+    }
+
+    private static string Text(StepSummary step, SimulatedStep? simulated, long from, double seconds)
+    {
+        var longest = Math.Max(seconds, simulated?.Duration ?? 0);
+        List<string> lines = [Invariant($"step {step.Step}, {seconds:F3} s{(simulated is null ? "" : Invariant($"; the schedule alone {simulated.Duration:F3} s"))}")];
+        foreach (var rank in step.Ranks)
+        {
+            lines.Add(Invariant($"rank {rank.Rank,-9} {Lane(rank.Spans.Select(span => Of(span, from)), longest)}  {rank.Timing.Bubble:P0} idle"));
+            if (simulated is null) continue;
+            var place = rank.Rank % simulated.Schedule.RankCount;
+            var lane = simulated.Spans(place).Select(span => (span.Action.ToString(), span.Start, span.End));
+            lines.Add(Invariant($"  simulated    {Lane(lane, longest)}  {1 - simulated.Ranks[place].Busy / simulated.Duration:P0} idle"));
+        }
+
+        return string.Join('\n', lines);
+    }
+
+    private static JsonObject Json(StepSummary step, SimulatedStep? simulated, long from, double seconds) => new()
+    {
+        ["step"] = step.Step,
+        ["seconds"] = seconds,
+        ["ranks"] = new JsonArray([.. step.Ranks.Select(rank => (JsonNode)new JsonObject
+        {
+            ["rank"] = rank.Rank,
+            ["spans"] = new JsonArray([.. rank.Spans.Take(MostSpans).Select(span => Of(span, from)).Select(span => (JsonNode)new JsonObject
+            {
+                ["action"] = span.Action, ["start"] = Math.Round(span.Start, 6), ["end"] = Math.Round(span.End, 6),
+            })]),
+        })]),
+        ["simulated"] = simulated is null ? null : SimulatedTimeline.Json(simulated, MostSpans),
+    };
+
+    private static (string Action, double Start, double End) Of(ExecutedSpan span, long from) => (span.Action, (span.StartTicks - from) / TicksPerSecond, (span.EndTicks - from) / TicksPerSecond);
+
+    private static string Lane(IEnumerable<(string Action, double Start, double End)> spans, double seconds)
+    {
+        var lane = Enumerable.Repeat('·', Width).ToArray();
+        foreach (var (action, start, end) in spans)
+        {
+            var letter = action.FirstOrDefault(char.IsAsciiLetterUpper, 'o');
+            for (var place = Place(start); place <= Math.Min(Width - 1, Place(end)); place++) lane[place] = letter;
+        }
+
+        return new string(lane);
+
+        int Place(double at) => (int)(at * (Width - 1) / Math.Max(1e-9, seconds));
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

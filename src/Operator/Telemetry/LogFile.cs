@@ -1,0 +1,122 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using Pipeline.Protocol.Security;
+
+namespace Pipeline.Operator;
+
+/// <summary>Form of a log entry.</summary>
+public enum LogFormat
+{
+    /// <summary>A line for people.</summary>
+    Text,
+
+    /// <summary>A JSON object a line.</summary>
+    Json,
+}
+
+/// <summary>
+/// Log entries as lines of a file, which others may read meanwhile. A disk that takes no more ends the log, not the run. Safe for many
+/// threads.
+/// </summary>
+/// <param name="path">The file; its folder is made, what is in it stays.</param>
+/// <param name="format">Form of a line.</param>
+/// <param name="time">Clock.</param>
+internal sealed class LogFile(string path, LogFormat format, TimeProvider time) : ILoggerProvider
+{
+    private const int LongestMessage = 2000;
+    private readonly Lock _gate = new();
+    private StreamWriter? _writer;
+    private bool _isClosed;
+
+    /// <inheritdoc/>
+    public ILogger CreateLogger(string categoryName) => new Named(this, categoryName);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _isClosed = true;
+            _writer?.Dispose();
+            _writer = null;
+        }
+    }
+
+    private void Write(string line)
+    {
+        lock (_gate)
+        {
+            if (_isClosed) return;
+            try
+            {
+                _writer ??= Open();
+                _writer.WriteLine(line);
+            }
+            catch (Exception full) when (full is IOException or UnauthorizedAccessException)
+            {
+                _isClosed = true;
+            }
+        }
+    }
+
+    private StreamWriter Open()
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        return new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete)) { AutoFlush = true };
+    }
+
+    private string Line(string category, LogLevel level, string name, IEnumerable<KeyValuePair<string, object?>> fields)
+    {
+        var now = time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+        var word = level.ToString().ToLowerInvariant();
+        return format == LogFormat.Json ? Json(category, now, word, name, fields) : Text(now, word, name, fields);
+    }
+
+    private static string Text(string now, string level, string name, IEnumerable<KeyValuePair<string, object?>> fields)
+    {
+        StringBuilder line = new($"{now} {level,-11} {SafeText.Of(name)}");
+        foreach (var (key, value) in fields.Where(field => field.Key != "message")) line.Append(CultureInfo.InvariantCulture, $" {key}={SafeText.Of(Written(value))}");
+        foreach (var (_, message) in fields.Where(field => field.Key == "message")) line.Append("  ").Append(SafeText.Of(Written(message), LongestMessage));
+        return line.ToString();
+    }
+
+    private static string Json(string category, string now, string level, string name, IEnumerable<KeyValuePair<string, object?>> fields)
+    {
+        using MemoryStream bytes = new();
+        using (Utf8JsonWriter json = new(bytes))
+        {
+            json.WriteStartObject();
+            json.WriteString("time", now);
+            json.WriteString("level", level);
+            json.WriteString("category", category);
+            json.WriteString("event", name);
+            foreach (var (key, value) in fields)
+            {
+                if (value is int or long) json.WriteNumber(key, Convert.ToInt64(value, CultureInfo.InvariantCulture));
+                else json.WriteString(key, Written(value));
+            }
+
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(bytes.ToArray());
+    }
+
+    private static string Written(object? value) => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "";
+
+    /// <summary>The logger of a category.</summary>
+    private sealed class Named(LogFile file, string category) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            IEnumerable<KeyValuePair<string, object?>> fields = state is LogEntry entry ? entry : [new("message", formatter(state, exception))];
+            file.Write(file.Line(category, logLevel, eventId.Name ?? "log", fields));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Schedules;
+using static Pipeline.Protocol.NeighbourProtocol;
+
+namespace Pipeline.Stages;
+
+/// <summary>
+/// What others may send to a rank at all, by its place in the schedule: anything else is refused before memory is taken for it, and could otherwise lie
+/// untaken until its step ends. It says nothing of contents: who holds a certificate of the role is trusted with these. A value.
+/// </summary>
+internal sealed class AwaitedInputs
+{
+    private readonly int _rank;
+    private readonly PipelineLayout _layout;
+    private readonly Schedule _schedule;
+    private readonly HashSet<int> _stages;
+    private readonly HashSet<int> _units;
+    private readonly int _replicaCount;
+
+    private AwaitedInputs(int rank, PipelineLayout layout, Schedule schedule)
+    {
+        (_rank, _layout, _schedule) = (rank, layout, schedule);
+        _stages = [.. schedule.StagesOf(rank % schedule.RankCount)];
+        _units = [.. _stages.SelectMany(stage => Enumerable.Range(layout.UnitCounts.Take(stage).Sum(), layout.UnitCounts[stage]))];
+        _replicaCount = Math.Max(1, layout.Ranks.Count / schedule.RankCount);
+    }
+
+    /// <summary>Parameters in the norm of each stage, once the rank has its units; empty before.</summary>
+    internal IReadOnlyList<int> SquareCounts { get; private init; } = [];
+
+    /// <summary>Whether each replica says the squares of its share, rather than the first those of all.</summary>
+    internal bool AllSpeak { get; private init; }
+
+    private int Replica => _rank / _schedule.RankCount;
+
+    /// <summary>What a rank awaits in a layout; null where its schedule cannot be read, which the rank reports.</summary>
+    internal static AwaitedInputs? Of(int rank, PipelineLayout layout)
+    {
+        try
+        {
+            var schedule = ScheduleText.Parse(layout.Schedule);
+            return schedule.StageCount == layout.UnitCounts.Count ? new AwaitedInputs(rank, layout, schedule) : null;
+        }
+        catch (ScheduleException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The same, once the rank's units are known.</summary>
+    internal AwaitedInputs With(RankPlan plan) => new(_rank, _layout, _schedule)
+    {
+        SquareCounts = [.. _layout.UnitCounts.Select((count, stage) => plan.Workload.Units.Skip(_layout.UnitCounts.Take(stage).Sum()).Take(count)
+            .SelectMany(unit => unit.Parameters).Count(parameter => parameter.TiedTo is null))],
+        AllSpeak = plan.Owners is not null,
+    };
+
+    /// <summary>Why a frame is refused, as a clause; null if it may come.</summary>
+    internal string? FaultOf(FrameHeader header) => FaultOf(header.Key) ?? (header.Tensors is [{ DataType: var type }] && IsTypeOf(header.Key.Kind, type)
+        ? null
+        : $"{header.Key.Kind} {header.Key.Edge} of step {header.Key.Step.Step} with {string.Join(", ", header.Tensors.Select(tensor => tensor.DataType))}");
+
+    /// <summary>Why a tensor is refused, as a clause; null if it may come.</summary>
+    internal string? FaultOf(FrameKey key) => IsAwaited(key)
+        ? null
+        : $"{key.Kind}, edge {key.Edge}, micro-batch {key.MicroBatch}, slice {key.Slice}, attempt {key.Step.Attempt} of step {key.Step.Step}, which rank {_rank} never awaits";
+
+    /// <summary>Why a note is refused, as a clause; null if it may come.</summary>
+    internal string? FaultOf(INote note) => note switch
+    {
+        SquaredNorms { Squares: not null, Losses: not null } squares => FaultOf(squares),
+        StepTotals { Outcome: not null } totals when IsOfStep(totals.Step) => null,
+        _ => $"a note of attempt {note.Step.Attempt} of step {note.Step.Step} that says nothing",
+    };
+
+    private static bool IsOfStep(StepKey step) => step.Step > 0 && step.Attempt is (0 or 1);
+
+    private string? FaultOf(SquaredNorms squares)
+    {
+        var (stage, replica) = (squares.Stage % _schedule.StageCount, squares.Stage / _schedule.StageCount);
+        if (!IsOfStep(squares.Step) || squares.Stage < 0 || replica >= _replicaCount || _rank != _schedule.RankOfStage[0])
+            return $"squares of contributor {squares.Stage} to step {squares.Step.Step}, which rank {_rank} never awaits";
+        var losses = stage == _schedule.StageCount - 1 ? _schedule.MicroBatchCount : 0;
+        if (squares.Losses.Count != losses || squares.TokenCount < 0 || (losses == 0 && squares.TokenCount > 0))
+            return $"squares of contributor {squares.Stage} to step {squares.Step.Step} with {squares.Losses.Count} losses, expected are {losses}";
+        if (SquareCounts.Count == 0) return null;
+        var count = replica == 0 || AllSpeak ? SquareCounts[stage] : 0;
+        return squares.Squares.Count == count ? null : $"{squares.Squares.Count} squares of contributor {squares.Stage} to step {squares.Step.Step}, expected are {count}";
+    }
+
+    private bool IsAwaited(FrameKey key) => key.Step.Step >= 0 && key.Step.Attempt is (0 or 1) && key.Kind switch
+    {
+        FrameKind.Activation => IsBetweenStages(key, key.Edge + 1, _schedule.MicroBatchCount),
+        FrameKind.Gradient => IsBetweenStages(key, key.Edge, _schedule.MicroBatchCount) && key.Edge < _schedule.StageCount - 1,
+        FrameKind.EvaluationActivation => Replica == 0 && key.Step.Attempt == 0 && IsBetweenStages(key, key.Edge + 1, _layout.Cadence.EvaluationMicroBatchCount),
+        FrameKind.TiedGradientFromOwner or FrameKind.TiedGradientToOwner => key is { MicroBatch: 0, Slice: 0 } && key.Edge < _layout.UnitCounts.Sum(),
+        FrameKind.GradientContribution or FrameKind.ReducedGradient => IsOfReplica(key),
+        FrameKind.UpdatedWeights => IsOfReplica(key) && key.Slice == 0,
+        _ => false,
+    };
+
+    private bool IsBetweenStages(FrameKey key, int stage, int microBatchCount) =>
+        key is { Edge: >= 0, Slice: 0, MicroBatch: >= 0 } && key.MicroBatch < microBatchCount && _stages.Contains(stage);
+
+    private bool IsOfReplica(FrameKey key) => key is { MicroBatch: >= 0, Slice: >= 0 } && key.MicroBatch < _replicaCount && key.MicroBatch != Replica && _units.Contains(key.Edge);
+
+    private static bool IsTypeOf(FrameKind kind, FrameDataType type) => kind switch
+    {
+        FrameKind.UpdatedWeights => type == FrameDataType.Byte,
+        FrameKind.GradientContribution or FrameKind.ReducedGradient => type is FrameDataType.Float32 or FrameDataType.Byte,
+        _ => true,
+    };
+}

@@ -1,0 +1,126 @@
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model;
+using Pipeline.Model.Training;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Compression;
+using Pipeline.Tests.Runs;
+using Pipeline.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Training;
+
+/// <summary>Steps whose loss is not finite: passed over to the same bits in every layout, rolled back where they come in a row, and never without an end.</summary>
+[Collection(PipelineCollection.Name)]
+public sealed class NonFiniteTests(PipelineFixture fixture)
+{
+    [Theory]
+    [InlineData(1, "1f1b", Precision.Fp32)]
+    [InlineData(3, "1f1b", Precision.Bf16)]
+    [InlineData(2, "zb-h1", Precision.Fp32)]
+    [InlineData(2, "zb-v", Precision.Bf16)]
+    public async Task A_step_whose_loss_is_not_finite_changes_nothing_and_the_run_goes_on_as_the_unsplit_model_does(int stageCount, string schedule, Precision precision)
+    {
+        var plan = Infinite(TinyRun.Plan(stageCount, 4, precision: precision, steps: 8) with { Schedule = schedule }, 4, 6, 8);
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 8), outcome);
+        TinyRun.AssertEqual(TinyRun.Train(plan), notices.Steps);
+        Assert.Equal([4, 6, 8], notices.Steps.Where(step => double.IsNaN(step.Loss) && double.IsNaN(step.GradientNorm)).Select(step => step.Step));
+        Assert.Equal(notices.Steps[2].Digests, notices.Steps[3].Digests);
+        Assert.NotEqual(notices.Steps[3].Digests, notices.Steps[4].Digests);
+        Assert.Equal([4, 6, 8], Warnings(notices, "non-finite").Select(warning => warning.Step));
+        Assert.Contains("Step 4: the loss of micro-batch 1 is not finite", Warnings(notices, "non-finite")[0].Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(Summation.Fast)]
+    [InlineData(Summation.Invariant)]
+    public async Task Replicas_pass_a_step_over_alike(Summation summation)
+    {
+        var plan = Infinite(TinyRun.Plan(2, 4, steps: 6) with { ReplicaCount = 2, SharesOptimizer = true, Summation = summation }, 3);
+        var (_, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        TinyRun.AssertEqual(TinyRun.Train(plan), notices.Steps);
+    }
+
+    [Theory]
+    [InlineData(CompressionKind.Int8)]
+    [InlineData(CompressionKind.TopK)]
+    [InlineData(CompressionKind.PowerSgd)]
+    public async Task Nothing_of_a_step_that_was_passed_over_is_left_in_what_compression_carries_on(CompressionKind kind)
+    {
+        var compression = new CompressionSettings { Kind = kind };
+        var plan = Infinite(TinyRun.Plan(2, 4, steps: 8) with { ReplicaCount = 2, Reduction = new ReductionSettings { BucketLength = 4000, Contributions = compression, Answers = compression } }, 3);
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 8), outcome);
+        Assert.All(notices.Steps.Where(step => step.Step != 3), step => Assert.True(double.IsFinite(step.Loss) && double.IsFinite(step.GradientNorm), $"step {step.Step}"));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Two_in_a_row_are_rolled_back_to_the_checkpoint_before_them_and_the_same_failure_ends_the_run(int stageCount)
+    {
+        using TemporaryFolder folder = new();
+        var plan = Infinite(TinyRun.Plan(stageCount, 3, steps: 12), 5, 6) with { Checkpoints = Saving(folder, 2) };
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal((RunEnd.Failed, 5L), (outcome.End, outcome.Step));
+        Assert.Contains("Step 6: the loss of micro-batch 1 is not finite, and 1 before it had been passed over. It was the same in 2 tries", outcome.Error, StringComparison.Ordinal);
+        // The checkpoint of step 4 may still be on its way to the disk when step 6 fails.
+        Assert.Contains(Assert.Single(notices.All.OfType<RunNotice.RolledBack>()).Step, new[] { 2L, 4L });
+        TinyRun.AssertEqual(TinyRun.Train(Infinite(TinyRun.Plan(1, 3, steps: 5), 5, 6)), notices.Steps);
+    }
+
+    [Fact]
+    public async Task The_unsplit_run_does_the_same_as_a_pipeline_with_the_same_notices()
+    {
+        using TemporaryFolder folder = new();
+        var plan = Infinite(TinyRun.Plan(3, 3, steps: 12), 2, 5, 7, 8) with { EvaluateEvery = 3, EvaluationMicroBatchCount = 2 };
+        var (piped, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan with { Checkpoints = Saving(folder, 3, "piped") });
+        NoticeList unsplitNotices = new();
+        var unsplit = ReferenceRun.Train(plan with { Checkpoints = Saving(folder, 3, "unsplit") }, unsplitNotices, CancellationToken.None);
+        Assert.Equal(piped, unsplit);
+        Assert.Equal(notices.Steps.Select(Line), unsplitNotices.Steps.Select(Line));
+        Assert.Equal(Told(notices), Told(unsplitNotices));
+
+        static (long, long, string) Line(StepSummary step) => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), string.Join(' ', step.Digests));
+        static IEnumerable<object> Told(NoticeList list) =>
+        [
+            .. list.All.OfType<RunNotice.Warned>().Select(warned => (warned.Kind, warned.Step)), .. list.All.OfType<RunNotice.RolledBack>().Select(back => back.Generation.Number),
+            .. list.All.OfType<RunNotice.Evaluated>().Select(evaluated => (evaluated.AfterStep, evaluated.Loss)), .. list.All.OfType<RunNotice.CheckpointSaved>().Select(saved => saved.Step).Distinct(),
+        ];
+    }
+
+    [Fact]
+    public async Task A_failure_that_does_not_come_again_costs_the_way_back_and_no_bit_of_the_state()
+    {
+        using TemporaryFolder folder = new();
+        var clean = TinyRun.Plan(3, 3, steps: 9);
+        var plan = clean with { Units = [.. clean.Units.SkipLast(1), new InfiniteUnit(clean.Units[^1], 1, 5, 6) { Heals = true }], Checkpoints = Saving(folder, 2) };
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 9), outcome);
+        Assert.Equal(Enumerable.Range(1, 9).Select(step => (long)step), notices.Steps.Select(step => step.Step));
+        Assert.Equal(5, Assert.Single(Warnings(notices, "step-revised")).Step);
+        TinyRun.AssertEqual([.. TinyRun.Train(clean).Skip(5)], notices.Steps.Skip(5));
+    }
+
+    [Fact]
+    public async Task How_many_are_passed_over_and_how_often_a_failure_is_tried_is_set()
+    {
+        var many = Infinite(TinyRun.Plan(2, 3, steps: 9), 3, 4, 5) with { NonFinite = new NonFinitePolicy(3, 1) };
+        var (completed, notices) = await PipelineFixture.RunAsync(fixture.Plain, many);
+        Assert.Equal(RunEnd.Completed, completed.End);
+        TinyRun.AssertEqual(TinyRun.Train(many), notices.Steps);
+        var (failed, first) = await PipelineFixture.RunAsync(fixture.Plain, many with { NonFinite = new NonFinitePolicy(0, 1) });
+        Assert.Equal((RunEnd.Failed, 2L), (failed.End, failed.Step));
+        Assert.Empty(first.All.OfType<RunNotice.RolledBack>());
+        var (tried, second) = await PipelineFixture.RunAsync(fixture.Plain, many with { NonFinite = new NonFinitePolicy(0, 3) });
+        Assert.Equal((RunEnd.Failed, 2L), (tried.End, tried.Step));
+        Assert.Equal([0, 0], second.All.OfType<RunNotice.RolledBack>().Select(back => back.Step));
+    }
+
+    private static TrainingPlan Infinite(TrainingPlan plan, params long[] steps) => plan with { Units = [.. plan.Units.SkipLast(1), new InfiniteUnit(plan.Units[^1], 1, steps)] };
+
+    private static RunNotice.Warned[] Warnings(NoticeList notices, string kind) => [.. notices.All.OfType<RunNotice.Warned>().Where(warning => warning.Kind == kind)];
+
+    private static CheckpointPlan Saving(TemporaryFolder folder, int every, string name = "checkpoints") => new(new FolderCheckpointStore(folder.In(name)), RunTests.Describe) { SaveEvery = every };
+}
