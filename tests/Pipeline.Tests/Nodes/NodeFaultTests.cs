@@ -122,7 +122,7 @@ public sealed class NodeFaultTests : IDisposable
         };
     }
 
-    private static async Task<RunOutcome> TakeOverAsync(SimulatedCluster cluster, JournalInMemory journal, FolderCheckpointStore store, List<string> victims)
+    internal static async Task<RunOutcome> TakeOverAsync(SimulatedCluster cluster, JournalInMemory journal, ICheckpointStore store, IReadOnlyList<string> victims)
     {
         await cluster.StopCoordinatorAsync();
         var recorded = cluster.Notices.Steps.Select(step => step.Step).DefaultIfEmpty(0).Max();
