@@ -136,6 +136,7 @@ public static class PipelineRun
             plan.SharesOptimizer || plan.Reduction.IsLossy),
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
+        Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         UnitNames = [.. plan.Units.Select(unit => unit.Name)],
         DivisionFor = (count, units) => RunLayout.For(plan, units, count)?.Division(),
         Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
