@@ -65,8 +65,8 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
         Assert.Equal((RunEnd.Failed, 5L), (outcome.End, outcome.Step));
         Assert.Contains("Step 6: the loss of micro-batch 1 is not finite, and 1 before it had been passed over. It was the same in 2 tries", outcome.Error, StringComparison.Ordinal);
-        // The checkpoint of step 4 may still be on its way to the disk when step 6 fails.
-        Assert.Contains(Assert.Single(notices.All.OfType<RunNotice.RolledBack>()).Step, new[] { 2L, 4L });
+        // Checkpoints may still be on their way to the disk when step 6 fails.
+        Assert.Contains(Assert.Single(notices.All.OfType<RunNotice.RolledBack>()).Step, new[] { 0L, 2L, 4L });
         TinyRun.AssertEqual(TinyRun.Train(Infinite(TinyRun.Plan(1, 3, steps: 5), 5, 6)), notices.Steps);
     }
 
