@@ -15,6 +15,7 @@ internal sealed class ChaosCluster : IDisposable
     private readonly List<ProgramRun> _added = [];
     private readonly HashSet<string> _seeds = new(StringComparer.Ordinal);
     private readonly string _cluster;
+    private string? _token;
 
     private ChaosCluster(TinyTraining tiny, string run, ProgramRun train) =>
         (_tiny, _run, _train, _cluster) = (tiny, run, train, FormattableString.Invariant($"pipeline-{train.Id}"));
@@ -37,18 +38,19 @@ internal sealed class ChaosCluster : IDisposable
         _run,
         status =>
         {
+            _token ??= EndpointFile.Read(Files.Endpoint)?.TokenPath;
             _seeds.UnionWith(status.Nodes.Select(node => node.Address[(node.Address.IndexOf('@', StringComparison.Ordinal) + 1)..]));
             return until(status);
         },
         seconds);
 
-    /// <summary>Starts a node that joins through those that live. It names those that are gone, too: how many seed nodes there are says what follows a split, on all nodes alike.</summary>
+    /// <summary>Starts a node that joins through those that live, with their token, or their links would not let it in. It names those that are gone, too: how many seed nodes there are says what follows a split, on all nodes alike.</summary>
     internal void AddNode()
     {
         var seeds = string.Join(",", _seeds);
         _added.Add(ProgramRun.Start(
             "node", "--name", $"added-{_added.Count + 1}", "--until-stdin-closes", "--set", $"cluster.name={_cluster}", "--set", "cluster.port=0", "--set", "cluster.control-port=0",
-            "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={_tiny.In(_run)}.token"));
+            "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={_token}"));
     }
 
     /// <summary>Ends the run by command; its exit code.</summary>

@@ -57,13 +57,22 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
         catch (Exception failure) when (failure is TimeoutException or InvalidOperationException)
         {
             output.WriteLine($"{run}: NOT SURVIVED after {_survived} faults: {failure.Message}\n{cluster.Output}");
-            foreach (var line in File.Exists(cluster.Files.Events) ? File.ReadLines(cluster.Files.Events).TakeLast(20) : []) output.WriteLine(line);
+            foreach (var line in File.Exists(cluster.Files.Events) ? File.ReadLines(cluster.Files.Events).TakeLast(60) : []) output.WriteLine(line);
+            foreach (var dump in Dumps(cluster)) output.WriteLine((await ProgramRun.ToEndAsync("dump", "show", dump)).Output);
             return false;
         }
 
         _recoveries.AddRange(RecoveryTime.Read(cluster.Files, _strikes));
         if (!await _ledger.HoldsAsync(run, cluster.Files)) _divergences++;
         return true;
+    }
+
+    /// <summary>What the ranks were at when they stalled first, and last.</summary>
+    private static IEnumerable<string> Dumps(ChaosCluster cluster)
+    {
+        var folder = Path.Combine(cluster.Files.Folder, "dumps");
+        string[] files = Directory.Exists(folder) ? [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal)] : [];
+        return files.Length > 2 ? [files[^2], files[^1]] : files;
     }
 
     /// <summary>All nodes are there, no recovery is under way, and steps are being committed.</summary>
@@ -76,9 +85,11 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     private async Task StrikeAsync(ChaosCluster cluster, ControlStatus status, Fault fault)
     {
         var leader = status.Nodes.Single(node => node.Coordinates);
-        var stage = _dice.One([.. status.Nodes.Where(node => status.Stages.Any(place => place.Node == node.Name) && !node.Coordinates)]);
+        var hosts = status.Nodes.Where(node => status.Stages.Any(place => place.Node == node.Name)).ToArray();
+        // After many losses at once all ranks may lie on the node that leads.
+        var stage = _dice.One(hosts.Any(node => !node.Coordinates) ? [.. hosts.Where(node => !node.Coordinates)] : hosts);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  step {status.Step,5}: {fault} ({leader.Name} leads, {stage.Name})"));
-        var victims = fault switch { Fault.KillCoordinator => [leader], Fault.KillBoth => [leader, stage], _ => new[] { stage } };
+        var victims = fault switch { Fault.KillCoordinator => [leader], Fault.KillBoth when stage != leader => [leader, stage], _ => new[] { stage } };
         var signal = fault switch { Fault.FreezeShortly or Fault.FreezeLong or Fault.FreezeMinute => Signal.Stop, Fault.Drain => Signal.Terminate, _ => Signal.Kill };
         if (fault != Fault.FreezeShortly) _strikes.Add(new Strike(fault, TimeProvider.System.GetUtcNow(), [.. status.Stages.Where(place => victims.Any(victim => victim.Name == place.Node)).Select(place => place.Rank)]));
         foreach (var victim in victims) Signals.Send(victim.Pid, signal);

@@ -100,7 +100,7 @@ internal sealed class ReferenceCourse : IDisposable
         return model;
     }
 
-    private ReferenceTrainer Trainer() => new(_model, _plan.Batches, _plan.Optimizer, _plan.Summation, _plan.ReplicaCount);
+    private ReferenceTrainer Trainer() => new(_model, _plan.Batches, _plan.Optimizer, _plan.Summation, _plan.ReplicaCount, _plan.ReducesEachMicroBatch);
 
     private StepSummary Timed(long step)
     {

@@ -69,8 +69,8 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
 
     private static Schedule Ended(Schedule schedule, TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)
     {
-        plan = plan with { ReplicaCount = replicaCount };
         var tied = StageTies.TiedStages(plan.Units, unitCounts);
+        plan = plan with { ReplicaCount = replicaCount };
         if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, tied);
         RequireEnd(schedule, tied, plan);
         if (!schedule.Exchanges) schedule = WithExchange(schedule, plan);

@@ -90,11 +90,17 @@ public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraini
     }
 
     [Fact]
-    public async Task A_second_start_in_the_same_directory_is_refused()
+    public async Task A_second_start_in_the_same_directory_and_a_node_with_another_token_are_refused()
     {
         using var train = ProgramRun.Start(tiny.Arguments("twice", 100_000, "--stages", "2", "--processes", "2"));
-        await tiny.StatusAsync("twice", status => status.Step > 0);
-        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("twice"));
+        var status = await tiny.StatusAsync("twice", status => status.Step > 0);
+        var seeds = string.Join(",", status.Nodes.Select(node => node.Address[(node.Address.IndexOf('@', StringComparison.Ordinal) + 1)..]));
+        var stranger = ProgramRun.ToEndAsync(
+            "node", "--name", "stranger", "--set", $"cluster.name=pipeline-{train.Id}", "--set", "cluster.port=0", "--set", "cluster.control-port=0", "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={tiny.In("another.token")}");
+        var (code, output) = await stranger;
+        Assert.True(code == 2, output);
+        Assert.Contains("differs from the leader in cluster.token-file: a token marked ", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("twice"));
         Assert.Equal(2, code);
         Assert.Contains("already holds a run", output, StringComparison.Ordinal);
         (code, output) = await ProgramRun.ToEndAsync("train", "--resume", tiny.In("twice"));

@@ -19,9 +19,6 @@ internal static class ReductionConflicts
         if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
             yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
-        if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && reduction.Outer is not null)
-            yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside {ReductionKeys.LocalSteps} above 1: each replica has weights of its own, which nobody else could go on from. Set that, or {ReductionKeys.LocalSteps} to 1.");
-
         if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
 

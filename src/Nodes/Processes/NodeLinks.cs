@@ -47,6 +47,13 @@ internal static class NodeLinks
             raised => Tell(raised, log, system.EventStream));
     }
 
+    /// <summary>
+    /// Without certificates the token is what links know each other by: nodes that read different ones could join, and then send each other nothing. What is
+    /// compared is a mark of it that tells no more than whether they differ.
+    /// </summary>
+    internal static IEnumerable<SharedSetting> SharedToken(NodeSettings settings) => settings.Security is not null ? [] :
+        [new("cluster.token-file", $"a token marked {Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes("mark " + TokenFile.ReadOrCreate(settings.TokenPath))))[..8]}")];
+
     /// <summary>The links by which the node sends, for operators.</summary>
     internal static IReadOnlyList<LinkLine> Lines(string node, LinkHub? hub) => hub is null ? [] : [.. hub.Status
         .Where(status => status.Direction == LinkDirection.Outgoing && status.Peer.Claim.Purpose != LinkPurpose.Probe)

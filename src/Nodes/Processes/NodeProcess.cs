@@ -114,7 +114,7 @@ public sealed class NodeProcess
             GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address));
         _id = info.Id;
         _self = new NodeDescribed(
-            _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. _settings.Shared]);
+            _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. NodeLinks.SharedToken(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
         system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice), StageHostActor.Name);
         system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub)), MemberActor.Name);

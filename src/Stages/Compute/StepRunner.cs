@@ -15,9 +15,9 @@ internal sealed class StepRunner : IDisposable
     private readonly StepRecorder _recorder;
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
+    private readonly OuterExchange? _outer;
     private readonly GradientReducer? _reducer;
     private readonly TotalsExchange _totals;
-    private readonly OuterExchange? _outer;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
     private readonly MicroBatchActions _actions;
@@ -36,8 +36,8 @@ internal sealed class StepRunner : IDisposable
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
         var totals = _totals = new TotalsExchange(plan, inbox, links);
         if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
-        else if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
-        else if (plan.Place.Reduces) _reduction = new GradientReduction(plan, inbox, links, recorder);
+        else if (plan.Place.Reduces && !plan.StepsLocally) _reduction = new GradientReduction(plan, inbox, links, recorder);
+        if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
         plan.Residuals.Settle();
         var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
         _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights, _outer);
@@ -73,8 +73,8 @@ internal sealed class StepRunner : IDisposable
     {
         _actions.Dispose();
         _reduction?.Dispose();
-        _reducer?.Dispose();
         _outer?.Dispose();
+        _reducer?.Dispose();
     }
 
     /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>

@@ -14,9 +14,9 @@ internal static class StartingCopies
     internal static IReadOnlyList<CopySource> Of(AssignStage assignment)
     {
         var copies = assignment.Start.Copies;
-        if (copies.Count <= 1 || ScheduleText.Parse(assignment.Layout.Schedule) is not { SharesOptimizer: false } schedule) return copies;
-        var (replica, before) = (assignment.Rank / schedule.RankCount, copies.Select(source => source.Copy.Rank / schedule.RankCount).Distinct().Count());
-        if (before != (assignment.Layout.Ranks.Count - assignment.Layout.ReducerCount) / schedule.RankCount) return copies;
+        // Copies of another number of replicas may be of some that shared the state out.
+        if (copies.Count <= 1 || copies.DistinctBy(source => source.Copy.Rank).Count() != assignment.Layout.Ranks.Count || ScheduleText.Parse(assignment.Layout.Schedule) is not { SharesOptimizer: false } schedule) return copies;
+        var replica = assignment.Rank / schedule.RankCount;
         CopySource[] own = [.. copies.Where(source => source.Copy.Rank / schedule.RankCount == replica)];
         return own.DistinctBy(source => source.Copy.Rank).Count() == schedule.RankCount ? own : copies;
     }

@@ -16,14 +16,19 @@ internal sealed class AwaitedInputs
     private readonly Schedule _schedule;
     private readonly HashSet<int> _stages;
     private readonly HashSet<int> _units;
+    private readonly int _rowCount;
     private readonly int _replicaCount;
+    private readonly int _lesserCount;
 
     private AwaitedInputs(int rank, PipelineLayout layout, Schedule schedule)
     {
         (_rank, _layout, _schedule) = (rank, layout, schedule);
         _stages = [.. schedule.StagesOf(rank % schedule.RankCount)];
         _units = [.. _stages.SelectMany(stage => Enumerable.Range(layout.UnitCounts.Take(stage).Sum(), layout.UnitCounts[stage]))];
-        _replicaCount = Math.Max(1, layout.Ranks.Count / schedule.RankCount);
+        // Those that add up beside the replicas send under the number after the last replica.
+        _rowCount = Math.Max(1, layout.Ranks.Count / schedule.RankCount);
+        _replicaCount = Math.Max(1, (layout.Ranks.Count - layout.ReducerCount) / schedule.RankCount);
+        _lesserCount = layout.Lesser is { } lesser ? ScheduleText.Parse(lesser.Schedule).MicroBatchCount : schedule.MicroBatchCount;
     }
 
     /// <summary>Parameters in the norm of each stage, once the rank has its units; empty before.</summary>
@@ -53,7 +58,7 @@ internal sealed class AwaitedInputs
     {
         SquareCounts = [.. _layout.UnitCounts.Select((count, stage) => plan.Workload.Units.Skip(_layout.UnitCounts.Take(stage).Sum()).Take(count)
             .SelectMany(unit => unit.Parameters).Count(parameter => parameter.TiedTo is null))],
-        AllSpeak = plan.Owners is not null,
+        AllSpeak = plan.Owners is not null || plan.StepsLocally,
     };
 
     /// <summary>Why a frame is refused, as a clause; null if it may come.</summary>
@@ -81,7 +86,7 @@ internal sealed class AwaitedInputs
         var (stage, replica) = (squares.Stage % _schedule.StageCount, squares.Stage / _schedule.StageCount);
         if (!IsOfStep(squares.Step) || squares.Stage < 0 || replica >= _replicaCount || _rank != _schedule.RankOfStage[0])
             return $"squares of contributor {squares.Stage} to step {squares.Step.Step}, which rank {_rank} never awaits";
-        var losses = stage == _schedule.StageCount - 1 ? _schedule.MicroBatchCount : 0;
+        var losses = stage != _schedule.StageCount - 1 ? 0 : replica >= (_layout.Lesser?.FirstReplica ?? _replicaCount) ? _lesserCount : _schedule.MicroBatchCount;
         if (squares.Losses.Count != losses || squares.TokenCount < 0 || (losses == 0 && squares.TokenCount > 0))
             return $"squares of contributor {squares.Stage} to step {squares.Step.Step} with {squares.Losses.Count} losses, expected are {losses}";
         if (SquareCounts.Count == 0) return null;
@@ -94,7 +99,7 @@ internal sealed class AwaitedInputs
         FrameKind.Activation => IsBetweenStages(key, key.Edge + 1, _schedule.MicroBatchCount),
         FrameKind.Gradient => IsBetweenStages(key, key.Edge, _schedule.MicroBatchCount) && key.Edge < _schedule.StageCount - 1,
         FrameKind.EvaluationActivation => Replica == 0 && key.Step.Attempt == 0 && IsBetweenStages(key, key.Edge + 1, _layout.Cadence.EvaluationMicroBatchCount),
-        FrameKind.TiedGradientFromOwner or FrameKind.TiedGradientToOwner => key is { MicroBatch: 0, Slice: 0 } && key.Edge < _layout.UnitCounts.Sum(),
+        FrameKind.TiedGradientFromOwner or FrameKind.TiedGradientToOwner => key is { MicroBatch: 0 or 1, Slice: 0 } && key.Edge < _layout.UnitCounts.Sum(),
         FrameKind.GradientContribution or FrameKind.ReducedGradient => IsOfReplica(key),
         FrameKind.UpdatedWeights => IsOfReplica(key) && key.Slice == 0,
         _ => false,
@@ -103,7 +108,7 @@ internal sealed class AwaitedInputs
     private bool IsBetweenStages(FrameKey key, int stage, int microBatchCount) =>
         key is { Edge: >= 0, Slice: 0, MicroBatch: >= 0 } && key.MicroBatch < microBatchCount && _stages.Contains(stage);
 
-    private bool IsOfReplica(FrameKey key) => key is { MicroBatch: >= 0, Slice: >= 0 } && key.MicroBatch < _replicaCount && key.MicroBatch != Replica && _units.Contains(key.Edge);
+    private bool IsOfReplica(FrameKey key) => key is { MicroBatch: >= 0, Slice: >= 0 } && key.MicroBatch < _rowCount && key.MicroBatch != Replica && _units.Contains(key.Edge);
 
     private static bool IsTypeOf(FrameKind kind, FrameDataType type) => kind switch
     {

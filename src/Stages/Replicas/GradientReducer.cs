@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
-using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 
@@ -15,12 +14,10 @@ internal sealed class GradientReducer : IDisposable
 {
     private readonly IReadOnlyList<(int Stage, BucketReduction Reduction)> _buckets;
     private readonly StepRecorder _recorder;
-    private readonly OuterStep? _outer;
 
     internal GradientReducer(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder)
     {
         _recorder = recorder;
-        _outer = plan.StepsLocally ? plan.Workload.Reduction.Outer : null;
         // Backward comes to the last of a rank's stages first.
         _buckets = [.. plan.Schedule.StagesOf(plan.Rank).OrderDescending().SelectMany(stage => BucketsOf(plan, stage, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(stage, replica))))];
     }
@@ -28,8 +25,6 @@ internal sealed class GradientReducer : IDisposable
     /// <summary>Adds one step up and answers.</summary>
     internal void Run(StepKey step)
     {
-        // Replicas that step by themselves meet at some steps only.
-        if (_outer is { } outer && !outer.Follows(step.Step)) return;
         foreach (var (_, bucket) in _buckets) bucket.Contribute(step);
         foreach (var (stage, bucket) in _buckets)
         {

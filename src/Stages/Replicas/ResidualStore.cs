@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Pipeline.Checkpoints;
 using Pipeline.Model.Training;
+using Pipeline.Reduction.Summation;
 using static TorchSharp.torch;
 
 namespace Pipeline.Stages;
@@ -52,6 +53,34 @@ internal sealed class ResidualStore : IDisposable
         }
 
         return MemoryMarshal.Cast<byte, float>(tensor.bytes);
+    }
+
+    /// <summary>
+    /// Begins a range of a bucket with what was loaded of it, whoever had lost it: one sender's, whole, where nothing has changed; a sum of several
+    /// where there were more senders, or other ranges. Must come before anything asks for its numbers.
+    /// </summary>
+    /// <param name="range">The range.</param>
+    /// <param name="takes">Whose losses it takes, by replica.</param>
+    internal void Adopt(ResidualRange range, Func<int, bool> takes)
+    {
+        var pieces = _loaded.Select(entry => (Range: ResidualRange.Parse(entry.Key.AsSpan(Prefix.Length), checked((int)entry.Value.numel())), entry.Value))
+            .Where(piece => piece.Range is { } found && found.Bucket == range.Bucket && (found.From < 0) == (range.From < 0) && (found.From < 0 || takes(found.From)) && found.Overlaps(range))
+            .OrderBy(piece => piece.Range!.From).ThenBy(piece => piece.Range!.Start).ToArray();
+        if (pieces.Length == 0 || _tensors.ContainsKey(Prefix + range.Name)) return;
+        using var guard = no_grad();
+        var tensor = zeros(range.Length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+        var sum = MemoryMarshal.Cast<byte, float>(tensor.bytes);
+        foreach (var ((found, values), index) in pieces.Select((piece, index) => (piece, index)))
+        {
+            var (start, end) = (Math.Max(found!.Start, range.Start), Math.Min(found.End, range.End));
+            var part = MemoryMarshal.Cast<byte, float>(values.bytes)[(start - found.Start)..(end - found.Start)];
+            var place = sum[(start - range.Start)..(end - range.Start)];
+            // The first sender's are copied: not even the sign of a zero changes then.
+            if (found.From == pieces[0].Range!.From) part.CopyTo(place);
+            else SpanSum.Add(place, part, place);
+        }
+
+        _tensors.Add(Prefix + range.Name, tensor);
     }
 
     /// <summary>Takes what copies hold, until it is asked for.</summary>

@@ -25,13 +25,14 @@ internal sealed class SpanStream : IDisposable
     /// <param name="length">Elements of the span.</param>
     /// <param name="matrices">Matrices in the span.</param>
     /// <param name="name">Name of the transfer.</param>
-    /// <param name="seed">Of the run; with the name it makes the random numbers.</param>
+    /// <param name="residual">Name of what it loses.</param>
+    /// <param name="seed">Of the run; with the transfer's name it makes the random numbers.</param>
     /// <param name="residuals">Where the end that sends keeps what it lost; null at the end that receives.</param>
-    internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, string name, ulong seed, ResidualStore? residuals)
+    internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, string name, string residual, ulong seed, ResidualStore? residuals)
     {
         _settings = settings;
         _length = length;
-        _name = name;
+        _name = residual;
         _stream = Philox.Key(seed, name);
         _compressor = settings.Create(length, matrices, _stream);
         if (settings.Kind == CompressionKind.None) return;

@@ -23,8 +23,9 @@ internal sealed class SpanStreams : IDisposable
         _contributions = plan.Contributions.Where(transfer => transfer.From == self || transfer.To == self).ToDictionary(
             transfer => transfer,
             transfer => Stream(
-                settings.Contributions, transfer.Shard, transfer.Nodes.Count, FormattableString.Invariant($"from-{transfer.From.Replica}"), seed, transfer.From == self ? residuals : null));
-        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == self ? residuals : null));
+                settings.Contributions, transfer.Shard, transfer.Nodes.Count, FormattableString.Invariant($"from-{transfer.From.Replica}"), seed, transfer.From == self ? residuals : null,
+                RangeOf(transfer.Shard, transfer.From.Replica), from => ResidualRange.Takes(self.Replica, from, transfer.Shard.Owner.Replica, plan.ReplicaCount)));
+        _answers = plan.Shards.ToDictionary(shard => shard.Index, shard => Stream(settings.Answers, shard, 1, "answer", seed, shard.Owner == self ? residuals : null, RangeOf(shard, -1), _ => true));
     }
 
     /// <summary>That of a contribution.</summary>
@@ -39,12 +40,17 @@ internal sealed class SpanStreams : IDisposable
         foreach (var stream in _contributions.Values.Concat(_answers.Values)) stream.Dispose();
     }
 
-    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, ResidualStore? residuals)
+    private ResidualRange RangeOf(Shard shard, int from) => new(_bucket.Name, from, shard.Start, shard.Length);
+
+    private SpanStream Stream(CompressionSettings settings, Shard shard, int nodeCount, string name, ulong seed, ResidualStore? residuals, ResidualRange range, Func<int, bool> takes)
     {
         var matrices = _bucket.MatricesIn(shard.Start, shard.Length);
         IReadOnlyList<MatrixRange> all =
             [.. Enumerable.Range(0, nodeCount).SelectMany(node => matrices.Select(matrix => matrix with { Start = matrix.Start + node * shard.Length }))];
         var transfer = FormattableString.Invariant($"unit-{_bucket.Name}.shard-{shard.Index}.{name}");
-        return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, seed, residuals);
+        // Several sums in one transfer are losses of parts of the tree: they belong to it alone.
+        if (nodeCount > 1) return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, transfer, seed, residuals);
+        if (settings is { Kind: not CompressionKind.None, ErrorFeedback: true }) residuals?.Adopt(range, takes);
+        return new SpanStream(settings, shard.Length, all, transfer, range.Name, seed, residuals);
     }
 }

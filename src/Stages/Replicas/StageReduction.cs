@@ -84,13 +84,14 @@ internal sealed class StageReduction : IDisposable
         {
             // One replica, which invariant sums keep busy, needs nobody beside it.
             var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
-            var plan = ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines));
-            return new BucketReduction(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
+            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines)));
         }
 
         var shards = gradients.ShardsOf(owners);
         return lent is not null
             ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
-            : new BucketReduction(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards), new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
+            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards));
+
+        BucketReduction Whole(ReductionPlan plan) => new(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }

@@ -72,7 +72,7 @@ public sealed partial class RecordSchemaTests : IDisposable
             new RunNotice.Warned("non-finite", 3, "It is infinite."), new RunNotice.FlightGathered(new FlightDump("nothing has moved", 3, 2, 1, [])), new RunNotice.NodeJoined(node), new RunNotice.NodeLost(node, "It is gone."),
             new RunNotice.Placed([node], [null]), new RunNotice.Recovering(second, "a node is gone", [(0, node.Id)]), new RunNotice.Recovered(second, TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero),
             new RunNotice.RolledBack(second, 2, "Step 3 is not finite."), new RunNotice.UnitsMoved(4, [2, 3]),
-            new RunNotice.Grouped(["here: replicas 0, 1"], true), new RunNotice.ReplicasChanged(4, 2, 1, "a node is gone", false),
+            new RunNotice.Grouped(["here: replicas 0, 1"], true), new RunNotice.ReplicasChanged(4, 3, 2, "there is no room for all", false),
             new RunNotice.Ended(new RunOutcome(RunEnd.Completed, 5)), new RunNotice.Ended(new RunOutcome(RunEnd.Stopped, 5)), new RunNotice.Ended(new RunOutcome(RunEnd.Failed, 5, "It failed.")),
         ];
     }

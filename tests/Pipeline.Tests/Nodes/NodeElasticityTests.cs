@@ -159,6 +159,35 @@ public sealed class NodeElasticityTests : IDisposable
     [Fact]
     public async Task Elastic_replicas_live_with_losses_at_any_moment_and_a_node_that_joins() => await NodeFaultTests.ForSeedsAsync(6, LoseAndJoinAsync);
 
+    [Fact]
+    public async Task A_leader_that_dies_with_a_replica_leaves_one_less_to_its_successor_or_to_itself() => await NodeFaultTests.ForSeedsAsync(6, async seed =>
+    {
+        var chance = new Random(seed);
+        var (stages, replicas) = (chance.Next(1, 3), chance.Next(2, 4));
+        var plan = Plan(stages, replicas, replicas * 2, ProtectionKind.Memory, steps: 8, every: chance.Next(1, 4), name: $"leader-{seed}") with { SharesOptimizer = chance.Next(2) == 0 };
+        using var cluster = new SimulatedCluster(seed, plan, stages * replicas);
+        TaskCompletionSource<RunOutcome> lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        string[] victims = stages * replicas > 2 && seed % 2 == 0 ? ["b", "a"] : ["a"];
+        var (isDead, at) = (new int[2], new[] { chance.Next(10, 150), chance.Next(60, 250) });
+        cluster.Network.Seen = (_, _, message) =>
+        {
+            if (message is not TensorFrame) return;
+            if (victims.Length > 1 && Interlocked.Increment(ref isDead[0]) == at[0]) cluster.Kill("b");
+            if (Interlocked.Increment(ref isDead[1]) != at[1]) return;
+            cluster.Kill("a", isHeard: false);
+            lost.TrySetResult(new RunOutcome(RunEnd.Failed, 0, "the coordinator was killed"));
+        };
+        var journal = new JournalInMemory();
+        cluster.StartCoordinator("a", run => run with { Journal = journal });
+        var outcome = await cluster.UntilAsync(await cluster.UntilAsync(Task.WhenAny(cluster.Ended, lost.Task)));
+        if (lost.Task.IsCompleted) outcome = await NodeFaultTests.TakeOverAsync(cluster, journal, plan.Checkpoints!.Store, victims);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
+        var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
+        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
+        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
+        if (lost.Task.IsCompleted) Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+    });
+
     private async Task LoseAndJoinAsync(int seed)
     {
         var chance = new Random(seed);

@@ -48,12 +48,12 @@ public sealed class NodeFaultTests : IDisposable
         await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, seed % 2 == 0 ? default : (0.01, 0.03, 0.1), replicaCount: 2));
 
     [Fact]
-    public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>
-        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 4 == 0, default, replicaCount: 2, topology: ReductionTopology.Coordinator));
-
-    [Fact]
     public async Task Replicas_that_step_by_themselves_come_back_with_weights_of_their_own() =>
         await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3));
+
+    [Fact]
+    public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>
+        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 4 == 0, default, replicaCount: 2, topology: ReductionTopology.Coordinator));
 
     private async Task LoseNodesAsync(
         int seed, bool losesCoordinator, (double, double, double) faults, int victimCount = -1, int replicaCount = 1, ReductionTopology topology = ReductionTopology.Sharded, int localSteps = 1)
@@ -122,7 +122,7 @@ public sealed class NodeFaultTests : IDisposable
         };
     }
 
-    private static async Task<RunOutcome> TakeOverAsync(SimulatedCluster cluster, JournalInMemory journal, FolderCheckpointStore store, List<string> victims)
+    internal static async Task<RunOutcome> TakeOverAsync(SimulatedCluster cluster, JournalInMemory journal, ICheckpointStore store, IReadOnlyList<string> victims)
     {
         await cluster.StopCoordinatorAsync();
         var recorded = cluster.Notices.Steps.Select(step => step.Step).DefaultIfEmpty(0).Max();

@@ -36,8 +36,7 @@ public sealed class StartingCopiesTests
     {
         var plan = TinyRun.Plan(2, 4) with { ReplicaCount = 2, SharesOptimizer = sharesOptimizer };
         var layout = RunLayout.For(plan);
-        var pipeline = new PipelineLayout(new RunId(1), Generation.First, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
-            [.. Enumerable.Repeat(new RankPlace(default, "", "", null), 4)], TensorLinkKind.Automatic, new StepCadence(2, 0, 1), ProtectionDuties.None, "");
+        var pipeline = new PipelineLayout(new RunId(1), Generation.First, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule), [.. Enumerable.Repeat(new RankPlace(default, "", "", null), 4)], TensorLinkKind.Automatic, new StepCadence(2, 0, 1), ProtectionDuties.None, "");
         var start = new StartingPoint(StartKind.Copies, 5, [.. copies.Select(copy => new CopySource(new CopyId(new RunId(1), Generation.First, copy, 5), null))]);
         var wanted = StartingCopies.Of(new StageProtocol.AssignStage(Generation.First, rank, pipeline, start, RecordingDuties.None));
         return string.Join(' ', wanted.Select(source => source.Copy.Rank));

@@ -65,7 +65,7 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
         Assert.Equal((RunEnd.Failed, 5L), (outcome.End, outcome.Step));
         Assert.Contains("Step 6: the loss of micro-batch 1 is not finite, and 1 before it had been passed over. It was the same in 2 tries", outcome.Error, StringComparison.Ordinal);
-        // Checkpoints may still be on their way to the disk when step 6 fails.
+        // The checkpoints may still be on their way to the disk when step 6 fails.
         Assert.Contains(Assert.Single(notices.All.OfType<RunNotice.RolledBack>()).Step, new[] { 0L, 2L, 4L });
         TinyRun.AssertEqual(TinyRun.Train(Infinite(TinyRun.Plan(1, 3, steps: 5), 5, 6)), notices.Steps);
     }
@@ -82,11 +82,12 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         Assert.Equal(notices.Steps.Select(Line), unsplitNotices.Steps.Select(Line));
         Assert.Equal(Told(notices), Told(unsplitNotices));
 
+        // Not which checkpoints were saved: one that is on its way when all go back is given up.
         static (long, long, string) Line(StepSummary step) => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), string.Join(' ', step.Digests));
         static IEnumerable<object> Told(NoticeList list) =>
         [
             .. list.All.OfType<RunNotice.Warned>().Select(warned => (warned.Kind, warned.Step)), .. list.All.OfType<RunNotice.RolledBack>().Select(back => back.Generation.Number),
-            .. list.All.OfType<RunNotice.Evaluated>().Select(evaluated => (evaluated.AfterStep, evaluated.Loss)), .. list.All.OfType<RunNotice.CheckpointSaved>().Select(saved => saved.Step).Distinct(),
+            .. list.All.OfType<RunNotice.Evaluated>().Select(evaluated => (evaluated.AfterStep, evaluated.Loss)),
         ];
     }
 
