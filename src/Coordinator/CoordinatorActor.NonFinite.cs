@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Coordinator;
@@ -36,17 +37,16 @@ public sealed partial class CoordinatorActor
         End(Failed(_nonFinite.Ending(fault)));
     }
 
+    /// <summary>
+    /// As a new division of the same units: if the failure was a machine's, what comes again has other bits, and nothing that was sent before
+    /// may be taken for it.
+    /// </summary>
     private void RollBack(NonFiniteStep fault)
     {
         var target = _nonFinite.Target(_saving.Kept);
-        _saving.Abandon();
-        _rebalance.Restart();
-        _ranks.Generation = _ranks.Generation.Next();
-        if (!TryPlace([])) return;
-        _episode = null;
+        _progress.GiveUpEvaluations(target);
+        if (!Spread(_ranks.Division, StartingPoint.Checkpoint(target) with { Evaluates = _progress.Evaluates(target) })) return;
         _observer.Tell(new RunNotice.RolledBack(_ranks.Generation, target, $"{fault.Sentence}, and no further step may be passed over in a row: all go back to the end of step {target} and try again."));
-        _toAssign.UnionWith(Enumerable.Range(0, _ranks.RankCount));
-        Decide(() => Execute(new RecoveryPlan.Restart(target)));
     }
 
     private void Warn(string kind, long step, string sentence) => _observer.Tell(new RunNotice.Warned(kind, step, sentence));

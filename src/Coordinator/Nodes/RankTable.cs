@@ -24,6 +24,9 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Units of each stage.</summary>
     internal IReadOnlyList<int> UnitCounts => _division.UnitCounts;
 
+    /// <summary>How units and micro-batches are divided now.</summary>
+    internal UnitDivision Division => _division;
+
     /// <summary>The schedule in text form.</summary>
     internal string Schedule => _division.Schedule;
 

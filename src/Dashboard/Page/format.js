@@ -21,6 +21,6 @@ export function kindOf(event) {
   if (/refused/.test(event)) return 'refused';
   if (/^(command|setting|run-paused|run-resumed|stop-)/.test(event)) return 'command';
   if (/^(checkpoint-saved|evaluated)/.test(event)) return 'checkpoint';
-  if (/^(recovered|node-joined|placed|units-moved|leader)/.test(event)) return 'recovery';
+  if (/^(recovered|node-joined|placed|units-moved|replicas|leader)/.test(event)) return 'recovery';
   return /lost|fail|recovering|rolled|stage/.test(event) ? 'fault' : 'warning';
 }
