@@ -34,10 +34,20 @@ public sealed partial class CoordinatorActor
         var least = grows ? _ranks.ReplicaCount + 1 : 1;
         for (var count = wanted; count >= least; count--)
         {
-            if (elastic.Divide(count, _ranks.UnitCounts) is { } division) return division with { ReplicaCount = count };
+            if (elastic.Divide(count, _ranks.UnitCounts) is { } division && HasRoom(division, count, _ranks.RanksPerReplica)) return division with { ReplicaCount = count };
         }
 
         return null;
+    }
+
+    /// <summary>Whether the ranks of a division find room, all of them placed anew.</summary>
+    private bool HasRoom(UnitDivision division, int replicaCount, int ranksPerReplica)
+    {
+        if (division.RankBytes.Count == 0) return true;
+        // Who adds up beside the replicas counts like a rank of the first.
+        IReadOnlyList<long> bytes = _run.HasReducers && replicaCount > 1 ? [.. division.RankBytes, .. division.RankBytes.Take(ranksPerReplica)] : division.RankBytes;
+        PlaceableNode[] nodes = [.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))];
+        return Placement.For(nodes, new Dictionary<int, NodeId>(), bytes, new Dictionary<int, NodeId>(), replicaCount > 1 ? ranksPerReplica : null) is not null;
     }
 
     private int RoomOf(NodeInfo node)
@@ -107,6 +117,8 @@ public sealed partial class CoordinatorActor
         // Of other stages nothing is where it was.
         if (_ranks.RanksPerReplica != formerRanks) Resize([]);
         else if (_ranks.ReplicaCount != formerCount) Resize(former);
+        // Ranks of another number of replicas may be too large for where they are.
+        if (_run.Stages is null && _ranks.ReplicaCount != formerCount && Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes) is not null) Resize([]);
         if (!TryPlace([])) return false;
         SetMachines();
         _episode = episode;
@@ -135,7 +147,7 @@ public sealed partial class CoordinatorActor
         var nowhere = new RankPlace(default, "", "", null);
         var places = heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] with { StagePath = "" } : nowhere));
         _ranks.Place([.. places, .. Enumerable.Repeat(nowhere, _ranks.ReducerCount)], []);
-        _progress.Resize(_ranks.RankCount, _ranks.Base.Step, _run.Elastic is { KeepsOrder: true });
+        _progress.Resize(_ranks.RankCount, _ranks.Base.Step, _run.Elastic?.KeepsOrder ?? true);
         _saving.Resize(_ranks.RankCount);
         _reached = new ReachedSteps(_ranks.RankCount);
     }

@@ -59,7 +59,7 @@ public sealed partial class CoordinatorActor
         move.Boundary = (first + every - 1) / every * every;
         _progress.Limit = move.Boundary;
         var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
-        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued < move.Boundary) Save(move.Boundary);
+        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued != move.Boundary) Save(move.Boundary);
         Advance();
     }
 

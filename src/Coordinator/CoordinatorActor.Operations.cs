@@ -75,7 +75,7 @@ public sealed partial class CoordinatorActor
         if (!_progress.Saves || _run.Keeper is null) Answer(false, "The run keeps no checkpoints. Start it with checkpoints.");
         else if (!_hasBegun || !IsSettled || _ranks.Unready.Count > 0) Answer(false, "The run is recovering. Try again in a few seconds.");
         else if (_saving.LastSaved == step) Answer(true, $"The state after step {step} is saved already.");
-        else if (step < _progress.EndStep && _saving.LastIssued < step) SaveFor(Sender, step);
+        else if (step < _progress.EndStep && _saving.LastIssued != step) SaveFor(Sender, step);
         else _awaitedSaves.Add((step, Sender));
     }
 

@@ -47,7 +47,7 @@ public sealed partial class CoordinatorActor
     /// <summary>A replica that lies on several machines counts for that of its first rank.</summary>
     private void SetMachines()
     {
-        if (!_run.GroupsByMachine || _ranks.ReplicaCount == 1) return;
+        if (_run.Stages is not null || !_run.GroupsByMachine || _ranks.ReplicaCount == 1) return;
         string[] hosts = [.. Enumerable.Range(0, _ranks.ReplicaCount).Select(replica => _nodes[_ranks.Places[replica * _ranks.RanksPerReplica].Node]!.HostName)];
         string[] machines = [.. hosts.Distinct(StringComparer.Ordinal)];
         _ranks.Machines = [.. hosts.Select(host => Array.IndexOf(machines, host))];

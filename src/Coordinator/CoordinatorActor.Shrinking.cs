@@ -18,29 +18,34 @@ public sealed partial class CoordinatorActor
         return false;
     }
 
-    /// <summary>The most ranks that fit, with their units.</summary>
+    /// <summary>The most replicas, and of these the most ranks, that fit.</summary>
     private UnitDivision? Smaller()
     {
         if (_run.Fewer is not { } fewer || !_hasBegun) return null;
-        PlaceableNode[] nodes = [.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))];
-        return Enumerable.Range(1, _ranks.RanksPerReplica - 1).Reverse()
-            .SelectMany(ranks => fewer(ranks, _ranks.ReplicaCount))
-            .FirstOrDefault(smaller => smaller.RankBytes.Count > 0 && Placement.For(nodes, new Dictionary<int, NodeId>(), WithReducers(smaller.RankBytes), new Dictionary<int, NodeId>()) is not null);
-    }
+        var least = _run.Elastic is null ? _ranks.ReplicaCount : 1;
+        for (var replicas = _ranks.ReplicaCount; replicas >= least; replicas--)
+        {
+            for (var ranks = _ranks.RanksPerReplica - 1; ranks > 0; ranks--)
+            {
+                if (fewer(ranks, replicas).FirstOrDefault(division => division.RankBytes.Count > 0 && HasRoom(division, replicas, ranks)) is { } found)
+                    return found with { ReplicaCount = replicas };
+            }
+        }
 
-    private IReadOnlyList<long> WithReducers(IReadOnlyList<long> bytes) => _ranks.ReducerCount == 0 ? bytes : [.. bytes, .. bytes.Take(bytes.Count / _ranks.ReplicaCount)];
+        return null;
+    }
 
     private void Shrink(UnitDivision division, string reason)
     {
         var start = NewestStart() ?? StartingPoint.Checkpoint(_saving.LastSaved);
         DropDivision("The run goes on with fewer stages.");
         _progress.GiveUpEvaluations(start.Step);
-        var replicas = _run.RankCount / _ranks.RanksPerReplica;
-        _parameterCounts.Clear();
+        var (replicas, former) = (_run.RankCount / _ranks.RanksPerReplica, _ranks.ReplicaCount);
         var episode = new RecoveryEpisode(reason, new RecoveryPlan.Restart(start.Step), _run.Clock);
-        if (!Spread(division with { ReplicaCount = _ranks.ReplicaCount }, start with { Evaluates = _progress.Evaluates(start.Step) }, episode)) return;
+        if (!Spread(division, start with { Evaluates = _progress.Evaluates(start.Step) }, episode)) return;
         _run = _run with { RankCount = replicas * _ranks.RanksPerReplica };
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, $"{reason}; the nodes that are left hold {_ranks.RankCount} ranks only", [.. _ranks.Places.Select((place, rank) => (rank, place.Node))]));
         _observer.Tell(new RunNotice.UnitsMoved(start.Step, division.UnitCounts));
+        if (_ranks.ReplicaCount != former) TellReplicas(former, start.Step, reason);
     }
 }

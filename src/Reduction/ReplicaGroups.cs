@@ -36,7 +36,7 @@ public sealed record ReplicaGroups
         }
 
         int[] all = [.. groups.SelectMany(group => group).Order()];
-        return all.SequenceEqual(Enumerable.Range(0, all.Length)) ? new ReplicaGroups(groups) : null;
+        return all.SequenceEqual(Enumerable.Range(0, all.Length)) ? new ReplicaGroups([.. groups.OrderBy(group => group[0])]) : null;
     }
 
     /// <summary>The groups of the first replicas; those that are left without any are none.</summary>

@@ -27,6 +27,18 @@ internal static class CompressionConflicts
                 $"Expected at least 1 beside second moments that are frozen: they stay as these first, uncompressed steps leave them. Found 0. Raise it, or set {ReductionKeys.SecondMoment} to follow.");
         }
 
+        if (settings.Reduction.Trial is { } trial && trial.Last > settings.Run.StepCount)
+        {
+            yield return new(ReductionKeys.Kind.FullPath, configuration.OriginOf(ReductionKeys.Kind),
+                $"Expected another kind than auto, which decides after step {trial.Last}: the run has {settings.Run.StepCount}. Lower {ReductionKeys.Warmup}, or name a kind.");
+        }
+
+        if (settings.Reduction.Trial is not null && settings.Optimizer.FrozenAfter is not null)
+        {
+            yield return new(ReductionKeys.SecondMoment.FullPath, configuration.OriginOf(ReductionKeys.SecondMoment),
+                $"Expected follow beside {ReductionKeys.Kind} = auto: moments would stay frozen also where the trial turns compression off. Set that, or name a kind.");
+        }
+
         if (between.Any(kind => kind != CompressionKind.None)) yield break;
         if (isChanged(ReductionKeys.SecondMoment)) yield return Unused(ReductionKeys.SecondMoment, "what is not compressed needs no frozen moments");
         if (isChanged(ReductionKeys.ErrorFeedback)) yield return Unused(ReductionKeys.ErrorFeedback, "what is not compressed loses nothing");
@@ -91,8 +103,6 @@ internal static class CompressionConflicts
             yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 beside {ReductionKeys.LocalSteps} above 1: each replica takes steps, and has moments, of its own. Set that, or {ReductionKeys.LocalSteps} to 1.");
         if (settings.Optimizer.FrozenAfter is not null)
             yield return Fault(ReductionKeys.SecondMoment, $"Expected follow beside {ReductionKeys.LocalSteps} above 1: no compressed gradient comes into the moments. Set that, or {ReductionKeys.LocalSteps} to 1.");
-        if (settings.Reduction.Topology == ReductionTopology.Coordinator)
-            yield return Fault(ReductionKeys.Topology, $"Expected sharded or hierarchical beside {ReductionKeys.LocalSteps} above 1: reducers add up every step. Set that, or {ReductionKeys.LocalSteps} to 1.");
         if (isChanged(ReductionKeys.Overlap))
             yield return Fault(ReductionKeys.Overlap, $"It would be ignored: with {ReductionKeys.LocalSteps} above 1 nothing is sent while backward goes on. Leave it out.");
 

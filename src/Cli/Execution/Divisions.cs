@@ -37,8 +37,18 @@ internal sealed class Divisions(TrainingPlan plan, RunMaterials materials)
     }
 
     /// <summary>For another number of replicas that hold these units of each stage; null where there is no schedule for it.</summary>
-    internal UnitDivision? OfReplicas(int replicaCount, IReadOnlyList<int> unitCounts) =>
-        RunLayout.For(PlanOver(RanksOf(unitCounts)), unitCounts, replicaCount) is { } layout ? layout.Division() with { RankBytes = BytesOf(layout) } : null;
+    internal UnitDivision? OfReplicas(int replicaCount, IReadOnlyList<int> unitCounts)
+    {
+        try
+        {
+            return RunLayout.For(PlanOver(RanksOf(unitCounts)), unitCounts, replicaCount) is { } layout ? layout.Division() with { RankBytes = BytesOf(layout) } : null;
+        }
+        catch (ScheduleException)
+        {
+            // Not every number of ranks has the schedule, such as with a credit of memory.
+            return null;
+        }
+    }
 
     /// <summary>Over so many ranks of each replica: balanced by cost, then by memory, which may fit where the other does not.</summary>
     internal IEnumerable<UnitDivision> Over(int rankCount, int replicaCount)

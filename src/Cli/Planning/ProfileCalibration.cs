@@ -55,7 +55,9 @@ internal sealed class ProfileCalibration
     {
         var stages = StageProfile.Of([.. profile], Partitioner.FromCounts(profile.Count, _layout.UnitCounts));
         var spans = _traced.Spans().Where(span => span.Action.Kind is ActionKind.Forward or ActionKind.Backward).ToArray();
-        var overhead = SteadyMean.Of(spans.Select(span => span.Duration)) - spans.Average(span => stages.Costs.Of(span.Action));
+        // Kind by kind and stage by stage: what is long in one is usual in another.
+        var overhead = spans.GroupBy(span => (span.Action.Stage, span.Action.Kind))
+            .Sum(same => same.Count() * (SteadyMean.Of(same.Select(span => span.Duration)) - stages.Costs.Of(same.First().Action))) / spans.Length;
         return (Math.Max(0, overhead), Median([.. _traced.ReadyToStartSeconds]));
     }
 

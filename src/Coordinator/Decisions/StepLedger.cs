@@ -86,8 +86,8 @@ internal sealed class StepLedger(int rankCount, long startStep)
     {
         _open.Clear();
         (_completed, _vouched) = ([.. Enumerable.Repeat(step, rankCount)], [.. Enumerable.Repeat(step, rankCount)]);
-        if (isSameOrder) return;
-        foreach (var later in _known.Keys.Where(known => known > step).ToArray()) _known.Remove(later);
+        // A later way back may lead to before this step.
+        if (!isSameOrder) _known.Clear();
     }
 
     /// <summary>Steps through this one will not be run again.</summary>

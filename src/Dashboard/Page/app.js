@@ -94,7 +94,10 @@ function take(name, data) {
 
 async function names() {
   const runs = (await get('/api/runs'))?.data ?? [];
+  const chosen = $('compare').value;
   $('compare').replaceChildren($('compare').firstElementChild, ...runs.filter(run => run.name !== $('run').textContent).map(run => { const one = document.createElement('option'); one.value = run.name; one.textContent = `${run.name} (step ${run.step})`; return one; }));
+  $('compare').value = chosen;
+  if ($('compare').value !== chosen) { $('compare').value = ''; charts.setOther(null); }
   commands.words((await get('/api/commands'))?.data ?? []);
 }
 

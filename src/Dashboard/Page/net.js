@@ -4,8 +4,9 @@ const headers = more => ({ ...(kept() ? { Authorization: 'Bearer ' + kept() } : 
 
 // A token may come in the address, behind the hash, which no server sees; it is taken out of the address at once.
 if (location.hash.startsWith('#token=')) {
-  sessionStorage.setItem('token', decodeURIComponent(location.hash.slice(7)));
+  const given = location.hash.slice(7);
   history.replaceState(null, '', location.pathname);
+  try { sessionStorage.setItem('token', decodeURIComponent(given)); } catch { /* A damaged one is none. */ }
 }
 
 export const token = kept;

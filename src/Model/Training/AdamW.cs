@@ -44,7 +44,7 @@ internal static class AdamW
     }
 
     /// <summary>Raises what is too small to be divided by for good. Each parameter by itself: the bits do not depend on who holds it with which others.</summary>
-    private static void Freeze(UnitState unit)
+    internal static void Freeze(UnitState unit)
     {
         using var guard = no_grad();
         foreach (var parameter in unit.Parameters.Where(parameter => parameter.IsOwned))

@@ -120,7 +120,7 @@ public sealed class ReferenceTrainer(
         var optimizer = settings.At(step);
         if (_nonFinite is not null || !double.IsFinite(norm))
         {
-            model.ClearGradients();
+            model.PassOver(step, optimizer);
             return new StepResult(step, double.NaN, double.NaN, optimizer.LearningRateAt(step), tokenCount, new NonFiniteFault(_nonFinite));
         }
 

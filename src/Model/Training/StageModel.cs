@@ -218,6 +218,14 @@ public sealed class StageModel : IDisposable
         StateLoaded();
     }
 
+    /// <summary>A step is passed over: its gradients are forgotten, and moments that freeze after it freeze all the same.</summary>
+    public void PassOver(long step, OptimizerSettings settings)
+    {
+        ClearGradients();
+        if (step != settings.FrozenAfter) return;
+        foreach (var unit in _units) AdamW.Freeze(unit);
+    }
+
     /// <summary>Forgets the gradients of an aborted step.</summary>
     public void ClearGradients()
     {

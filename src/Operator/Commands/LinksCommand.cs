@@ -32,11 +32,11 @@ internal static class LinksCommand
             new JsonArray([.. links.Select(link => (JsonNode)Json(link))]));
     }
 
-    /// <summary>Ranks beside each other in a replica that lie on one node.</summary>
+    /// <summary>Ranks beside each other in a replica that lie on one node; those that add up beside the replicas have no units and hand each other nothing.</summary>
     private static IEnumerable<(RankStatus From, RankStatus To)> Inside(RunStatus status)
     {
         var perReplica = status.Schedule.Length > 0 ? ScheduleText.Parse(status.Schedule).RankCount : status.Stages.Count;
-        return status.Stages.SkipLast(1).Zip(status.Stages.Skip(1)).Where(pair => pair.First.Node == pair.Second.Node && (pair.First.Rank + 1) % perReplica != 0);
+        return status.Stages.SkipLast(1).Zip(status.Stages.Skip(1)).Where(pair => pair.First.Node == pair.Second.Node && pair.Second.UnitCount > 0 && (pair.First.Rank + 1) % perReplica != 0);
     }
 
     private static IReadOnlyList<string> Row(Link link) => link.Rate is not { } rate

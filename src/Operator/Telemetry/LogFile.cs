@@ -56,7 +56,9 @@ internal sealed class LogFile(string path, LogFormat format, TimeProvider time) 
             }
             catch (Exception full) when (full is IOException or UnauthorizedAccessException)
             {
+                // What could not be written is not tried again when the run ends.
                 _isClosed = true;
+                _writer = null;
             }
         }
     }
@@ -64,7 +66,7 @@ internal sealed class LogFile(string path, LogFormat format, TimeProvider time) 
     private StreamWriter Open()
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        return new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete)) { AutoFlush = true };
+        return new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0)) { AutoFlush = true };
     }
 
     private string Line(string category, LogLevel level, string name, IEnumerable<KeyValuePair<string, object?>> fields)

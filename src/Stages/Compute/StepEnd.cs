@@ -123,7 +123,7 @@ internal sealed class StepEnd(
         var optimizer = plan.OptimizerAt(_step.Step);
         if (Outcome is null) model.StepAhead(_step.Step, optimizer, optimizer.UnclippedFactor(tokenCount));
         else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, plan.StepsLocally ? tokenCount : Outcome.TokenCount));
-        else model.ClearGradients();
+        else model.PassOver(_step.Step, optimizer);
         recorder.Record(action, asked, ready, started);
         if (Outcome is not (null or { Verdict: StepVerdict.Apply })) return;
         weights?.Send(action.Stage, _step);

@@ -100,15 +100,18 @@ internal sealed class AwaitedInputs
         FrameKind.Gradient => IsBetweenStages(key, key.Edge, _schedule.MicroBatchCount) && key.Edge < _schedule.StageCount - 1,
         FrameKind.EvaluationActivation => Replica == 0 && key.Step.Attempt == 0 && IsBetweenStages(key, key.Edge + 1, _layout.Cadence.EvaluationMicroBatchCount),
         FrameKind.TiedGradientFromOwner or FrameKind.TiedGradientToOwner => key is { MicroBatch: 0 or 1, Slice: 0 } && key.Edge < _layout.UnitCounts.Sum(),
-        FrameKind.GradientContribution or FrameKind.ReducedGradient => IsOfReplica(key),
-        FrameKind.UpdatedWeights => IsOfReplica(key) && key.Slice == 0,
+        // Where gradients are freed each micro-batch of a replica is contributed by itself, round after round.
+        FrameKind.GradientContribution => IsOfReplica(key, _schedule.SharesOptimizer ? _schedule.MicroBatchCount : 1),
+        FrameKind.ReducedGradient => IsOfReplica(key, 1),
+        FrameKind.UpdatedWeights => IsOfReplica(key, 1) && key.Slice == 0,
         _ => false,
     };
 
     private bool IsBetweenStages(FrameKey key, int stage, int microBatchCount) =>
         key is { Edge: >= 0, Slice: 0, MicroBatch: >= 0 } && key.MicroBatch < microBatchCount && _stages.Contains(stage);
 
-    private bool IsOfReplica(FrameKey key) => key is { MicroBatch: >= 0, Slice: >= 0 } && key.MicroBatch < _rowCount && key.MicroBatch != Replica && _units.Contains(key.Edge);
+    private bool IsOfReplica(FrameKey key, int rounds) => key is { MicroBatch: >= 0, Slice: >= 0 }
+        && key.MicroBatch < _rowCount * rounds && key.MicroBatch % _rowCount != Replica && _units.Contains(key.Edge);
 
     private static bool IsTypeOf(FrameKind kind, FrameDataType type) => kind switch
     {

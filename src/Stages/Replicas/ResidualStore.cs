@@ -105,11 +105,11 @@ internal sealed class ResidualStore : IDisposable
 
     /// <summary>
     /// Compression begins anew, as in a first step: what it has lost of a step that was passed over may not be a number, and nothing of that
-    /// step is to be left.
+    /// step is to be left. What replicas last shared, and their outer momentum, are no losses and stay.
     /// </summary>
     internal void Forget()
     {
-        foreach (var tensor in _tensors.Values) MemoryMarshal.Cast<byte, float>(tensor.bytes).Clear();
+        foreach (var (_, tensor) in _tensors.Where(entry => !IsOf(OuterWeights.Prefix, entry.Key))) MemoryMarshal.Cast<byte, float>(tensor.bytes).Clear();
     }
 
     /// <summary>Forgets what was loaded and nobody asked for: it belongs to other ranks, or to buckets that are no more.</summary>

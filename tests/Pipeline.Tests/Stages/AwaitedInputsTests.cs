@@ -47,6 +47,16 @@ public sealed class AwaitedInputsTests
     }
 
     [Fact]
+    public void Where_gradients_are_freed_each_micro_batch_of_another_replica_is_awaited_by_itself()
+    {
+        var awaited = AwaitedInputs.Of(1, Layout(TinyRun.Plan(1, 4) with { ReplicaCount = 2, SharesOptimizer = true, SharesGradients = true }))!;
+        FrameKey key = new(Step, 7, 0, 0, FrameKind.GradientContribution);
+        Assert.Null(awaited.FaultOf(key));
+        Assert.Null(awaited.FaultOf(key with { MicroBatch = 2 }));
+        foreach (var stray in new[] { 1, 3, 4 }) Assert.NotNull(awaited.FaultOf(key with { MicroBatch = stray }));
+    }
+
+    [Fact]
     public void Squares_are_taken_from_contributors_of_the_run_by_the_rank_that_adds_them_up()
     {
         var layout = Layout(TinyRun.Plan(3, 2));

@@ -55,6 +55,17 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         Assert.All(notices.Steps.Where(step => step.Step != 3), step => Assert.True(double.IsFinite(step.Loss) && double.IsFinite(step.GradientNorm), $"step {step.Step}"));
     }
 
+    [Fact]
+    public async Task Replicas_that_step_by_themselves_keep_what_they_last_shared_when_a_step_is_passed_over()
+    {
+        var clean = TinyRun.Plan(2, 4, steps: 9) with { ReplicaCount = 2, Reduction = new ReductionSettings { BucketLength = 4000, Outer = new OuterStep(3, 0.7, 0.9) } };
+        var (_, undisturbed) = await PipelineFixture.RunAsync(fixture.Plain, clean);
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, Infinite(clean, 5));
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 9), outcome);
+        // One step less of nine, not weights that are what was shared with nothing: that would be another loss altogether.
+        Assert.Equal(undisturbed.Steps[^1].Loss, notices.Steps[^1].Loss, 0.3);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(3)]
