@@ -4,7 +4,7 @@ namespace Pipeline.Reduction;
 
 /// <summary>
 /// Replicas by group, as people write them: the replicas of a group joined by commas or as FROM-THROUGH, groups joined by semicolons, as in
-/// <c>0-3;4,6;5,7</c>. A value, equal to another of the same groups.
+/// <c>0-3;4,6;5,7</c>. A value, equal to another of the same groups in the same order.
 /// </summary>
 public sealed record ReplicaGroups
 {
@@ -36,7 +36,7 @@ public sealed record ReplicaGroups
         }
 
         int[] all = [.. groups.SelectMany(group => group).Order()];
-        return all.SequenceEqual(Enumerable.Range(0, all.Length)) ? new ReplicaGroups([.. groups.OrderBy(group => group[0])]) : null;
+        return all.SequenceEqual(Enumerable.Range(0, all.Length)) ? new ReplicaGroups(groups) : null;
     }
 
     /// <summary>The groups of the first replicas; those that are left without any are none.</summary>
