@@ -4,6 +4,7 @@ using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
+using Pipeline.Stages;
 using Pipeline.Tests.Runs;
 using Pipeline.Training;
 using Xunit;
@@ -56,14 +57,16 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
     }
 
     [Fact]
-    public async Task Replicas_that_step_by_themselves_keep_what_they_last_shared_when_a_step_is_passed_over()
+    public void What_replicas_that_step_by_themselves_last_shared_is_left_when_what_compression_lost_is_forgotten()
     {
-        var clean = TinyRun.Plan(2, 4, steps: 9) with { ReplicaCount = 2, Reduction = new ReductionSettings { BucketLength = 4000, Outer = new OuterStep(3, 0.7, 0.9) } };
-        var (_, undisturbed) = await PipelineFixture.RunAsync(fixture.Plain, clean);
-        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, Infinite(clean, 5));
-        Assert.Equal(new RunOutcome(RunEnd.Completed, 9), outcome);
-        // One step less of nine, not weights that are what was shared with nothing: that would be another loss altogether.
-        Assert.Equal(undisturbed.Steps[^1].Loss, notices.Steps[^1].Loss, 0.3);
+        using ResidualStore store = new();
+        store.Of("outer.shared.weight", 4).Fill(2);
+        store.Of("outer.momentum.weight", 4).Fill(3);
+        store.Of("bucket", 4).Fill(1);
+        store.Forget();
+        Assert.Equal([2f, 2f, 2f, 2f], store.Of("outer.shared.weight", 4).ToArray());
+        Assert.Equal([3f, 3f, 3f, 3f], store.Of("outer.momentum.weight", 4).ToArray());
+        Assert.Equal(new float[4], store.Of("bucket", 4).ToArray());
     }
 
     [Theory]
