@@ -18,7 +18,11 @@ namespace Pipeline.Tests.Nodes;
 /// </summary>
 internal sealed class SimulatedCluster : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    /// <summary>How much simulated time a run may take. Real time is no measure: other tests share the machine.</summary>
+    private static readonly TimeSpan SimulatedPatience = TimeSpan.FromMinutes(30);
+
+    /// <summary>Only for what hangs without the clock moving.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
     private static int s_count;
     private readonly ActorSystem _system;
@@ -80,8 +84,8 @@ internal sealed class SimulatedCluster : IDisposable
             Recovery = new RecoverySettings
             {
                 SuspectAfter = TimeSpan.FromSeconds(3),
-                StallAfter = TimeSpan.FromSeconds(20),
-                SaveStallAfter = TimeSpan.FromSeconds(120),
+                StallAfter = TimeSpan.FromSeconds(8),
+                SaveStallAfter = TimeSpan.FromSeconds(40),
                 RepeatLimit = 12,
                 NodePatience = TimeSpan.FromSeconds(10),
             },
@@ -140,10 +144,11 @@ internal sealed class SimulatedCluster : IDisposable
     {
         var scheduler = (TestScheduler)_system.Scheduler;
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
+        var end = scheduler.Now + SimulatedPatience;
         var (idle, seen) = (0, -1L);
         while (!isSo())
         {
-            if (Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
+            if (scheduler.Now > end || Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
             await Task.Delay(1);
             var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
             seen = Network.Activity;
