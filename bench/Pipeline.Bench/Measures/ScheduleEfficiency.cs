@@ -78,7 +78,7 @@ internal static class ScheduleEfficiency
     private static TrainingPlan Plan(
         ModelSettings settings, RandomTokens batches, Precision precision, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, int measuredSteps)
     {
-        var layout = Layout(settings, way.Schedule, batches.MicroBatchCount);
+        var layout = Layout(settings, way.Schedule, batches.MicroBatchCount, way.Barrier);
         return new TrainingPlan
         {
             Units = DecoderTransformer.Units(settings),
@@ -94,12 +94,12 @@ internal static class ScheduleEfficiency
         };
     }
 
-    private static (Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name) Layout(ModelSettings settings, string schedule, int microBatchCount)
+    private static (Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name) Layout(ModelSettings settings, string schedule, int microBatchCount, OptimizerBarrier barrier)
     {
         if (schedule != PlannersChoice)
             return (ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1)), null, schedule);
-        var choice = PlannedLayout.Choose(settings, RankCount, microBatchCount, MicroBatchSize);
-        return (choice.Schedule!, [.. choice.Partition.Select(range => range.Count)], $"{PlannersChoice}: {choice.Kind}, {choice.VirtualStages} a rank");
+        var choice = PlannedLayout.Choose(settings, RankCount, microBatchCount, MicroBatchSize, barrier == OptimizerBarrier.On);
+        return (choice.Schedule!, [.. choice.Partition.Select(range => range.Count)], $"{PlannersChoice}: {choice.Kind}, {choice.VirtualStages} a rank{(choice.MemoryCredit is { } credit ? $", {credit} held" : "")}");
     }
 
     private static Task<double> UnsplitAsync(ModelSettings settings, RandomTokens batches, Precision precision) =>
@@ -110,7 +110,7 @@ internal static class ScheduleEfficiency
     {
         var efficiency = Distribution.Median(results.Select(result => result.Rate / result.Unsplit));
         var target = Target(settings.Vocabulary, microBatchCount, way);
-        var layout = Layout(settings, way.Schedule, microBatchCount);
+        var layout = Layout(settings, way.Schedule, microBatchCount, way.Barrier);
         var held = ScheduleValidator.PeakInFlight(layout.Schedule);
         var barrier = way.Barrier == OptimizerBarrier.On ? "on" : way.Clips ? "off, clipped" : "off";
         Console.WriteLine(FormattableString.Invariant($"vocabulary {settings.Vocabulary}, {precision}, m = {microBatchCount}, {layout.Name}, barrier {barrier}: E = {efficiency:F3}"));

@@ -15,7 +15,7 @@ internal static class PlannedLayout
     private const double HopLatency = 5e-5;
 
     /// <summary>The choice.</summary>
-    public static PlanCandidate Choose(ModelSettings settings, int rankCount, int microBatchCount, int microBatchSize)
+    public static PlanCandidate Choose(ModelSettings settings, int rankCount, int microBatchCount, int microBatchSize, bool waitsForNorm)
     {
         ImmutableArray<UnitProfile> units = [.. DecoderTransformer.Units(settings).Select(unit => Profile(unit, settings, microBatchSize))];
         return Planner.Find(new PlanRequest
@@ -32,6 +32,7 @@ internal static class PlannedLayout
             Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, long.MaxValue), rankCount)],
             MicroBatchSizes = [microBatchSize],
             Recomputes = [RecomputePolicy.None],
+            WaitsForNorm = waitsForNorm,
         }).Choice!;
     }
 

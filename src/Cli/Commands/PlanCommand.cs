@@ -53,11 +53,11 @@ internal static class PlanCommand
         output.WriteLine($"world    {world.Description}");
         output.WriteLine($"costs    {world.Profile.Source}");
         output.WriteLine();
-        output.WriteLine("  schedule          a rank  micro-batches  recompute       step     idle   peak memory  units of each stage");
+        output.WriteLine("  schedule            a rank  micro-batches  recompute       step     idle   peak memory  units of each stage");
         foreach (var candidate in plan.Candidates.Take(shownCount))
         {
             output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{(candidate == plan.Choice ? '*' : ' ')} {candidate.Kind,-16} {candidate.VirtualStages,7}  {candidate.MicroBatchCount,6} × {candidate.MicroBatchSize,-4}  {candidate.Recompute.ToString().ToLowerInvariant(),-10}"
+                $"{(candidate == plan.Choice ? '*' : ' ')} {Kind(candidate),-18} {candidate.VirtualStages,7}  {candidate.MicroBatchCount,6} × {candidate.MicroBatchSize,-4}  {candidate.Recompute.ToString().ToLowerInvariant(),-10}"
                 + $"{Seconds(candidate.StepTime),10}  {candidate.BubbleShare * 100,5:0.0} %  {candidate.PeakBytes / 1048576.0,8:N0} MiB  {candidate.Misfit ?? Counts(candidate)}"));
         }
 
@@ -71,6 +71,8 @@ internal static class PlanCommand
         ? string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:0.0} ms")
         : string.Create(CultureInfo.InvariantCulture, $"{seconds:0.000} s");
 
+    private static string Kind(PlanCandidate candidate) => candidate.MemoryCredit is { } credit ? $"{candidate.Kind}, {credit} held" : candidate.Kind;
+
     private static string Counts(PlanCandidate candidate)
     {
         var counts = candidate.Partition.Select(range => range.Count).ToArray();
@@ -83,13 +85,13 @@ internal static class PlanCommand
         public static PlanView Of(Plan plan, PlanWorld world) => new(
             world.Description, world.Profile.Source, world.Profile.IsMeasured,
             [.. plan.Candidates.Select(candidate => new CandidateView(
-                candidate.Kind, candidate.VirtualStages, candidate.MicroBatchCount, candidate.MicroBatchSize, candidate.Recompute.ToString().ToLowerInvariant(),
+                candidate.Kind, candidate.VirtualStages, candidate.MicroBatchCount, candidate.MicroBatchSize, candidate.Recompute.ToString().ToLowerInvariant(), candidate.MemoryCredit,
                 candidate.StepTime, candidate.BubbleShare, candidate.PeakBytes, candidate == plan.Choice, candidate.Misfit,
                 [.. candidate.Partition.Select(range => range.Count)], candidate.NodeOfRank))],
             plan.Explanation);
     }
 
     private sealed record CandidateView(
-        string Schedule, int StagesPerRank, int MicroBatches, int MicroBatchSize, string Recompute, double StepSeconds, double Bubble, long PeakBytes,
+        string Schedule, int StagesPerRank, int MicroBatches, int MicroBatchSize, string Recompute, int? MemoryCredit, double StepSeconds, double Bubble, long PeakBytes,
         bool IsChosen, string? Misfit, IReadOnlyList<int> UnitsOfStages, IReadOnlyList<int> NodeOfRank);
 }

@@ -43,6 +43,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         .With(SettingsSchema.Plan, PlanKind.None, s_origin)
         .With(SettingsSchema.Schedule, Choice.Kind, s_origin)
         .With(SettingsSchema.VirtualStages, (long?)Choice.VirtualStages, s_origin)
+        .With(SettingsSchema.MemoryCredit, (long?)Choice.MemoryCredit, s_origin)
         .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
         .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
 

@@ -26,6 +26,7 @@ internal static class PlanRequests
             MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],
             Links = world.Links,
             Reductions = world.Reductions,
+            WaitsForNorm = settings.Step.Barrier is OptimizerBarrier.On,
             TiedStages = partition => StageTies.TiedStages(units, [.. partition.Select(range => range.Count)]),
         };
     }

@@ -70,6 +70,10 @@ public static class PlanEvaluation
         }
     }
 
+    /// <summary>The mean duration of a candidate's step over some draws of <see cref="PlanRequest.Spread"/>.</summary>
+    public static double UnevenTime(PlanRequest request, PlanCandidate candidate, int drawCount) => Enumerable.Range(0, drawCount)
+        .Average(draw => TimeOf(request, Simulate(request, candidate, request.Profile.For(candidate.MicroBatchSize), new Jitter(request.Spread, draw))));
+
     private static long KeptBytes(ImmutableArray<UnitProfile> units, int index, RecomputePolicy recompute) => recompute switch
     {
         RecomputePolicy.Full when index > 0 => Math.Min(units[index].KeptBytes, units[index - 1].OutputBytes),
@@ -80,29 +84,39 @@ public static class PlanEvaluation
     private static (PlanCandidate, SimulatedStep) Evaluate(
         PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule plain, ImmutableArray<UnitRange> partition, ImmutableArray<int> nodeOfRank)
     {
-        var stages = StageProfile.Of(units, partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
         var recomputing = candidate.Recompute is RecomputePolicy.None ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
-        var schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition));
-        var step = Simulator.Run(schedule, new SimulationModel
-        {
-            Costs = stages.Costs,
-            SpeedOfRank = [.. nodeOfRank.Select(node => request.Ranks[node].Speed)],
-            Slowdowns = request.Slowdowns,
-            Memory = stages.Memory,
-            Links = request.Links?.Invoke(stages.OutputBytes),
-            Reductions = request.Reductions?.Invoke(stages.GradientBytes),
-        });
+        candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition)) };
+        var step = Simulate(request, candidate, units, default);
         var fullest = step.Memory.MaxBy(memory => memory.Total - request.Ranks[nodeOfRank[memory.Rank]].MemoryBytes);
         var room = request.Ranks[nodeOfRank[fullest.Rank]].MemoryBytes;
+        var time = TimeOf(request, step);
         return (candidate with
         {
-            Partition = partition,
-            NodeOfRank = nodeOfRank,
-            Schedule = schedule,
-            StepTime = step.Duration,
-            BubbleShare = step.BubbleShare,
+            StepTime = time,
+            BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0,
             PeakBytes = step.Memory.Max(memory => memory.Total),
             Misfit = fullest.Total <= room ? null : FormattableString.Invariant($"rank {fullest.Rank} needs {fullest.Total / 1048576.0:N0} MiB and has {room / 1048576.0:N0}"),
         }, step);
     }
+
+    private static SimulatedStep Simulate(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Jitter jitter)
+    {
+        var stages = StageProfile.Of(units, candidate.Partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
+        return Simulator.Run(candidate.Schedule!, new SimulationModel
+        {
+            Costs = stages.Costs,
+            SpeedOfRank = [.. candidate.NodeOfRank.Select(node => request.Ranks[node].Speed)],
+            Slowdowns = request.Slowdowns,
+            Jitter = jitter,
+            Memory = stages.Memory,
+            Links = request.Links?.Invoke(stages.OutputBytes),
+            Reductions = request.Reductions?.Invoke(stages.GradientBytes),
+            WaitsForNorm = Waits(request, candidate.Schedule!),
+        });
+    }
+
+    // Whole backwards leave nothing to do while the norm travels.
+    private static bool Waits(PlanRequest request, Schedule schedule) => request.WaitsForNorm || !schedule.UsesSplitBackward || schedule.RankCount == 1;
+
+    private static double TimeOf(PlanRequest request, SimulatedStep step) => Waits(request, step.Schedule) ? step.Duration : step.Period;
 }

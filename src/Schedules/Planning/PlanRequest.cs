@@ -35,6 +35,18 @@ public sealed record PlanRequest
     /// <summary>Ranks that are slow for a while.</summary>
     public ImmutableArray<Slowdown> Slowdowns { get; init; } = [];
 
+    /// <summary>
+    /// Whether every step waits for the global norm. Where it need not, schedules that split the backward are held by the time that one step
+    /// adds to those around it, <see cref="SimulatedStep.Period"/>.
+    /// </summary>
+    public bool WaitsForNorm { get; init; } = true;
+
+    /// <summary>
+    /// By how much durations are expected to differ from time to time, as a share. What comes near the fastest is simulated several times with it and ranked by
+    /// the mean, so that no order is chosen which one late message upsets.
+    /// </summary>
+    public double Spread { get; init; } = 0.1;
+
     /// <summary>Which stages of a partition share a parameter.</summary>
     public Func<ImmutableArray<UnitRange>, IEnumerable<int>> TiedStages { get; init; } = _ => [];
 }
@@ -47,6 +59,9 @@ public sealed record PlanRequest
 /// <param name="Recompute">What is dropped and made again.</param>
 public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatchSize, int MicroBatchCount, RecomputePolicy Recompute)
 {
+    /// <summary>The most (stage, micro-batch) pairs that a rank holds, where the kind was asked for another number than its own.</summary>
+    public int? MemoryCredit { get; init; }
+
     /// <summary>Units of each stage; empty where there is no partition.</summary>
     public ImmutableArray<UnitRange> Partition { get; init; } = [];
 
@@ -58,6 +73,9 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
 
     /// <summary>Predicted duration of a step.</summary>
     public double StepTime { get; init; } = double.PositiveInfinity;
+
+    /// <summary>What it takes in the mean where actions differ from their costs by the request's spread; null where that was not simulated.</summary>
+    public double? UnevenTime { get; init; }
 
     /// <summary>Predicted share of idle time.</summary>
     public double BubbleShare { get; init; }

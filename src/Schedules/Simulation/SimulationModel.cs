@@ -17,6 +17,9 @@ public sealed record SimulationModel
     /// <summary>Ranks that are slow for a while.</summary>
     public ImmutableArray<Slowdown> Slowdowns { get; init; } = [];
 
+    /// <summary>By how much actions differ from their costs; by default not at all.</summary>
+    public Jitter Jitter { get; init; }
+
     /// <summary>How outputs travel; null where only the latency per hop counts.</summary>
     public LinkModel? Links { get; init; }
 

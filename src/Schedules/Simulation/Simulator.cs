@@ -112,7 +112,7 @@ public sealed class Simulator
         }
 
         var arrivalCost = _inputs.ReceiveCost(action);
-        var cost = arrivalCost + (_model.Costs.Of(action) / _model.SpeedAt(rank, now));
+        var cost = arrivalCost + (_model.Costs.Of(action) * _model.Jitter.Factor(rank, _next[rank]) / _model.SpeedAt(rank, now));
         _record.Started(rank, _next[rank], now, now + cost, arrivalCost, _free[rank], _inputs.MadeAt(action));
         _isRunning[rank] = true;
         _events.Add(now + cost, Payload(rank, EndOfAction));

@@ -80,6 +80,31 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Where_durations_differ_an_order_with_room_to_spare_is_chosen_over_one_in_lock_step()
+    {
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]), 2, 1_000_000) with { SamplesPerStep = 4, MicroBatchSizes = [1], VirtualStages = [4], Kinds = [new Greedy()], Recomputes = [RecomputePolicy.None] };
+        var exact = Planner.Find(request).Candidates;
+        var uneven = Planner.Find(request with { Spread = 0.15 }).Candidates;
+        Assert.Equal([null, 16], exact.Select(candidate => candidate.MemoryCredit).Order());
+        Assert.All(uneven, candidate => Assert.True(candidate.UnevenTime > candidate.StepTime));
+        Assert.True(Loss(uneven.Single(candidate => candidate.MemoryCredit == 16)) < Loss(uneven.Single(candidate => candidate.MemoryCredit is null)));
+        Assert.Equal(16, uneven[0].MemoryCredit);
+
+        static double Loss(PlanCandidate candidate) => candidate.UnevenTime!.Value / candidate.StepTime;
+    }
+
+    [Fact]
+    public void Without_the_norm_s_barrier_a_split_schedule_is_held_by_the_time_that_a_step_adds()
+    {
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]), 2, 1_000_000) with { MicroBatchSizes = [1], VirtualStages = [1] };
+        var waiting = Planner.Find(request).Candidates.ToDictionary(Planner.Name);
+        var free = Planner.Find(request with { WaitsForNorm = false }).Candidates.ToDictionary(Planner.Name);
+        Assert.Equal(waiting["1f1b, 8 × 1 samples"].StepTime, free["1f1b, 8 × 1 samples"].StepTime);
+        Assert.True(free["zb-h2, 8 × 1 samples"].StepTime < waiting["zb-h2, 8 × 1 samples"].StepTime);
+        Assert.True(free["zb-h2, 8 × 1 samples"].BubbleShare < waiting["zb-h2, 8 × 1 samples"].BubbleShare);
+    }
+
+    [Fact]
     public void A_faster_node_gets_more_units()
     {
         var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 9)]);
@@ -117,6 +142,7 @@ public sealed class PlannerTests
         Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, memory), ranks)],
         MicroBatchSizes = [1, 2],
         VirtualStages = [1, 2],
+        Spread = 0,
     };
 
     private static ModelProfile Profile(UnitProfile[] units) => new()
