@@ -58,7 +58,7 @@ internal sealed class RunPrediction
         {
             yield return Text($"prediction {Milliseconds(Step.Duration)} a step, measured {Milliseconds(measured)} (median of {times.Count} steps): {Error(Step.Duration, measured)}");
             if (_layout.Schedule.UsesSplitBackward && _layout.Schedule.RankCount > 1)
-                yield return Text($"           {Milliseconds(Simulate(_units, _partition, waitsForNorm: false).Period)} for steps that do not wait for their norm");
+                yield return Text($"           {Milliseconds(SteadySteps.Added(_layout.Schedule, _ => Model(_units, _partition) with { WaitsForNorm = false }, 2))} for steps that do not wait for their norm");
         }
         else
         {
@@ -123,13 +123,12 @@ internal sealed class RunPrediction
             : kind is ActionKind.Forward ? 1 : Ratio(measured, expected, stage, ActionKind.Forward);
     }
 
-    private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, bool waitsForNorm = true)
+    private SimulatedStep Simulate(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition) => Simulator.Run(_layout.Schedule, Model(units, partition));
+
+    private SimulationModel Model(ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition)
     {
         var stages = StageProfile.Of(units, partition, _profile.ActionOverhead, _profile.HopLatency, _recompute);
-        return Simulator.Run(_layout.Schedule, new SimulationModel
-        {
-            Costs = stages.Costs, Memory = stages.Memory, WaitsForNorm = waitsForNorm, Reductions = _reductions?.Invoke(stages.GradientBytes),
-        });
+        return new SimulationModel { Costs = stages.Costs, Memory = stages.Memory, Reductions = _reductions?.Invoke(stages.GradientBytes) };
     }
 
     // Of several replicas the first is looked at: all run the same schedule.

@@ -5,6 +5,9 @@ namespace Pipeline.Schedules;
 /// <summary>Partitions, generates and simulates one combination of a plan.</summary>
 public static class PlanEvaluation
 {
+    // Steps until the ranks' shift against one another has settled.
+    private const int SteadyCount = 2;
+
     // Of an even share of the rank's memory: stages may differ in what they need.
     private static readonly double[] s_memoryShares = [1.6, 1.4, 1.2, 1, 0.9];
 
@@ -71,8 +74,14 @@ public static class PlanEvaluation
     }
 
     /// <summary>The mean duration of a candidate's step over some draws of <see cref="PlanRequest.Spread"/>.</summary>
-    public static double UnevenTime(PlanRequest request, PlanCandidate candidate, int drawCount) => Enumerable.Range(0, drawCount)
-        .Average(draw => TimeOf(request, Simulate(request, candidate, request.Profile.For(candidate.MicroBatchSize), new Jitter(request.Spread, draw))));
+    public static double UnevenTime(PlanRequest request, PlanCandidate candidate, int drawCount)
+    {
+        var model = Model(request, candidate, request.Profile.For(candidate.MicroBatchSize));
+        SimulationModel Drawn(int draw) => model with { Jitter = new Jitter(request.Spread, draw) };
+        return model.WaitsForNorm
+            ? Enumerable.Range(0, drawCount).Average(draw => Simulator.Run(candidate.Schedule!, Drawn(draw)).Duration)
+            : SteadySteps.Added(candidate.Schedule!, Drawn, drawCount);
+    }
 
     private static long KeptBytes(ImmutableArray<UnitProfile> units, int index, RecomputePolicy recompute) => recompute switch
     {
@@ -86,10 +95,11 @@ public static class PlanEvaluation
     {
         var recomputing = candidate.Recompute is RecomputePolicy.None ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
         candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition)) };
-        var step = Simulate(request, candidate, units, default);
+        var model = Model(request, candidate, units);
+        var step = Simulator.Run(candidate.Schedule, model);
         var fullest = step.Memory.MaxBy(memory => memory.Total - request.Ranks[nodeOfRank[memory.Rank]].MemoryBytes);
         var room = request.Ranks[nodeOfRank[fullest.Rank]].MemoryBytes;
-        var time = TimeOf(request, step);
+        var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule, _ => model, SteadyCount);
         return (candidate with
         {
             StepTime = time,
@@ -99,24 +109,19 @@ public static class PlanEvaluation
         }, step);
     }
 
-    private static SimulatedStep Simulate(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Jitter jitter)
+    private static SimulationModel Model(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
     {
         var stages = StageProfile.Of(units, candidate.Partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
-        return Simulator.Run(candidate.Schedule!, new SimulationModel
+        return new SimulationModel
         {
             Costs = stages.Costs,
             SpeedOfRank = [.. candidate.NodeOfRank.Select(node => request.Ranks[node].Speed)],
             Slowdowns = request.Slowdowns,
-            Jitter = jitter,
             Memory = stages.Memory,
             Links = request.Links?.Invoke(stages.OutputBytes),
             Reductions = request.Reductions?.Invoke(stages.GradientBytes),
-            WaitsForNorm = Waits(request, candidate.Schedule!),
-        });
+            // Whole backwards leave nothing to do while the norm travels.
+            WaitsForNorm = request.WaitsForNorm || !candidate.Schedule!.UsesSplitBackward || candidate.Schedule.RankCount == 1,
+        };
     }
-
-    // Whole backwards leave nothing to do while the norm travels.
-    private static bool Waits(PlanRequest request, Schedule schedule) => request.WaitsForNorm || !schedule.UsesSplitBackward || schedule.RankCount == 1;
-
-    private static double TimeOf(PlanRequest request, SimulatedStep step) => Waits(request, step.Schedule) ? step.Duration : step.Period;
 }

@@ -37,7 +37,7 @@ public sealed record PlanRequest
 
     /// <summary>
     /// Whether every step waits for the global norm. Where it need not, schedules that split the backward are held by the time that one step
-    /// adds to those around it, <see cref="SimulatedStep.Period"/>.
+    /// adds to those around it, <see cref="SteadySteps"/>.
     /// </summary>
     public bool WaitsForNorm { get; init; } = true;
 

@@ -12,7 +12,7 @@ public sealed class SimulatedStep
         Schedule = schedule;
         Model = model;
         _record = record;
-        Duration = Enumerable.Range(0, schedule.RankCount).Max(rank => record.Ends(rank) is { Length: > 0 } ends ? ends[^1] : 0);
+        Duration = Enumerable.Range(0, schedule.RankCount).Max(EndOf);
         Memory = model.Memory.IsEmpty ? [] : MemoryUse.Of(schedule, model.Memory);
         Ranks = [.. Enumerable.Range(0, schedule.RankCount).Select(RankOf)];
         Reductions = model.Reductions is null ? [] : [.. Enumerable.Range(0, schedule.StageCount).Select(stage => ReductionOf(stage, model.Reductions, inputs))];
@@ -27,11 +27,8 @@ public sealed class SimulatedStep
     /// <summary>The duration of the step.</summary>
     public double Duration { get; }
 
-    /// <summary>
-    /// The longest time that a rank needs from its first action to its last: what a step takes when one follows the other without a
-    /// barrier, so that the ranks' shift against one another costs nothing.
-    /// </summary>
-    public double Period => Enumerable.Range(0, Schedule.RankCount).Max(rank => _record.Ends(rank) is { Length: > 0 } ends ? ends[^1] - _record.Starts(rank)[0] : 0);
+    /// <summary>When the rank's last action ends; 0 for a rank without actions.</summary>
+    public double EndOf(int rank) => _record.Ends(rank) is { Length: > 0 } ends ? ends[^1] : 0;
 
     /// <summary>How each rank spends the step.</summary>
     public ImmutableArray<SimulatedRank> Ranks { get; }

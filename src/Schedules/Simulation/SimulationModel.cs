@@ -29,9 +29,12 @@ public sealed record SimulationModel
     /// <summary>How the gradients of a stage are reduced over replicas of the pipeline; null where there is nothing to reduce.</summary>
     public IReductionModel? Reductions { get; init; }
 
+    /// <summary>When each rank begins; empty where all begin at 0.</summary>
+    public ImmutableArray<double> StartOfRank { get; init; } = [];
+
     /// <summary>
     /// Whether optimizers wait for the norms of all stages. Where they do not, a rank goes on with the next step at once, and what
-    /// counts is <see cref="SimulatedStep.Period"/>.
+    /// counts is what a step adds, <see cref="SteadySteps"/>.
     /// </summary>
     public bool WaitsForNorm { get; init; } = true;
 

@@ -31,7 +31,7 @@ public sealed class Simulator
         _record = new SimulationRecord(schedule);
         _next = new int[schedule.RankCount];
         _isRunning = new bool[schedule.RankCount];
-        _free = new double[schedule.RankCount];
+        _free = model.StartOfRank.IsEmpty ? new double[schedule.RankCount] : [.. model.StartOfRank];
         _channelFree = new double[model.Links?.ChannelCount ?? 0];
     }
 
@@ -52,6 +52,8 @@ public sealed class Simulator
         Require("costs", model.Costs.StageCount, schedule.StageCount);
         if (!model.SpeedOfRank.IsEmpty)
             Require("speeds", model.SpeedOfRank.Length, schedule.RankCount);
+        if (!model.StartOfRank.IsEmpty)
+            Require("starts", model.StartOfRank.Length, schedule.RankCount);
         if (!model.Memory.IsEmpty)
             Require("memories", model.Memory.Length, schedule.StageCount);
         if (model.Links is { } links)
