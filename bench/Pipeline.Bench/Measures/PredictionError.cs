@@ -1,7 +1,7 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Pipeline.Bench.Reports;
+using Pipeline.Bench.Workloads;
 
 namespace Pipeline.Bench.Measures;
 
@@ -57,7 +57,7 @@ internal static partial class PredictionError
         List<double> predicted = [await PredictedAsync(arguments, folder).ConfigureAwait(false)], measured = [];
         for (var round = 1; round <= (isQuick ? 1 : RoundCount); round++)
         {
-            var output = await RunAsync(
+            var output = await BuiltProgram.RunAsync(
                 ["train", "--preset", "gpt-micro", .. arguments, "--steps", Text($"{(isQuick ? 12 : StepCount)}"), "--set", "run.eval-every=0", "--set", $"profile={folder}.json", "--run", $"{folder}-{round}"]).ConfigureAwait(false);
             measured.Add(Number(Found(MeasuredStep().Match(output), output)));
             predicted.Add(await PredictedAsync(arguments, folder).ConfigureAwait(false));
@@ -69,8 +69,8 @@ internal static partial class PredictionError
 
     private static async Task<double> PredictedAsync(string[] arguments, string folder)
     {
-        await RunAsync(["profile", "--preset", "gpt-micro", .. Flags(arguments), "--seconds", "4", "--out", $"{folder}.json"]).ConfigureAwait(false);
-        var output = await RunAsync(["train", "--preset", "gpt-micro", .. arguments, "--set", $"profile={folder}.json", "--dry-run"]).ConfigureAwait(false);
+        await BuiltProgram.RunAsync(["profile", "--preset", "gpt-micro", .. Flags(arguments), "--seconds", "4", "--out", $"{folder}.json"]).ConfigureAwait(false);
+        var output = await BuiltProgram.RunAsync(["train", "--preset", "gpt-micro", .. arguments, "--set", $"profile={folder}.json", "--dry-run"]).ConfigureAwait(false);
         return Number(Found(PredictedStep().Match(output), output));
     }
 
@@ -84,23 +84,6 @@ internal static partial class PredictionError
         yield return $"precision={arguments[1]}";
         yield return "--sizes";
         yield return arguments[Array.IndexOf(arguments, "--micro-batch-size") + 1];
-    }
-
-    private static async Task<string> RunAsync(string[] arguments)
-    {
-        ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in arguments.Prepend(Program())) start.ArgumentList.Add(argument);
-        using var process = Process.Start(start)!;
-        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
-        await process.WaitForExitAsync().ConfigureAwait(false);
-        if (process.ExitCode != 0) throw new InvalidOperationException($"pipeline {string.Join(' ', arguments)} ended with {process.ExitCode}:\n{await error.ConfigureAwait(false)}{await output.ConfigureAwait(false)}");
-        return await output.ConfigureAwait(false);
-    }
-
-    private static string Program()
-    {
-        var here = new DirectoryInfo(AppContext.BaseDirectory);
-        return Path.Combine(here.Parent!.Parent!.FullName, "Pipeline.Cli", here.Name, "pipeline.dll");
     }
 
     private static double Number(Group group) => double.Parse(group.Value, CultureInfo.InvariantCulture);

@@ -35,15 +35,16 @@ internal static class ScheduleEfficiency
             var settings = options.IsQuick ? BenchModels.Tiny(vocabulary) : BenchModels.Gpt(8, 512, 8, 256, vocabulary);
             foreach (var precision in new[] { Precision.Fp32, Precision.Bf16 }.Where(precision => options.Precision is null || options.Precision == precision))
             {
+                var profile = await PlannedLayout.ProfileAsync(settings, precision, RankCount, MicroBatchSize).ConfigureAwait(false);
                 foreach (var microBatchCount in options.MicroBatchCount is { } count ? [count] : new[] { 4, 8, 16 })
-                    rows.AddRange(await RowsAsync(options, settings, precision, microBatchCount).ConfigureAwait(false));
+                    rows.AddRange(await RowsAsync(options, settings, profile, precision, microBatchCount).ConfigureAwait(false));
             }
         }
 
         return new BenchReport(
             "schedule-efficiency",
             "Efficiency of two ranks under several schedules",
-            "8 layers × 512 × 8 heads, T = 256, micro-batch 4, untied, one thread a rank, units balanced by estimated cost; plan: the planner's choice with these costs. E = tokens/s of the pipeline over its steps after the first ÷ "
+            "8 layers × 512 × 8 heads, T = 256, micro-batch 4, untied, one thread a rank, units balanced by estimated cost; plan: the planner's choice with measured costs. E = tokens/s of the pipeline over its steps after the first ÷ "
             + "the sum of tokens/s of two unsplit one-thread trainers at the same time. The ways follow each other within a round, one unsplit pair before and after each; "
             + "medians over the rounds. Held: (stage, micro-batch) pairs that each rank holds at most. Redone: actions thrown away ÷ actions of the steps.",
             ["vocabulary", "precision", "m", "schedule", "barrier", "rounds", "pipeline tok/s", "unsplit tok/s", "E", "idle share", "held", "redone", "target", "verdict"],
@@ -53,17 +54,18 @@ internal static class ScheduleEfficiency
         };
     }
 
-    private static async Task<IEnumerable<IReadOnlyList<string>>> RowsAsync(BenchOptions options, ModelSettings settings, Precision precision, int microBatchCount)
+    private static async Task<IEnumerable<IReadOnlyList<string>>> RowsAsync(BenchOptions options, ModelSettings settings, ModelProfile profile, Precision precision, int microBatchCount)
     {
         var ways = s_ways.Where(way => (way.Schedule == PlannersChoice || ScheduleCatalog.Find(way.Schedule) is not null) && (options.Schedule is null || way.Schedule == options.Schedule)).ToArray();
         var results = ways.Select(_ => new List<Result>()).ToArray();
+        var layouts = ways.Select(way => Layout(profile, way.Schedule, microBatchCount, way.Barrier)).ToArray();
         var batches = new RandomTokens(settings, microBatchCount, MicroBatchSize);
         for (var round = 0; round < (options.PairCount ?? 2); round++)
         {
             var before = await UnsplitAsync(settings, batches, precision).ConfigureAwait(false);
             for (var way = 0; way < ways.Length; way++)
             {
-                var plan = Plan(settings, batches, precision, ways[way], options.StepCount ?? 3);
+                var plan = Plan(settings, layouts[way], batches, precision, ways[way], options.StepCount ?? 3);
                 var log = new StepLog();
                 StepLog.ThrowUnlessCompleted(await PipelineRun.TrainAsync(plan, log).ConfigureAwait(false));
                 var after = await UnsplitAsync(settings, batches, precision).ConfigureAwait(false);
@@ -72,13 +74,12 @@ internal static class ScheduleEfficiency
             }
         }
 
-        return ways.Select((way, index) => Row(settings, precision, microBatchCount, way, results[index]));
+        return ways.Select((way, index) => Row(settings, layouts[index], precision, microBatchCount, way, results[index]));
     }
 
     private static TrainingPlan Plan(
-        ModelSettings settings, RandomTokens batches, Precision precision, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, int measuredSteps)
+        ModelSettings settings, ChosenLayout layout, RandomTokens batches, Precision precision, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, int measuredSteps)
     {
-        var layout = Layout(settings, way.Schedule, batches.MicroBatchCount, way.Barrier);
         return new TrainingPlan
         {
             Units = DecoderTransformer.Units(settings),
@@ -94,23 +95,22 @@ internal static class ScheduleEfficiency
         };
     }
 
-    private static (Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name) Layout(ModelSettings settings, string schedule, int microBatchCount, OptimizerBarrier barrier)
+    private static ChosenLayout Layout(ModelProfile profile, string schedule, int microBatchCount, OptimizerBarrier barrier)
     {
         if (schedule != PlannersChoice)
-            return (ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1)), null, schedule);
-        var choice = PlannedLayout.Choose(settings, RankCount, microBatchCount, MicroBatchSize, barrier == OptimizerBarrier.On);
-        return (choice.Schedule!, [.. choice.Partition.Select(range => range.Count)], $"{PlannersChoice}: {choice.Kind}, {choice.VirtualStages} a rank{(choice.MemoryCredit is { } credit ? $", {credit} held" : "")}");
+            return new(ScheduleCatalog.Generate(schedule, new ScheduleShape(RankCount, microBatchCount, schedule == "zb-v" ? 2 : 1)), null, schedule);
+        var choice = PlannedLayout.Choose(profile, RankCount, microBatchCount, MicroBatchSize, barrier == OptimizerBarrier.On);
+        return new(choice.Schedule!, [.. choice.Partition.Select(range => range.Count)], $"{PlannersChoice}: {choice.Kind}, {choice.VirtualStages} a rank{(choice.MemoryCredit is { } credit ? $", {credit} held" : "")}");
     }
 
     private static Task<double> UnsplitAsync(ModelSettings settings, RandomTokens batches, Precision precision) =>
         UnsplitPair.TokensPerSecondAsync(DecoderTransformer.Units(settings), batches, BenchModels.Optimizer, precision, batches.TokensPerStep, 1);
 
     private static string[] Row(
-        ModelSettings settings, Precision precision, int microBatchCount, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, List<Result> results)
+        ModelSettings settings, ChosenLayout layout, Precision precision, int microBatchCount, (string Schedule, OptimizerBarrier Barrier, bool Clips) way, List<Result> results)
     {
         var efficiency = Distribution.Median(results.Select(result => result.Rate / result.Unsplit));
         var target = Target(settings.Vocabulary, microBatchCount, way);
-        var layout = Layout(settings, way.Schedule, microBatchCount, way.Barrier);
         var held = ScheduleValidator.PeakInFlight(layout.Schedule);
         var barrier = way.Barrier == OptimizerBarrier.On ? "on" : way.Clips ? "off, clipped" : "off";
         Console.WriteLine(FormattableString.Invariant($"vocabulary {settings.Vocabulary}, {precision}, m = {microBatchCount}, {layout.Name}, barrier {barrier}: E = {efficiency:F3}"));
@@ -136,6 +136,8 @@ internal static class ScheduleEfficiency
         };
         return microBatchCount switch { 4 => goals[0], 8 => goals[1], 16 => goals[2], _ => null };
     }
+
+    private sealed record ChosenLayout(Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name);
 
     private sealed record Result(double Rate, double Unsplit, double Idle, double Redone)
     {

@@ -1,58 +1,60 @@
 using System.Collections.Immutable;
+using System.Globalization;
+using System.Text.Json;
 using Pipeline.Model;
-using Pipeline.Model.Units;
 using Pipeline.Schedules;
 
 namespace Pipeline.Bench.Workloads;
 
-/// <summary>What the planner chooses for a model whose units cost what they estimate, at a given number and size of micro-batches.</summary>
+/// <summary>What the planner chooses at a given number and size of micro-batches, from what <c>pipeline profile</c> measures on this machine.</summary>
 internal static class PlannedLayout
 {
-    // A processor core's, of the order of magnitude: it weighs the step's end and the bookkeeping of an action against products.
-    private const double Flops = 1e11;
-    private const double OptimizerOperations = 20;
-    private const double ActionOverhead = 5e-4;
-    private const double HopLatency = 5e-5;
+    private static readonly JsonSerializerOptions s_options = new() { PropertyNamingPolicy = JsonNamingPolicy.KebabCaseLower };
+
+    /// <summary>Measures the units of a model.</summary>
+    /// <param name="settings">The model, untied.</param>
+    /// <param name="precision">Arithmetic.</param>
+    /// <param name="rankCount">Threads that compute side by side.</param>
+    /// <param name="microBatchSize">Samples of a micro-batch.</param>
+    public static async Task<ModelProfile> ProfileAsync(ModelSettings settings, Precision precision, int rankCount, int microBatchSize)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await BuiltProgram.RunAsync(
+            [
+                "profile", "--preset", "gpt-small", "--stages", Text(rankCount), "--micro-batch-size", Text(microBatchSize), "--precision", precision == Precision.Fp32 ? "fp32" : "bf16", "--out", file,
+                "--set", $"model.layers={settings.Layers}", "--set", $"model.width={settings.Width}", "--set", $"model.heads={settings.Heads}",
+                "--set", $"model.context={settings.Context}", "--set", $"model.vocabulary={settings.Vocabulary}",
+            ]).ConfigureAwait(false);
+            var profile = JsonSerializer.Deserialize<Profile>(await File.ReadAllTextAsync(file).ConfigureAwait(false), s_options)!;
+            return new ModelProfile
+            {
+                Source = "measured",
+                IsMeasured = true,
+                BySize = profile.Sizes.ToImmutableSortedDictionary(pair => pair.Key, pair => pair.Value.ToImmutableArray()),
+                ActionOverhead = profile.ActionOverhead,
+                HopLatency = profile.HopLatency,
+            };
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
 
     /// <summary>The choice.</summary>
-    public static PlanCandidate Choose(ModelSettings settings, int rankCount, int microBatchCount, int microBatchSize, bool waitsForNorm)
+    public static PlanCandidate Choose(ModelProfile profile, int rankCount, int microBatchCount, int microBatchSize, bool waitsForNorm) => Planner.Find(new PlanRequest
     {
-        ImmutableArray<UnitProfile> units = [.. DecoderTransformer.Units(settings).Select(unit => Profile(unit, settings, microBatchSize))];
-        return Planner.Find(new PlanRequest
-        {
-            Profile = new ModelProfile
-            {
-                Source = "estimated from multiply-adds",
-                IsMeasured = false,
-                BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(microBatchSize, units),
-                ActionOverhead = ActionOverhead,
-                HopLatency = HopLatency,
-            },
-            SamplesPerStep = microBatchCount * microBatchSize,
-            Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, long.MaxValue), rankCount)],
-            MicroBatchSizes = [microBatchSize],
-            Recomputes = [RecomputePolicy.None],
-            WaitsForNorm = waitsForNorm,
-        }).Choice!;
-    }
+        Profile = profile,
+        SamplesPerStep = microBatchCount * microBatchSize,
+        Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, long.MaxValue), rankCount)],
+        MicroBatchSizes = [microBatchSize],
+        Recomputes = [RecomputePolicy.None],
+        WaitsForNorm = waitsForNorm,
+    }).Choice!;
 
-    private static UnitProfile Profile(Unit unit, ModelSettings settings, int microBatchSize)
-    {
-        var forward = 2 * unit.Cost * settings.Context * microBatchSize / Flops;
-        var parameterCount = unit.Parameters.Sum(spec => spec.ElementCount);
-        return new UnitProfile
-        {
-            Name = unit.Name,
-            Forward = forward,
-            Backward = 2 * forward,
-            InputGradient = forward,
-            WeightGradient = forward,
-            Optimizer = parameterCount * OptimizerOperations / Flops,
-            KeptBytes = (long)(unit.KeptElementsPerToken * settings.Context * microBatchSize * sizeof(float)),
-            DeferredBytes = (long)(unit.KeptElementsPerToken * settings.Context * microBatchSize * sizeof(float)),
-            OutputBytes = (long)settings.Width * settings.Context * microBatchSize * sizeof(float),
-            StateBytes = parameterCount * 16,
-            GradientBytes = parameterCount * sizeof(float),
-        };
-    }
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private sealed record Profile(double ActionOverhead, double HopLatency, SortedDictionary<int, List<UnitProfile>> Sizes);
 }

@@ -39,7 +39,7 @@ internal static class ProfileCommand
         {
             TorchRuntime.Initialize();
             var settings = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context))).Settings;
-            var profile = await MeasureAsync(settings, Sizes(parsed.GetValue(sizes), settings), TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(seconds), 0, 3600))).ConfigureAwait(false);
+            var profile = await MeasureAsync(settings, Sizes(parsed.GetValue(sizes), settings), TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(seconds), 0, 3600)), new LineProgress(context.Error)).ConfigureAwait(false);
             var path = ProfileStore.Write(settings, parsed.GetValue(file), profile);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(profile, JsonOutput.Options));
             else Print(context.Output, profile, path);
@@ -48,13 +48,16 @@ internal static class ProfileCommand
         return command;
     }
 
-    private static async Task<ProfileFile> MeasureAsync(RunSettings settings, int[] sizes, TimeSpan budget)
+    private static async Task<ProfileFile> MeasureAsync(RunSettings settings, int[] sizes, TimeSpan budget, LineProgress progress)
     {
         var units = DecoderTransformer.Units(settings.Model);
         // Half of the units' time before the pipeline that calibrates and half after it: where a machine's speed drifts, both then mean the same.
         var profiler = new UnitProfiler(settings, units, budget / 2);
+        progress.Report($"Measuring {units.Count} units with micro-batches of {string.Join(", ", sizes)} on {settings.Step.StageCount} threads, twice, and a pipeline in between …");
         var before = sizes.ToDictionary(size => size, profiler.Measure);
-        var calibration = await ProfileCalibration.RunAsync(settings, units, sizes[0]).ConfigureAwait(false);
+        progress.Report("Running a pipeline for what an action costs besides its units …");
+        var calibration = await ProfileCalibration.RunAsync(settings, units, before[sizes[0]], sizes[0], budget).ConfigureAwait(false);
+        progress.Report("Measuring the units once more …");
         SortedDictionary<int, List<UnitProfile>> measured = [];
         foreach (var size in sizes) measured[size] = [.. before[size].Zip(profiler.Measure(size), Mean)];
         var (overhead, latency) = calibration.Against(measured[sizes[0]]);

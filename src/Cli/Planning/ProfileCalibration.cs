@@ -13,10 +13,11 @@ namespace Pipeline.Cli.Planning;
 /// </summary>
 internal sealed class ProfileCalibration
 {
-    private const int MicroBatchCount = 8;
-    // Code that is new to the runtime is slow for its first calls.
-    private const int WarmUpStepCount = 8;
-    private const int MeasuredStepCount = 6;
+    private const int MicroBatchCount = 4;
+
+    // Code that is new to the runtime is slow for its first calls. Where a step takes seconds, what it costs besides its units is next to nothing.
+    private const int MostWarmUpSteps = 16;
+    private const int FewestSteps = 3;
 
     private readonly TracedSteps _traced;
     private readonly RunLayout _layout;
@@ -27,21 +28,29 @@ internal sealed class ProfileCalibration
         _layout = layout;
     }
 
-    /// <summary>Runs the pipeline.</summary>
+    /// <summary>Runs the pipeline for about a time: three steps at least, so many as warm it up and again as many at most.</summary>
+    /// <param name="settings">The run's.</param>
+    /// <param name="units">The model.</param>
+    /// <param name="profile">The units' costs so far, which tell how long a step will take.</param>
+    /// <param name="microBatchSize">Samples of a micro-batch.</param>
+    /// <param name="budget">The time.</param>
     /// <exception cref="InvalidOperationException">It failed; the message says how.</exception>
-    public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, int microBatchSize)
+    public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, List<UnitProfile> profile, int microBatchSize, TimeSpan budget)
     {
         var traced = new TracedSteps();
+        var stageCount = Math.Min(settings.Step.StageCount, units.Count);
+        var step = MicroBatchCount * profile.Sum(unit => unit.Forward + unit.Backward) / stageCount;
+        var stepCount = (int)Math.Clamp(budget.TotalSeconds / step, FewestSteps, 2 * MostWarmUpSteps);
         var plan = new TrainingPlan
         {
             Units = units,
             Batches = new RandomBatches(settings.Model, MicroBatchCount, microBatchSize),
             Optimizer = settings.Optimizer,
-            Steps = WarmUpStepCount + MeasuredStepCount,
-            StageCount = Math.Min(settings.Step.StageCount, units.Count),
+            Steps = stepCount,
+            StageCount = stageCount,
             Precision = settings.Arithmetic(),
             ThreadsPerStage = settings.ThreadsPerStage,
-            Recording = new RecordingDuties(0, WarmUpStepCount + 1, WarmUpStepCount + MeasuredStepCount),
+            Recording = new RecordingDuties(0, (stepCount / 2) + 1, stepCount),
         };
         var layout = RunLayout.For(plan);
         var outcome = await PipelineRun.TrainAsync(plan, traced).ConfigureAwait(false);

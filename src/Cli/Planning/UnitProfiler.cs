@@ -13,12 +13,16 @@ namespace Pipeline.Cli.Planning;
 /// Measures what each unit costs with the kernels that train it: forward, whole backward, its two halves, optimizer. Every thread
 /// holds the whole model and runs it unit by unit, as many threads at once as the pipeline has ranks, since ranks share caches and
 /// memory; what counts is the mean over the rounds of all threads: an action's time is a sum over units, and where a machine hiccups now and
-/// then only means add up. It takes the budget for each size, or at least a few rounds.
+/// then only means add up. It takes the budget for each size, or a few rounds.
 /// </summary>
 internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget)
 {
     private const int WarmUpRounds = 2;
     private const int MinRounds = 5;
+
+    // Of a model whose rounds take seconds a few say enough: what disturbs them is short beside them.
+    private const int FewestRounds = 2;
+    private const int PatienceOfBudgets = 2;
 
     private readonly StageOptions _options = new(settings.Arithmetic(), torch.CPU, (ulong)settings.Seed);
 
@@ -77,10 +81,13 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
         try
         {
             var chain = new ProfiledChain(models, settings, microBatchSize);
-            for (var round = 0; round < WarmUpRounds; round++) chain.Run(round + 1);
+            var warming = Stopwatch.GetTimestamp();
+            chain.Run(1);
+            for (var round = 1; round < WarmUpRounds && Stopwatch.GetElapsedTime(warming) < budget; round++) chain.Run(round + 1);
             List<UnitTimes[]> rounds = [];
             var begun = Stopwatch.GetTimestamp();
-            while (rounds.Count < MinRounds || Stopwatch.GetElapsedTime(begun) < budget) rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
+            while (rounds.Count < FewestRounds || Stopwatch.GetElapsedTime(begun) is var passed && (passed < budget || (rounds.Count < MinRounds && passed < PatienceOfBudgets * budget)))
+                rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
             return rounds;
         }
         finally
