@@ -32,13 +32,15 @@ internal sealed class ProfileCalibration
     public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, int microBatchSize)
     {
         var traced = new TracedSteps();
+        var stageCount = Math.Min(settings.Step.StageCount, units.Count);
         var plan = new TrainingPlan
         {
             Units = units,
             Batches = new RandomBatches(settings.Model, MicroBatchCount, microBatchSize),
             Optimizer = settings.Optimizer,
             Steps = WarmUpStepCount + MeasuredStepCount,
-            StageCount = Math.Min(settings.Step.StageCount, units.Count),
+            StageCount = stageCount,
+            ReplicaCount = ReplicasHere(settings.Step.ReplicaCount, stageCount, settings.ThreadsPerStage),
             Precision = settings.Arithmetic(),
             ThreadsPerStage = settings.ThreadsPerStage,
             Recording = new RecordingDuties(0, WarmUpStepCount + 1, WarmUpStepCount + MeasuredStepCount),
@@ -48,6 +50,10 @@ internal sealed class ProfileCalibration
         if (outcome.End is not RunEnd.Completed) throw new InvalidOperationException($"The pipeline of the calibration failed: {outcome.Error}");
         return new ProfileCalibration(traced, layout);
     }
+
+    /// <summary>Replicas of the run, where this machine has a processor for each of their threads: they share its memory, which one alone would not show.</summary>
+    private static int ReplicasHere(int replicaCount, int stageCount, int threadsPerStage) =>
+        MicroBatchCount % replicaCount == 0 && replicaCount * stageCount * threadsPerStage <= Environment.ProcessorCount ? replicaCount : 1;
 
     /// <summary>Seconds of an action besides its units, and from rank to rank; zero where there is one rank.</summary>
     /// <param name="profile">The units for the same size of micro-batch, measured at the same time.</param>
