@@ -42,7 +42,9 @@ if (options.Wants("schedules")) writer.Write(await ScheduleEfficiency.MeasureAsy
 if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(options));
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
+if (options.Wants("replica-bytes")) writer.Write(ReplicaBytes.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("summation")) writer.Write(SummationCost.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
 if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));

@@ -9,11 +9,23 @@ public sealed record ReductionSettings
     /// <summary>Elements of a bucket below which sending it costs more than it carries: 256 KiB of fp32.</summary>
     public const long DefaultBucketLength = 1 << 16;
 
+    /// <summary>
+    /// Elements of a message: 1 MiB of fp32, which stays in a core's cache from its arrival until it is added up and sent on. A multiple of the
+    /// compressors' blocks.
+    /// </summary>
+    public const int DefaultPieceLength = 1 << 18;
+
     /// <summary>Who sends what to whom.</summary>
     public ReductionTopology Topology { get; init; } = ReductionTopology.Sharded;
 
     /// <summary>Elements that a bucket should have at least.</summary>
     public long BucketLength { get; init; } = DefaultBucketLength;
+
+    /// <summary>Most elements of one message, where compression lets a bucket be cut.</summary>
+    public int PieceLength { get; init; } = DefaultPieceLength;
+
+    /// <summary>Most elements of one message. Factors stand for whole matrices: fewer rows would make more of them.</summary>
+    public int LongestPiece => Contributions.Kind == CompressionKind.PowerSgd || Answers.Kind == CompressionKind.PowerSgd ? int.MaxValue : PieceLength;
 
     /// <summary>Consecutive replicas that form a group of <see cref="ReductionTopology.Hierarchical"/>, where nothing else says so.</summary>
     public int GroupSize { get; init; } = 1;

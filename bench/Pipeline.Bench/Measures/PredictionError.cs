@@ -22,6 +22,15 @@ internal static partial class PredictionError
         ("zb-h1, 8 × 1, bf16", ["--precision", "bf16", "--schedule", "zb-h1", "--micro-batches", "8", "--micro-batch-size", "1"]),
         ("interleaved-1f1b over 2 × 2 stages, 8 × 1, bf16", ["--precision", "bf16", "--schedule", "interleaved-1f1b", "--micro-batches", "8", "--micro-batch-size", "1", "--set", "schedule.virtual-stages=2"]),
         ("1f1b, 4 × 2, fp32", ["--precision", "fp32", "--schedule", "1f1b", "--micro-batches", "4", "--micro-batch-size", "2"]),
+        .. Replicas,
+    ];
+
+    private const string OfTwoReplicas = "parallelism.data=2";
+
+    private static (string Name, string[] Arguments)[] Replicas =>
+    [
+        ("two replicas of one stage, 8 × 1, bf16", ["--precision", "bf16", "--schedule", "1f1b", "--micro-batches", "8", "--micro-batch-size", "1", "--stages", "1", "--set", OfTwoReplicas]),
+        ("two replicas of one stage, 4 × 2, fp32", ["--precision", "fp32", "--schedule", "1f1b", "--micro-batches", "4", "--micro-batch-size", "2", "--stages", "1", "--set", OfTwoReplicas]),
     ];
 
     public static async Task<BenchReport> MeasureAsync(BenchOptions options)
@@ -30,7 +39,7 @@ internal static partial class PredictionError
         var folder = Directory.CreateTempSubdirectory("pipeline-prediction-");
         try
         {
-            foreach (var (name, arguments) in s_configurations)
+            foreach (var (name, arguments) in options.WireKind == "replicas" ? Replicas : s_configurations)
                 found.Add(await OneAsync(name, arguments, Path.Combine(folder.FullName, $"{found.Count}"), options.IsQuick).ConfigureAwait(false));
         }
         finally
@@ -41,7 +50,7 @@ internal static partial class PredictionError
         double[] errors = [.. found.Select(Error).Order()];
         return new BenchReport(
             "prediction", "Predicted against measured duration of a step",
-            "gpt-micro on two ranks of one thread each. `pipeline profile` measures the units for the precision and size of micro-batch at hand, `pipeline train` its step: the median of its steps. "
+            "gpt-micro on two ranks of one thread each, two stages where nothing else is said; replicas share the micro-batches. `pipeline profile` measures the units for the precision and size of micro-batch at hand, `pipeline train` its step: the median of its steps. "
             + "They take turns, four profiles around three runs; means are compared. Error: |predicted − measured| ÷ measured; wanted at most 5 % in the median and 10 % at worst.",
             ["configuration", "predicted ms", "measured ms", "error"],
             [.. found.Select(one => (IReadOnlyList<string>)[one.Name, Text($"{one.Predicted:F1}"), Text($"{one.Measured:F1}"), Text($"{Error(one):P1}")])])
@@ -77,13 +86,15 @@ internal static partial class PredictionError
     private static Group Found(Match match, string output) =>
         match.Success ? match.Groups[1] : throw new InvalidOperationException($"No prediction in what the program said:\n{output}");
 
-    // A profile knows nothing of schedules; what it is for are precision and size of the micro-batch.
+    // A profile knows nothing of schedules; what it is for are precision and size of the micro-batch, and how many ranks share the memory.
     private static IEnumerable<string> Flags(string[] arguments)
     {
         yield return "--set";
         yield return $"precision={arguments[1]}";
         yield return "--sizes";
         yield return arguments[Array.IndexOf(arguments, "--micro-batch-size") + 1];
+        if (!arguments.Contains(OfTwoReplicas, StringComparer.Ordinal)) yield break;
+        foreach (var flag in (string[])["--set", OfTwoReplicas, "--set", "parallelism.pipeline=1"]) yield return flag;
     }
 
     private static double Number(Group group) => double.Parse(group.Value, CultureInfo.InvariantCulture);

@@ -14,8 +14,8 @@ internal static class PlannedReductions
     private const int ProbeLength = 2 << 20;
     private const int ProbeRounds = 5;
 
-    // A gradient that goes through the memory of one process is copied out, added and copied in again: three ways of the bytes of a sum.
-    private const double PassesOfOneSum = 3;
+    // Of a gradient that goes through the memory of one process half is copied out, half is added, copied out and comes back: two ways of the bytes of a sum.
+    private const double PassesOfOneSum = 2;
 
     private static readonly Lazy<double> s_sumSpeed = new(MeasureSum);
 
@@ -30,10 +30,13 @@ internal static class PlannedReductions
         if (replicaCount == 1) return null;
         var ratio = Ratio(settings);
         if (settings.Step.ReplicaCount == 1) return gradients => new RingReduction(replicaCount, gradients, bytesPerSecond, latency);
-        return reduction.Topology == ReductionTopology.Hierarchical
-            ? gradients => new HierarchicalReduction(
-                (replicaCount + reduction.GroupSize - 1) / reduction.GroupSize, Math.Min(reduction.GroupSize, replicaCount), Compressed(gradients), within, bytesPerSecond, latency)
-            : gradients => new ShardedReduction(replicaCount, Compressed(gradients), bytesPerSecond, latency);
+        return reduction.Topology switch
+        {
+            ReductionTopology.Hierarchical => gradients => new HierarchicalReduction(
+                (replicaCount + reduction.GroupSize - 1) / reduction.GroupSize, Math.Min(reduction.GroupSize, replicaCount), Compressed(gradients), within, bytesPerSecond, latency),
+            ReductionTopology.Coordinator => gradients => new StarReduction(replicaCount, Compressed(gradients), bytesPerSecond, latency),
+            _ => gradients => new ShardedReduction(replicaCount, Compressed(gradients), bytesPerSecond, latency),
+        };
 
         ImmutableArray<long> Compressed(ImmutableArray<long> gradients) => [.. gradients.Select(bytes => (long)(bytes / ratio))];
     }

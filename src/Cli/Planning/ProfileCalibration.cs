@@ -16,7 +16,7 @@ internal sealed class ProfileCalibration
     private const int MicroBatchCount = 4;
 
     // Code that is new to the runtime is slow for its first calls. Where a step takes seconds, what it costs besides its units is next to nothing.
-    private const int MostWarmUpSteps = 16;
+    private const int MostSteps = 32;
     private const int FewestSteps = 3;
 
     private readonly TracedSteps _traced;
@@ -40,7 +40,7 @@ internal sealed class ProfileCalibration
         var traced = new TracedSteps();
         var stageCount = Math.Min(settings.Step.StageCount, units.Count);
         var step = MicroBatchCount * profile.Sum(unit => unit.Forward + unit.Backward) / stageCount;
-        var stepCount = (int)Math.Clamp(budget.TotalSeconds / step, FewestSteps, 2 * MostWarmUpSteps);
+        var stepCount = (int)Math.Clamp(budget.TotalSeconds / step, FewestSteps, MostSteps);
         var plan = new TrainingPlan
         {
             Units = units,
@@ -48,6 +48,7 @@ internal sealed class ProfileCalibration
             Optimizer = settings.Optimizer,
             Steps = stepCount,
             StageCount = stageCount,
+            ReplicaCount = ReplicasHere(settings.Step.ReplicaCount, stageCount, settings.ThreadsPerStage),
             Precision = settings.Arithmetic(),
             ThreadsPerStage = settings.ThreadsPerStage,
             Recording = new RecordingDuties(0, (stepCount / 2) + 1, stepCount),
@@ -57,6 +58,10 @@ internal sealed class ProfileCalibration
         if (outcome.End is not RunEnd.Completed) throw new InvalidOperationException($"The pipeline of the calibration failed: {outcome.Error}");
         return new ProfileCalibration(traced, layout);
     }
+
+    /// <summary>Replicas of the run, where this machine has a processor for each of their threads: they share its memory, which one alone would not show.</summary>
+    private static int ReplicasHere(int replicaCount, int stageCount, int threadsPerStage) =>
+        MicroBatchCount % replicaCount == 0 && replicaCount * stageCount * threadsPerStage <= Environment.ProcessorCount ? replicaCount : 1;
 
     /// <summary>Seconds of an action besides its units, and from rank to rank; zero where there is one rank.</summary>
     /// <param name="profile">The units for the same size of micro-batch, measured at the same time.</param>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Pipeline.Reduction.Summation;
@@ -22,8 +23,18 @@ public sealed unsafe class FloatBuffer : IDisposable
         GC.AddMemoryPressure((long)byteCount);
     }
 
+    private FloatBuffer(float* memory, int length)
+    {
+        _memory = memory;
+        Length = length;
+        IsLent = true;
+    }
+
     /// <summary>Number of elements.</summary>
     public int Length { get; }
+
+    /// <summary>Whether the memory is somebody else's, who may read it: nobody writes it through this.</summary>
+    public bool IsLent { get; }
 
     /// <summary>The elements.</summary>
     /// <exception cref="ObjectDisposedException">The memory was given back.</exception>
@@ -36,10 +47,14 @@ public sealed unsafe class FloatBuffer : IDisposable
         }
     }
 
+    /// <summary>A look at memory that stays its owner's.</summary>
+    /// <param name="native">Memory outside the collected heap, which stays where and as it is for as long as this is used.</param>
+    public static FloatBuffer Lent(ReadOnlySpan<float> native) => new((float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(native)), native.Length);
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (_memory is null) return;
+        if (IsLent || _memory is null) return;
         NativeMemory.AlignedFree(_memory);
         _memory = null;
         GC.RemoveMemoryPressure((long)(((nuint)Length * sizeof(float) + Alignment) / Alignment * Alignment));

@@ -38,6 +38,9 @@ public sealed class TreeAccumulator : IDisposable
     /// <summary>Most buffers that it had at the same time since it was made.</summary>
     public int PeakBufferCount { get; private set; }
 
+    /// <summary>Their bytes.</summary>
+    public long PeakByteCount => (long)PeakBufferCount * Length * sizeof(float);
+
     /// <summary>Whether the sum of all leaves is there.</summary>
     public bool IsComplete => _held.ContainsKey(_tree.Root);
 
@@ -51,16 +54,20 @@ public sealed class TreeAccumulator : IDisposable
     {
         var place = Accept(node, values.Length);
         // The sibling's buffer takes the sum at once, so a right leaf in its turn needs no buffer of its own.
-        if (_held.Remove(place.Sibling, out var other))
-        {
-            AddInto(place, values, other);
-            Keep(place.Parent, other);
-            return;
-        }
-
+        if (TryJoin(place, values)) return;
         var buffer = Rent();
         values.CopyTo(buffer.Span);
         Keep(place, buffer);
+    }
+
+    /// <summary>Adds the sum at a node from where it lies, without a copy.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="values">Memory outside the collected heap, which stays as it is until the sums are taken or cleared.</param>
+    /// <exception cref="InvalidOperationException">As for a span that is copied.</exception>
+    public void AddLent(TreeNode node, ReadOnlySpan<float> values)
+    {
+        var place = Accept(node, values.Length);
+        if (!TryJoin(place, values)) Keep(place, FloatBuffer.Lent(values));
     }
 
     /// <summary>Adds the sum at a node and takes its buffer over, also when it throws.</summary>
@@ -98,6 +105,33 @@ public sealed class TreeAccumulator : IDisposable
         Spare(root);
     }
 
+    /// <summary>
+    /// Adds the sum that is missing last and writes the sum of all leaves, in one pass where that is one addition. Empty again afterwards.
+    /// </summary>
+    /// <param name="node">The node that is missing.</param>
+    /// <param name="values">The sum there, which stays the caller's.</param>
+    /// <param name="sum">Takes the sum of all; may be memory that was lent.</param>
+    /// <exception cref="InvalidOperationException">More than this is missing, or it is not.</exception>
+    public void TakeRoot(TreeNode node, ReadOnlySpan<float> values, Span<float> sum)
+    {
+        var place = Accept(node, values.Length);
+        if (place == _tree.Root)
+        {
+            values.CopyTo(sum);
+            return;
+        }
+
+        if (_tree.Highest(place.Parent) == _tree.Root && _held.Remove(place.Sibling, out var other))
+        {
+            AddTo(place, values, other.Span, sum);
+            Spare(other);
+            return;
+        }
+
+        Add(node, values);
+        TakeRoot(sum);
+    }
+
     /// <summary>Forgets what it holds and keeps the memory: after a step that is not applied.</summary>
     public void Clear()
     {
@@ -131,20 +165,31 @@ public sealed class TreeAccumulator : IDisposable
         node = _tree.Highest(node);
         while (_held.Remove(node.Sibling, out var other))
         {
-            AddInto(node, sum.Span, other);
-            Spare(sum);
-            sum = other;
+            var both = !other.IsLent ? other : !sum.IsLent ? sum : Rent();
+            AddTo(node, sum.Span, other.Span, both.Span);
+            if (both != sum) Spare(sum);
+            sum = both;
             node = _tree.Highest(node.Parent);
         }
 
         _held.Add(node, sum);
     }
 
-    /// <summary>other = left + right, where node and other are siblings.</summary>
-    private static void AddInto(TreeNode node, ReadOnlySpan<float> values, FloatBuffer other)
+    /// <summary>Adds to the sibling where that is there.</summary>
+    private bool TryJoin(TreeNode place, ReadOnlySpan<float> values)
     {
-        if (node.IsLeft) SpanSum.Add(values, other.Span, other.Span);
-        else SpanSum.Add(other.Span, values, other.Span);
+        if (!_held.Remove(place.Sibling, out var other)) return false;
+        var both = other.IsLent ? Rent() : other;
+        AddTo(place, values, other.Span, both.Span);
+        Keep(place.Parent, both);
+        return true;
+    }
+
+    /// <summary>sum = left + right, where node and other are siblings.</summary>
+    private static void AddTo(TreeNode node, ReadOnlySpan<float> values, ReadOnlySpan<float> other, Span<float> sum)
+    {
+        if (node.IsLeft) SpanSum.Add(values, other, sum);
+        else SpanSum.Add(other, values, sum);
     }
 
     private FloatBuffer Rent()
@@ -157,7 +202,7 @@ public sealed class TreeAccumulator : IDisposable
     /// <summary>Keeps what the next step will need again; buffers that came with parts would pile up otherwise.</summary>
     private void Spare(FloatBuffer buffer)
     {
-        if (_spare.Count <= _tree.Depth) _spare.Push(buffer);
+        if (_spare.Count <= _tree.Depth && !buffer.IsLent) _spare.Push(buffer);
         else buffer.Dispose();
     }
 

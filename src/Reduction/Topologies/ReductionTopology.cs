@@ -9,7 +9,10 @@ public enum ReductionTopology
     /// <summary>Every replica sends its bucket to one reducer, which answers all.</summary>
     Coordinator,
 
-    /// <summary>Reduce-scatter to one owner a replica, then all-gather: each sends 2(d − 1)/d of the bucket.</summary>
+    /// <summary>
+    /// Reduce-scatter to one owner a replica, then all-gather: each sends 2(d − 1)/d of the bucket. Two replicas that compress nothing send each
+    /// other all of it, which is as much, and need no gather.
+    /// </summary>
     Sharded,
 
     /// <summary>Groups, such as the replicas of a host, add up at their leader; the leaders share the bucket as in <see cref="Sharded"/>.</summary>
@@ -25,16 +28,20 @@ public static class ReductionPlans
     /// <param name="tree">Order of addition.</param>
     /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
     /// <param name="groups">Replicas by group, each once; used by <see cref="ReductionTopology.Hierarchical"/>.</param>
+    /// <param name="pieceLength">Most elements that travel as one message, of each sum.</param>
+    /// <param name="isExact">Whether what arrives is what was sent, so that two replicas may each add what both have.</param>
     /// <exception cref="ArgumentException">Shares or groups do not hold everything once.</exception>
     public static ReductionPlan Make(
-        ReductionTopology topology, int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups)
+        ReductionTopology topology, int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups, int pieceLength = int.MaxValue,
+        bool isExact = false)
     {
         RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
         return topology switch
         {
-            ReductionTopology.Coordinator => Coordinator(length, tree, shares),
-            ReductionTopology.Sharded => Grouped(length, tree, shares, [.. shares.Select((_, index) => new[] { index })]),
-            ReductionTopology.Hierarchical => Grouped(length, tree, shares, groups),
+            ReductionTopology.Coordinator => Coordinator(length, tree, shares, pieceLength),
+            ReductionTopology.Sharded when isExact && IsPair(tree, shares) => Exchanged(length, tree, shares, pieceLength),
+            ReductionTopology.Sharded => Grouped(length, tree, shares, [.. shares.Select((_, index) => new[] { index })], pieceLength),
+            ReductionTopology.Hierarchical => Grouped(length, tree, shares, groups, pieceLength),
             _ => throw new UnreachableException($"topology {(int)topology}"),
         };
     }
@@ -58,9 +65,9 @@ public static class ReductionPlans
         };
     }
 
-    private static ReductionPlan Coordinator(int length, SummationTree tree, IReadOnlyList<LeafShare> shares)
+    private static ReductionPlan Coordinator(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, int pieceLength)
     {
-        var bare = new ReductionPlan(tree, shares, length, Shard.Cut(length, [Participant.Reducer]), [], []);
+        var bare = new ReductionPlan(tree, shares, length, Shard.InPieces(Shard.Cut(length, [Participant.Reducer]), pieceLength), [], []);
         Participant[] replicas = [.. shares.Select((_, index) => new Participant(index))];
         return bare with
         {
@@ -69,16 +76,31 @@ public static class ReductionPlans
         };
     }
 
+    /// <summary>Whether there are two replicas with one sum each: all of it is then as much as half of it and half of the answers.</summary>
+    private static bool IsPair(SummationTree tree, IReadOnlyList<LeafShare> shares) =>
+        shares.Count == 2 && shares.All(share => tree.CompleteSubtrees(share.First, share.Count).Count == 1);
+
+    /// <summary>Two replicas send each other everything and both add it up, in the same order: no answer has to be waited for.</summary>
+    private static ReductionPlan Exchanged(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, int pieceLength)
+    {
+        Shard[] wholes = [.. shares.Select((_, replica) => new Shard(replica, 0, length, new Participant(replica)))];
+        var bare = new ReductionPlan(tree, shares, length, Shard.InPieces(wholes, pieceLength), [], []);
+        return bare with
+        {
+            Contributions = [.. bare.Shards.Select(shard => (shard, From: new Participant(1 - shard.Owner.Replica))).Select(pair => new Transfer(pair.From, pair.shard.Owner, pair.shard, bare.Own(pair.From)))],
+        };
+    }
+
     /// <summary>
-    /// One shard a group, completed at its leader, the group's first replica; with one replica a group that is reduce-scatter and
+    /// One shard a group (in pieces), completed at its leader, the group's first replica; with one replica a group that is reduce-scatter and
     /// all-gather. A group that is an aligned subtree passes one sum on; any other passes its maximal complete subtrees on, which costs
     /// bytes but no bit.
     /// </summary>
-    private static ReductionPlan Grouped(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups)
+    private static ReductionPlan Grouped(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups, int pieceLength)
     {
         RequireOnce("replicas", groups.SelectMany(group => group), shares.Count);
         if (groups.Any(group => group.Count == 0)) throw new ArgumentException("A group of replicas is empty.", nameof(groups));
-        var bare = new ReductionPlan(tree, shares, length, Shard.Cut(length, [.. groups.Select(Leader)]), [], []);
+        var bare = new ReductionPlan(tree, shares, length, Shard.InPieces(Shard.Cut(length, [.. groups.Select(Leader)]), pieceLength), [], []);
         return bare with
         {
             Contributions = [.. bare.Shards.SelectMany(shard => groups.SelectMany(group => Contributions(bare, shard, group))).Where(HasNodes)],

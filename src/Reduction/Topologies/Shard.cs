@@ -23,4 +23,23 @@ public readonly record struct Shard(int Index, int Start, int Length, Participan
         });
         return [.. shards.Where(shard => shard.Length > 0)];
     }
+
+    /// <summary>
+    /// Cuts shards into pieces, which are shards themselves: each travels, is added up and answered while the next is on its way, and fits the
+    /// processor's cache between these.
+    /// </summary>
+    /// <param name="shards">Ranges of a bucket, in order.</param>
+    /// <param name="pieceLength">Most elements of a piece.</param>
+    public static IReadOnlyList<Shard> InPieces(IReadOnlyList<Shard> shards, int pieceLength)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(pieceLength, 1);
+        List<Shard> pieces = [];
+        foreach (var shard in shards)
+        {
+            for (var start = 0; start < shard.Length; start += Math.Min(pieceLength, shard.Length - start))
+                pieces.Add(new Shard(pieces.Count, shard.Start + start, Math.Min(pieceLength, shard.Length - start), shard.Owner));
+        }
+
+        return pieces;
+    }
 }

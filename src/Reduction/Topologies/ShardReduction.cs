@@ -30,18 +30,22 @@ public sealed class ShardReduction : IDisposable
     /// <summary>What it passes on once it is ready; null at the owner.</summary>
     public Transfer? Outgoing { get; }
 
+    /// <summary>Most bytes that sums under way have taken.</summary>
+    public long PeakByteCount => _sums.PeakByteCount;
+
     /// <summary>Whether everything awaited has come.</summary>
     public bool IsReady => _awaited.Count == 0;
 
+    /// <summary>Whether one sum alone is still awaited.</summary>
+    public bool AwaitsOne => _awaited.Count == 1;
+
     /// <summary>Takes the sum at a node, its own or one received; the values stay the caller's.</summary>
     /// <exception cref="InvalidOperationException">The plan does not send this sum here, or it came before.</exception>
-    public void Add(TreeNode node, ReadOnlySpan<float> values)
-    {
-        node = _tree.Highest(node);
-        if (!_awaited.Remove(node))
-            throw new InvalidOperationException($"Shard {Shard.Index}: the sum at node {node} came, awaited are {(IsReady ? "none" : string.Join(", ", _awaited))}.");
-        _sums.Add(node, values);
-    }
+    public void Add(TreeNode node, ReadOnlySpan<float> values) => _sums.Add(Claim(node), values);
+
+    /// <summary>Takes the sum at a node from where it lies: memory outside the collected heap, which stays as it is until the sums are taken.</summary>
+    /// <exception cref="InvalidOperationException">As for a sum that is copied.</exception>
+    public void AddLent(TreeNode node, ReadOnlySpan<float> values) => _sums.AddLent(Claim(node), values);
 
     /// <summary>The sums to pass on, in the order of the transfer's nodes; the caller owns them. Ready for the next step afterwards.</summary>
     public IReadOnlyList<TreePart> TakeOutgoing()
@@ -57,6 +61,15 @@ public sealed class ShardReduction : IDisposable
         _sums.TakeRoot(sum);
     }
 
+    /// <summary>Takes the sum that alone is still awaited and writes the sum over all replicas, at the owner. Ready for the next step afterwards.</summary>
+    /// <exception cref="InvalidOperationException">It is not awaited, or not alone.</exception>
+    public void TakeSum(TreeNode last, ReadOnlySpan<float> values, Span<float> sum)
+    {
+        last = Claim(last);
+        RequireReady();
+        _sums.TakeRoot(last, values, sum);
+    }
+
     /// <summary>Forgets a step that is not applied.</summary>
     public void Clear()
     {
@@ -66,6 +79,13 @@ public sealed class ShardReduction : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _sums.Dispose();
+
+    private TreeNode Claim(TreeNode node)
+    {
+        node = _tree.Highest(node);
+        if (_awaited.Remove(node)) return node;
+        throw new InvalidOperationException($"Shard {Shard.Index}: the sum at node {node} came, awaited are {(IsReady ? "none" : string.Join(", ", _awaited))}.");
+    }
 
     private void RequireReady()
     {

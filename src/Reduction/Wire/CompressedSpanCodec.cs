@@ -16,37 +16,40 @@ public static class CompressedSpanCodec
     private const byte Bin32 = 0xC6;
     private const int BinHeaderLength = 5;
 
+    /// <summary>More than any head takes, also one that is not written as briefly as it could be.</summary>
+    private const int MaxHeadLength = 48;
+
     /// <summary>Bytes of a span beside its payload.</summary>
     /// <param name="kind">How it is compressed.</param>
     /// <param name="elementCount">Elements.</param>
     public static int Overhead(CompressionKind kind, int elementCount) =>
         1 + MessagePackWriter.GetEncodedLength(Version) + MessagePackWriter.GetEncodedLength((int)kind) + MessagePackWriter.GetEncodedLength(elementCount) + BinHeaderLength;
 
-    /// <summary>Begins a span: the payload is then written in its place, not copied.</summary>
-    /// <param name="kind">What will write it.</param>
+    /// <summary>Writes what stands before the payload: <see cref="Overhead"/> bytes, whatever the payload's length.</summary>
+    /// <param name="target">Where the span begins.</param>
+    /// <param name="kind">What has written the payload.</param>
     /// <param name="elementCount">Elements that are compressed.</param>
-    /// <param name="maxPayloadLength">Bytes that it may need.</param>
-    public static Unfinished Begin(CompressionKind kind, int elementCount, int maxPayloadLength)
+    /// <param name="payloadLength">Its bytes.</param>
+    public static void WriteHead(Span<byte> target, CompressionKind kind, int elementCount, int payloadLength)
     {
-        var header = new ArrayBufferWriter<byte>(16);
-        var writer = new MessagePackWriter(header);
+        var head = new ArrayBufferWriter<byte>(MaxHeadLength);
+        var writer = new MessagePackWriter(head);
         writer.WriteArrayHeader(4);
         writer.Write(Version);
         writer.Write((int)kind);
         writer.Write(elementCount);
         writer.Flush();
-        var bytes = GC.AllocateUninitializedArray<byte>(checked(header.WrittenCount + BinHeaderLength + maxPayloadLength));
-        header.WrittenSpan.CopyTo(bytes);
-        bytes[header.WrittenCount] = Bin32;
-        return new Unfinished(bytes, header.WrittenCount + BinHeaderLength);
+        head.WrittenSpan.CopyTo(target);
+        target[head.WrittenCount] = Bin32;
+        BinaryPrimitives.WriteInt32BigEndian(target[(head.WrittenCount + 1)..], payloadLength);
     }
 
-    /// <summary>Reads a span; its payload is a slice of the bytes.</summary>
+    /// <summary>Reads a span: its payload, where it lies.</summary>
     /// <param name="bytes">What arrived.</param>
     /// <param name="kind">The kind that is awaited.</param>
     /// <param name="elementCount">The number of elements that is awaited.</param>
     /// <exception cref="CompressionException">It is not a span, or not the one awaited.</exception>
-    public static CompressedSpan Decode(ReadOnlyMemory<byte> bytes, CompressionKind kind, int elementCount)
+    public static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> bytes, CompressionKind kind, int elementCount)
     {
         try
         {
@@ -58,9 +61,9 @@ public static class CompressedSpanCodec
         }
     }
 
-    private static CompressedSpan Read(ReadOnlyMemory<byte> bytes, CompressionKind kind, int elementCount)
+    private static ReadOnlySpan<byte> Read(ReadOnlySpan<byte> bytes, CompressionKind kind, int elementCount)
     {
-        var reader = new MessagePackReader(bytes);
+        var reader = new MessagePackReader(bytes[..Math.Min(MaxHeadLength, bytes.Length)].ToArray());
         if (reader.ReadArrayHeader() != 4) throw new CompressionException("Compressed span: expected 4 fields.");
         var version = reader.ReadInt32();
         if (version != Version) throw new CompressionException($"Compressed span: version {version} is not known; this build reads {Version}.");
@@ -68,33 +71,10 @@ public static class CompressedSpanCodec
         if (foundKind != kind || foundCount != elementCount)
             throw new CompressionException($"Compressed span: awaited are {elementCount} elements as {kind}, found are {foundCount} as {(int)foundKind}.");
         var rest = bytes[(int)reader.Consumed..];
-        if (rest.Length < BinHeaderLength || rest.Span[0] != Bin32) throw new CompressionException("Compressed span: the payload is missing.");
-        var length = BinaryPrimitives.ReadUInt32BigEndian(rest.Span[1..]);
+        if (rest.Length < BinHeaderLength || rest[0] != Bin32) throw new CompressionException("Compressed span: the payload is missing.");
+        var length = BinaryPrimitives.ReadUInt32BigEndian(rest[1..]);
         if (length != rest.Length - BinHeaderLength)
             throw new CompressionException($"Compressed span: the payload claims {length} bytes and has {rest.Length - BinHeaderLength}.");
-        return new CompressedSpan(foundKind, foundCount, rest[BinHeaderLength..]);
-    }
-
-    /// <summary>A span whose payload is still to be written.</summary>
-    public readonly struct Unfinished
-    {
-        private readonly byte[] _bytes;
-        private readonly int _start;
-
-        internal Unfinished(byte[] bytes, int start)
-        {
-            _bytes = bytes;
-            _start = start;
-        }
-
-        /// <summary>Where the payload goes.</summary>
-        public Span<byte> Payload => _bytes.AsSpan(_start);
-
-        /// <summary>The whole, once so many bytes of payload are written.</summary>
-        public ReadOnlyMemory<byte> End(int payloadLength)
-        {
-            BinaryPrimitives.WriteInt32BigEndian(_bytes.AsSpan(_start - sizeof(int)), payloadLength);
-            return _bytes.AsMemory(0, _start + payloadLength);
-        }
+        return rest[BinHeaderLength..];
     }
 }

@@ -29,11 +29,10 @@ internal sealed class BoundaryCompression(CompressionSettings settings, ulong se
             using var scope = NewDisposeScope();
             var flat = tensor.to_type(ScalarType.Float32).cpu().reshape(-1);
             var length = checked((int)flat.numel());
-            var target = CompressedSpanCodec.Begin(_compressor.Kind, length, _compressor.MaxByteCount(length));
             var rounding = new RoundingKey(Philox.Key(seed, FormattableString.Invariant($"{key.Kind}.{key.Edge}.{key.MicroBatch}")), key.Step.Step);
-            var payload = target.End(_compressor.Compress(MemoryMarshal.Cast<byte, float>(flat.bytes), default, target.Payload, rounding)).Span;
             var shape = tensor.shape;
-            var bytes = empty(sizeof(long) * (1 + shape.Length) + payload.Length, ScalarType.Byte, CPU).DetachFromDisposeScope();
+            var (overhead, most) = (CompressedSpanCodec.Overhead(_compressor.Kind, length), _compressor.MaxByteCount(length));
+            var bytes = empty(sizeof(long) * (1 + shape.Length) + overhead + most, ScalarType.Byte, CPU).DetachFromDisposeScope();
             var place = bytes.bytes;
             foreach (var number in (long[])[shape.Length, .. shape])
             {
@@ -41,7 +40,9 @@ internal sealed class BoundaryCompression(CompressionSettings settings, ulong se
                 place = place[sizeof(long)..];
             }
 
-            payload.CopyTo(place);
+            // The kinds of a boundary need all of the bytes, always.
+            var byteCount = _compressor.Compress(MemoryMarshal.Cast<byte, float>(flat.bytes), default, place[overhead..], rounding);
+            CompressedSpanCodec.WriteHead(place, _compressor.Kind, length, byteCount);
             return bytes;
         }
     }
@@ -63,9 +64,9 @@ internal sealed class BoundaryCompression(CompressionSettings settings, ulong se
             // The kinds of a boundary need a fixed number of bytes: what has others is refused before it is copied, or memory is taken for what it claims.
             var needed = CompressedSpanCodec.Overhead(_compressor.Kind, length) + _compressor.MaxByteCount(length);
             if (onHost.numel() - start != needed) throw new CompressionException($"A compressed tensor of the shape [{string.Join(", ", shape)}] takes {needed} bytes, found are {onHost.numel() - start}.");
-            var span = CompressedSpanCodec.Decode(onHost.bytes[start..].ToArray(), _compressor.Kind, length);
+            var payload = CompressedSpanCodec.Decode(onHost.bytes[start..], _compressor.Kind, length);
             var values = empty(shape, ScalarType.Float32, CPU);
-            _compressor.Decompress(span.Payload.Span, MemoryMarshal.Cast<byte, float>(values.bytes));
+            _compressor.Decompress(payload, MemoryMarshal.Cast<byte, float>(values.bytes));
             return values.to(type).to(device).DetachFromDisposeScope();
         }
     }

@@ -26,6 +26,7 @@ internal sealed class BucketReduction : IBucketReduction
     private readonly Dictionary<int, Transfer> _direct;
     private readonly Transfer[] _contributions;
     private readonly Transfer[] _answers;
+    private readonly ILookup<int, Transfer> _told;
     private readonly List<Transfer> _awaitedContributions = [];
     private readonly List<Transfer> _awaitedAnswers = [];
     private bool _hasContributed;
@@ -54,6 +55,7 @@ internal sealed class BucketReduction : IBucketReduction
         // What is merely passed on comes first: an owner may wait for it.
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
+        _told = plan.Answers.Where(answer => answer.From == _self).ToLookup(answer => answer.Shard.Index);
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -91,25 +93,28 @@ internal sealed class BucketReduction : IBucketReduction
     public void Proceed(StepKey step)
     {
         if (!_hasContributed) return;
-        TakeContributions(step, waits: false);
-        TakeAnswers(step, waits: false);
+        TakeContributions(step, null);
+        TakeAnswers(step, null);
     }
 
     /// <inheritdoc/>
-    public long Reduce(StepKey step)
+    public long Reduce(StepKey step, Action beforeWaiting)
     {
-        TakeContributions(step, waits: true);
+        TakeContributions(step, beforeWaiting);
         return _ready;
     }
 
     /// <inheritdoc/>
     public long Finish(StepKey step)
     {
-        TakeAnswers(step, waits: true);
+        TakeAnswers(step, () => { });
         _bucket.Scatter();
         _hasContributed = false;
         return _ready;
     }
+
+    /// <summary>Most bytes that sums under way have taken: of its own leaves, and of what came from others.</summary>
+    internal long PeakSumBytes => (_leaves?.PeakByteCount ?? 0) + _parts.Values.Sum(part => part.PeakByteCount);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -135,35 +140,67 @@ internal sealed class BucketReduction : IBucketReduction
                 continue;
             }
 
-            for (var index = 0; index < nodes.Count; index++) part.Add(nodes[index], sums(index).Slice(shard.Start, shard.Length));
-            Advance(part, step);
+            AddOwn(part, nodes, sums, step);
         }
     }
 
-    private void TakeContributions(StepKey step, bool waits) => Take(_awaitedContributions, step, waits, (transfer, tensor) =>
+    private void AddOwn(ShardReduction part, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
+    {
+        for (var index = 0; index < nodes.Count; index++)
+        {
+            var own = sums(index).Slice(part.Shard.Start, part.Shard.Length);
+            if (part.AwaitsOne && part.Shard.Owner == _self)
+            {
+                // There is nobody else.
+                Complete(part, nodes[index], own, step);
+                return;
+            }
+
+            // The bucket stays as it is until its sums take its place; sums of leaves are freed before.
+            if (_leaves is null) part.AddLent(nodes[index], own);
+            else part.Add(nodes[index], own);
+        }
+
+        Advance(part, step);
+    }
+
+    /// <summary>The owner's last sum has come: one pass makes the sum of all, in its place.</summary>
+    private void Complete(ShardReduction part, TreeNode last, ReadOnlySpan<float> values, StepKey step)
+    {
+        part.TakeSum(last, values, Range(part.Shard));
+        Answer(part.Shard, step);
+    }
+
+    private void TakeContributions(StepKey step, Action? beforeWaiting) => Take(_awaitedContributions, FrameKind.GradientContribution, step, beforeWaiting, (transfer, tensor) =>
     {
         var part = _parts[transfer.Shard.Index];
         _streams.Of(transfer).Read(tensor, step.Step, sums =>
         {
-            for (var index = 0; index < transfer.Nodes.Count; index++)
-                part.Add(transfer.Nodes[index], sums.Slice(index * transfer.Shard.Length, transfer.Shard.Length));
+            if (part.AwaitsOne && part.Shard.Owner == _self) Complete(part, transfer.Nodes[0], sums, step);
+            else Add(part, transfer, sums, step);
         });
-        Advance(part, step);
     });
 
-    private void TakeAnswers(StepKey step, bool waits) => Take(_awaitedAnswers, step, waits, (answer, tensor) =>
+    private void Add(ShardReduction part, Transfer transfer, ReadOnlySpan<float> sums, StepKey step)
+    {
+        for (var index = 0; index < transfer.Nodes.Count; index++)
+            part.Add(transfer.Nodes[index], sums.Slice(index * transfer.Shard.Length, transfer.Shard.Length));
+        Advance(part, step);
+    }
+
+    private void TakeAnswers(StepKey step, Action? beforeWaiting) => Take(_awaitedAnswers, FrameKind.ReducedGradient, step, beforeWaiting, (answer, tensor) =>
     {
         var sum = Range(answer.Shard);
         _streams.Answer(answer.Shard).Decode(tensor, sum, step.Step);
         PassOn(tensor, answer.Shard, step);
     });
 
-    private void Take(List<Transfer> awaited, StepKey step, bool waits, Action<Transfer, Tensor> take)
+    private void Take(List<Transfer> awaited, FrameKind kind, StepKey step, Action? beforeWaiting, Action<Transfer, Tensor> take)
     {
         for (var index = 0; index < awaited.Count;)
         {
             var transfer = awaited[index];
-            if (_links.Take(KeyOf(transfer, step), waits) is not var (tensor, ready))
+            if (_links.Take(KeyOf(transfer, kind, step), beforeWaiting) is not var (tensor, ready))
             {
                 index++;
                 continue;
@@ -179,7 +216,11 @@ internal sealed class BucketReduction : IBucketReduction
     private void Advance(ShardReduction part, StepKey step)
     {
         if (!part.IsReady) return;
-        if (part.Shard.Owner == _self) Answer(part, step);
+        if (part.Shard.Owner == _self)
+        {
+            part.TakeSum(Range(part.Shard));
+            Answer(part.Shard, step);
+        }
         else if (part.Outgoing is { } transfer) Contribute(part, transfer, step);
     }
 
@@ -198,24 +239,23 @@ internal sealed class BucketReduction : IBucketReduction
 
     /// <summary>The sums lie one behind the other in a tensor of their own.</summary>
     private void Send(Transfer transfer, StepKey step, SpanStream.Filler fill) =>
-        _links.Send(transfer.To.Replica, KeyOf(transfer, step), _streams.Of(transfer).Encode(step.Step, fill));
+        _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), _streams.Of(transfer).Encode(step.Step, fill));
 
-    private void Answer(ShardReduction part, StepKey step)
+    /// <summary>The sum stands in the bucket: tells it to who awaits it.</summary>
+    private void Answer(Shard shard, StepKey step)
     {
-        part.TakeSum(Range(part.Shard));
-        var stream = _streams.Answer(part.Shard);
-        if (_plan.ReplicaCount == 1) return;
-        using var answer = stream.Encode(step.Step, values => Range(part.Shard).CopyTo(values));
+        if (!_told.Contains(shard.Index)) return;
+        var stream = _streams.Answer(shard);
+        using var answer = stream.Encode(step.Step, values => Range(shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
-        if (stream.MayAlter) stream.Decode(answer, Range(part.Shard), step.Step);
-        PassOn(answer, part.Shard, step);
+        if (stream.MayAlter) stream.Decode(answer, Range(shard), step.Step);
+        PassOn(answer, shard, step);
     }
 
     private void PassOn(Tensor answer, Shard shard, StepKey step)
     {
         // Nobody writes a tensor that was sent, so all may share its memory.
-        foreach (var transfer in _plan.Answers.Where(transfer => transfer.From == _self && transfer.Shard == shard))
-            _links.Send(transfer.To.Replica, KeyOf(transfer, step), KeptMessages.Alias(answer));
+        foreach (var transfer in _told[shard.Index]) _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.ReducedGradient, step), KeptMessages.Alias(answer));
     }
 
     private Span<float> Range(Shard shard) => _bucket.Values.Slice(shard.Start, shard.Length);
@@ -224,9 +264,7 @@ internal sealed class BucketReduction : IBucketReduction
     /// The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice. The reducer
     /// counts as one replica more.
     /// </summary>
-    private FrameKey KeyOf(Transfer transfer, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, KindOf(transfer));
+    private FrameKey KeyOf(Transfer transfer, FrameKind kind, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, kind);
 
     private delegate ReadOnlySpan<float> Sums(int index);
-
-    private FrameKind KindOf(Transfer transfer) => _plan.Answers.Contains(transfer) ? FrameKind.ReducedGradient : FrameKind.GradientContribution;
 }

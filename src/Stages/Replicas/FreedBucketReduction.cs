@@ -68,12 +68,12 @@ internal sealed class FreedBucketReduction : IBucketReduction
     }
 
     /// <inheritdoc/>
-    public void Proceed(StepKey step) => Take(step, waits: false);
+    public void Proceed(StepKey step) => Take(step, null);
 
     /// <inheritdoc/>
-    public long Reduce(StepKey step)
+    public long Reduce(StepKey step, Action beforeWaiting)
     {
-        Take(step, waits: true);
+        Take(step, beforeWaiting);
         foreach (var owned in _owned) owned.Finish(sum => _bucket.AddToOwned(owned.Shard, sum));
         var ready = _ready;
         _ready = 0;
@@ -93,11 +93,11 @@ internal sealed class FreedBucketReduction : IBucketReduction
     }
 
     /// <summary>Takes what the others have sent, for each shard in the order of their micro-batches.</summary>
-    private void Take(StepKey step, bool waits)
+    private void Take(StepKey step, Action? beforeWaiting)
     {
         foreach (var owned in _owned)
         {
-            while (owned.Next is var (transfer, round) && _links.Take(KeyOf(transfer, round, step), waits) is var (tensor, ready))
+            while (owned.Next is var (transfer, round) && _links.Take(KeyOf(transfer, round, step), beforeWaiting) is var (tensor, ready))
             {
                 _ready = Math.Max(_ready, ready);
                 using (tensor) _streams.Of(transfer).Read(tensor, step.Step, sum => owned.Add(transfer.From.Replica, round, sum));

@@ -29,9 +29,8 @@ internal sealed class GradientReducer : IDisposable
         foreach (var (stage, bucket) in _buckets)
         {
             var asked = Stopwatch.GetTimestamp();
-            var ready = bucket.Reduce(step);
-            // What has come of others meanwhile is not left lying while one is waited for.
-            foreach (var (_, other) in _buckets) other.Proceed(step);
+            // What has come of others is not left lying while one is waited for.
+            var ready = bucket.Reduce(step, () => Proceed(step, bucket));
             _recorder.Record(StageAction.StepLevel(stage, ActionKind.ReduceScatter), asked, ready, Math.Max(asked, ready));
         }
 
@@ -44,6 +43,14 @@ internal sealed class GradientReducer : IDisposable
         foreach (var (_, bucket) in _buckets) bucket.Dispose();
     }
 
+    private void Proceed(StepKey step, BucketReduction except)
+    {
+        foreach (var (_, bucket) in _buckets)
+        {
+            if (bucket != except) bucket.Proceed(step);
+        }
+    }
+
     private static IEnumerable<(int, BucketReduction)> BucketsOf(RankPlan plan, int stage, ReplicaLinks links)
     {
         var counts = plan.Assignment.Layout.UnitCounts;
@@ -53,7 +60,7 @@ internal sealed class GradientReducer : IDisposable
         foreach (var bucket in BucketList.Of(lengths, settings.BucketLength))
         {
             var span = new ReducerBucket([.. bucket.Units.Select(unit => units[first + unit])], first + bucket.Units[0]);
-            var topology = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines));
+            var topology = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece);
             yield return (stage, new BucketReduction(topology, Participant.Reducer, place, span, settings, links, plan.Residuals, plan.Workload.Options.Seed));
         }
     }

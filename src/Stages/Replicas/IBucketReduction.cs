@@ -20,8 +20,10 @@ internal interface IBucketReduction : IDisposable
     void Proceed(StepKey step);
 
     /// <summary>Takes what others contribute, passes on what is complete, and answers for the shards that it owns.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="beforeWaiting">Called before each wait: there may be work on other buckets.</param>
     /// <returns>When the last input had arrived; 0 without any.</returns>
-    long Reduce(StepKey step);
+    long Reduce(StepKey step, Action beforeWaiting);
 
     /// <summary>Takes the sums of the others' shards, and leaves all sums that the replica is to have where the optimizer reads them.</summary>
     /// <returns>When the last input had arrived; 0 without any.</returns>

@@ -19,10 +19,16 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepReco
 
     /// <summary>A tensor, which the caller then owns, and when it had arrived.</summary>
     /// <param name="key">Which.</param>
-    /// <param name="waits">Whether to wait for it; otherwise null says that it has not come.</param>
-    internal (torch.Tensor Tensor, long Ready)? Take(FrameKey key, bool waits)
+    /// <param name="beforeWaiting">Called before it is waited for; null for not to wait: then null says that it has not come.</param>
+    internal (torch.Tensor Tensor, long Ready)? Take(FrameKey key, Action? beforeWaiting)
     {
-        if ((waits ? inbox.TakeTensor(key) : inbox.TryTakeTensor(key)) is not { } arrived) return null;
-        return (arrived.Value.Take(torch.CPU), arrived.Timestamp);
+        var found = inbox.TryTakeTensor(key);
+        if (found is null && beforeWaiting is not null)
+        {
+            beforeWaiting();
+            found = inbox.TakeTensor(key);
+        }
+
+        return found is { } arrived ? (arrived.Value.Take(torch.CPU), arrived.Timestamp) : null;
     }
 }

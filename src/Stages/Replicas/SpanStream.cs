@@ -71,10 +71,7 @@ internal sealed class SpanStream : IDisposable
 
         using var values = new FloatBuffer(_length);
         fill(values.Span);
-        var compressed = Compressed(values.Span, new RoundingKey(_stream, roundingIndex ?? step)).Span;
-        var bytes = empty(compressed.Length, ScalarType.Byte, CPU).DetachFromDisposeScope();
-        compressed.CopyTo(bytes.bytes);
-        return bytes;
+        return Compressed(values.Span, new RoundingKey(_stream, roundingIndex ?? step));
     }
 
     /// <summary>Shows the values that a tensor of the other end stands for.</summary>
@@ -103,8 +100,7 @@ internal sealed class SpanStream : IDisposable
         }
 
         if (tensor.dtype != ScalarType.Byte) throw new CompressionException($"Expected a compressed span, found {tensor.dtype}.");
-        var span = CompressedSpanCodec.Decode(tensor.bytes.ToArray(), _compressor.Kind, values.Length);
-        _compressor.Decompress(span.Payload.Span, values);
+        _compressor.Decompress(CompressedSpanCodec.Decode(tensor.bytes, _compressor.Kind, values.Length), values);
     }
 
     /// <inheritdoc/>
@@ -113,23 +109,32 @@ internal sealed class SpanStream : IDisposable
         (_compressor as IDisposable)?.Dispose();
     }
 
-    private ReadOnlyMemory<byte> Compressed(ReadOnlySpan<float> values, RoundingKey key)
+    private Tensor Compressed(ReadOnlySpan<float> values, RoundingKey key)
     {
         if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
-        var target = CompressedSpanCodec.Begin(_compressor.Kind, values.Length, _compressor.MaxByteCount(values.Length));
+        var (start, most) = (CompressedSpanCodec.Overhead(_compressor.Kind, values.Length), _compressor.MaxByteCount(values.Length));
+        var bytes = empty(start + most, ScalarType.Byte, CPU).DetachFromDisposeScope();
+        var payload = bytes.bytes[start..];
         int byteCount;
         if (_residuals is { } residuals && _settings.ErrorFeedback)
         {
             _owes = true;
-            byteCount = ErrorFeedback.Compress(_compressor, values, residuals.Of(_name, _length), target.Payload, key);
+            byteCount = ErrorFeedback.Compress(_compressor, values, residuals.Of(_name, _length), payload, key);
         }
         else
         {
-            byteCount = _compressor.Compress(values, default, target.Payload, key);
+            byteCount = _compressor.Compress(values, default, payload, key);
         }
 
         if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
-        return target.End(byteCount);
+        CompressedSpanCodec.WriteHead(bytes.bytes, _compressor.Kind, values.Length, byteCount);
+        if (byteCount == most) return bytes;
+        // What is sent may be kept for long: not with the memory that it could have needed.
+        using (bytes)
+        {
+            using var sent = bytes.narrow(0, 0, start + byteCount);
+            return sent.clone().DetachFromDisposeScope();
+        }
     }
 
     /// <summary>What was lost in compressed steps goes with the first one that is not.</summary>

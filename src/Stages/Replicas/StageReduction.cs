@@ -54,7 +54,12 @@ internal sealed class StageReduction : IDisposable
     /// <summary>All gradients of the replica are final: sends what others await and was not sent yet.</summary>
     internal void Contribute(StepKey step)
     {
-        foreach (var (_, bucket) in _buckets) bucket.Contribute(step);
+        foreach (var (_, bucket) in _buckets)
+        {
+            bucket.Contribute(step);
+            // What comes meanwhile is added while it is in the processor's cache.
+            Proceed(step);
+        }
     }
 
     /// <summary>Does what can be done without waiting.</summary>
@@ -64,7 +69,7 @@ internal sealed class StageReduction : IDisposable
     }
 
     /// <summary>Completes the shards that the replica owns and answers; when the last input had arrived, or 0.</summary>
-    internal long Reduce(StepKey step) => _buckets.Max(bucket => bucket.Reduction.Reduce(step));
+    internal long Reduce(StepKey step) => _buckets.Max(bucket => bucket.Reduction.Reduce(step, () => Proceed(step, bucket.Reduction)));
 
     /// <summary>Takes the others' shards: the flat buffers then hold the sum of all replicas. When the last input had arrived, or 0.</summary>
     internal long Finish(StepKey step) => _buckets.Max(bucket => bucket.Reduction.Finish(step));
@@ -73,6 +78,18 @@ internal sealed class StageReduction : IDisposable
     public void Dispose()
     {
         foreach (var (_, bucket) in _buckets) bucket.Dispose();
+    }
+
+    /// <summary>Most bytes that sums under way have taken; of gradients that are freed nothing is counted here.</summary>
+    internal long PeakSumBytes => _buckets.Sum(bucket => (bucket.Reduction as BucketReduction)?.PeakSumBytes ?? 0);
+
+    /// <summary>While one bucket waits, the others go on.</summary>
+    private void Proceed(StepKey step, IBucketReduction except)
+    {
+        foreach (var (_, bucket) in _buckets)
+        {
+            if (bucket != except) bucket.Proceed(step);
+        }
     }
 
     private static IBucketReduction Reduction(
@@ -84,13 +101,13 @@ internal sealed class StageReduction : IDisposable
         {
             // One replica, which invariant sums keep busy, needs nobody beside it.
             var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
-            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines)));
+            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece, !settings.IsLossy));
         }
 
         var shards = gradients.ShardsOf(owners);
         return lent is not null
             ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
-            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, shards));
+            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, Shard.InPieces(shards, settings.LongestPiece)));
 
         BucketReduction Whole(ReductionPlan plan) => new(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }

@@ -103,7 +103,7 @@ public sealed class NodeFaultTests : IDisposable
     }
 
     /// <summary>Each victim dies at a message of its own of a kind chosen at random, or of any kind: at every point of a run in turn.</summary>
-    private static void ScheduleLosses(SimulatedCluster cluster, Random chance, List<string> victims, TaskCompletionSource<RunOutcome> coordinatorLost)
+    internal static void ScheduleLosses(SimulatedCluster cluster, Random chance, List<string> victims, TaskCompletionSource<RunOutcome> coordinatorLost)
     {
         string[] kinds = ["", "", "TensorFrame", "StepTotals", "SquaredNorms", "StepCompleted", "CheckpointPartWritten", "SaveCheckpoint", "CopyChunk", "CopyReceived",
             "HeldOutEvaluated", "StageReady", "StageAssigned", "Regenerate", "HostStage", "FetchCopy", "GrantSteps", "NodeBeat"];

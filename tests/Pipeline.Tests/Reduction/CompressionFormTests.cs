@@ -134,7 +134,7 @@ public sealed class CompressionFormTests
             var before = GC.GetAllocatedBytesForCurrentThread();
             try
             {
-                compressor.Decompress(CompressedSpanCodec.Decode(bytes, compressor.Kind, input.Length).Payload.Span, output);
+                compressor.Decompress(CompressedSpanCodec.Decode(bytes, compressor.Kind, input.Length), output);
             }
             catch (CompressionException)
             {
@@ -148,16 +148,20 @@ public sealed class CompressionFormTests
     [Fact]
     public void A_span_of_another_kind_or_length_is_refused_before_its_payload_is_read()
     {
-        var bytes = CompressedSpanCodec.Begin(CompressionKind.Int8, 10, 130).End(130);
-        Assert.Throws<CompressionException>(() => CompressedSpanCodec.Decode(bytes, CompressionKind.Int4, 10));
-        Assert.Throws<CompressionException>(() => CompressedSpanCodec.Decode(bytes, CompressionKind.Int8, 11));
-        Assert.Equal(130, CompressedSpanCodec.Decode(bytes, CompressionKind.Int8, 10).Payload.Length);
+        var bytes = new byte[CompressedSpanCodec.Overhead(CompressionKind.Int8, 10) + 130];
+        CompressedSpanCodec.WriteHead(bytes, CompressionKind.Int8, 10, 130);
+        Assert.Throws<CompressionException>(() => CompressedSpanCodec.Decode(bytes, CompressionKind.Int4, 10).Length);
+        Assert.Throws<CompressionException>(() => CompressedSpanCodec.Decode(bytes, CompressionKind.Int8, 11).Length);
+        Assert.Equal(130, CompressedSpanCodec.Decode(bytes, CompressionKind.Int8, 10).Length);
     }
 
     private static ReadOnlyMemory<byte> Encode(ICompressor compressor, float[] input)
     {
-        var unfinished = CompressedSpanCodec.Begin(compressor.Kind, input.Length, compressor.MaxByteCount(input.Length));
-        return unfinished.End(compressor.Compress(input, default, unfinished.Payload, default));
+        var start = CompressedSpanCodec.Overhead(compressor.Kind, input.Length);
+        var bytes = new byte[start + compressor.MaxByteCount(input.Length)];
+        var length = compressor.Compress(input, default, bytes.AsSpan(start), default);
+        CompressedSpanCodec.WriteHead(bytes, compressor.Kind, input.Length, length);
+        return bytes.AsMemory(0, start + length);
     }
 
     private static float NearestBFloat16(float value)

@@ -95,6 +95,53 @@ public sealed class SummationTreeTests
     }
 
     [Fact]
+    public void Leaves_that_are_added_from_where_they_lie_give_the_same_bits_and_stay_as_they_are()
+    {
+        var cases = from count in Gen.Int[1, 24]
+                    from leaves in Spans.Moderate(Length).Array[count]
+                    from order in Gen.Shuffle(Enumerable.Range(0, count).ToArray())
+                    from isLent in Gen.Bool.Array[count]
+                    select (leaves, order, isLent);
+        cases.Sample((leaves, order, isLent) =>
+        {
+            using var sums = new TreeAccumulator(new SummationTree(leaves.Length), Length);
+            var lent = leaves.Select(leaf =>
+            {
+                var buffer = new FloatBuffer(Length);
+                leaf.CopyTo(buffer.Span);
+                return buffer;
+            }).ToArray();
+            for (var step = 0; step < 2; step++)
+            {
+                foreach (var leaf in order.SkipLast(1))
+                {
+                    if (isLent[leaf]) sums.AddLent(TreeNode.Leaf(leaf), lent[leaf].Span);
+                    else sums.Add(leaf, leaves[leaf]);
+                }
+
+                var sum = new float[Length];
+                sums.TakeRoot(TreeNode.Leaf(order[^1]), leaves[order[^1]], sum);
+                Assert.True(Spans.SameBits(Naive(leaves), sum));
+                Assert.Equal(0, sums.HeldCount);
+            }
+
+            for (var leaf = 0; leaf < leaves.Length; leaf++) Assert.True(Spans.SameBits(leaves[leaf], lent[leaf].Span.ToArray()));
+            foreach (var buffer in lent) buffer.Dispose();
+        });
+    }
+
+    [Fact]
+    public void The_sum_of_all_may_take_the_place_of_what_was_lent()
+    {
+        using var place = new FloatBuffer(Length);
+        using var sums = new TreeAccumulator(new SummationTree(2), Length);
+        place.Span.Fill(1.5f);
+        sums.AddLent(TreeNode.Leaf(0), place.Span);
+        sums.TakeRoot(TreeNode.Leaf(1), Enumerable.Repeat(2f, Length).ToArray(), place.Span);
+        Assert.All(place.Span.ToArray(), value => Assert.Equal(3.5f, value));
+    }
+
+    [Fact]
     public void Leaves_in_index_order_need_one_buffer_a_level_and_none_more_in_later_steps()
     {
         Gen.Int[1, 300].Sample(count =>

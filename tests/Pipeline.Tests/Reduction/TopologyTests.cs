@@ -19,16 +19,18 @@ public sealed class TopologyTests
         var cases = from groups in Groupings
                     from topology in Gen.Enum<ReductionTopology>()
                     from length in Gen.Int[0, 200]
+                    from pieceLength in Gen.Int[1, 250]
+                    from isExact in Gen.Bool
                     from leafCount in Gen.Int[1, 20]
                     from gradients in Spans.Moderate(length).Array[leafCount]
                     from cuts in Gen.Int[0, leafCount].Array[groups.Sum(members => members.Length) - 1]
                     from chance in Gen.UInt
-                    select (groups, topology, gradients, cuts, chance);
-        cases.Sample((groups, topology, gradients, cuts, chance) =>
+                    select (groups, topology, (pieceLength, isExact), gradients, cuts, chance);
+        cases.Sample((groups, topology, pieces, gradients, cuts, chance) =>
         {
             int[] bounds = [0, .. cuts.Order(), gradients.Length];
             LeafShare[] shares = [.. bounds.Zip(bounds.Skip(1), (start, end) => new LeafShare(start, end - start))];
-            var plan = ReductionPlans.Make(topology, gradients[0].Length, new SummationTree(gradients.Length), shares, groups);
+            var plan = ReductionPlans.Make(topology, gradients[0].Length, new SummationTree(gradients.Length), shares, groups, pieces.pieceLength, pieces.isExact);
             var answers = Run(plan, gradients, new Random((int)(chance >> 1)));
             var expected = TreeSum(gradients);
             foreach (var answer in answers) Assert.True(Spans.SameBits(expected, answer));
@@ -56,6 +58,21 @@ public sealed class TopologyTests
     }
 
     [Fact]
+    public void Pieces_tile_the_shards_and_stay_with_their_owners()
+    {
+        Gen.Select(Gen.Int[0, 5000], Gen.Int[1, 9], Gen.Int[1, 6000]).Sample((length, count, pieceLength) =>
+        {
+            var shards = Shard.Cut(length, [.. Enumerable.Range(0, count).Select(index => new Participant(index))]);
+            var pieces = Shard.InPieces(shards, pieceLength);
+            Assert.Equal(Enumerable.Range(0, pieces.Count), pieces.Select(piece => piece.Index));
+            Assert.All(pieces, piece => Assert.InRange(piece.Length, 1, pieceLength));
+            Assert.Equal(
+                shards.SelectMany(shard => Enumerable.Range(shard.Start, shard.Length).Select(element => (element, shard.Owner))),
+                pieces.SelectMany(piece => Enumerable.Range(piece.Start, piece.Length).Select(element => (element, piece.Owner))));
+        });
+    }
+
+    [Fact]
     public void Sharded_sends_two_times_d_minus_one_over_d_of_the_gradient_a_replica()
     {
         for (var d = 1; d <= 8; d++)
@@ -63,6 +80,22 @@ public sealed class TopologyTests
             var plan = Plan(ReductionTopology.Sharded, d * 1024, d, []);
             Assert.All(plan.Participants, replica => Assert.Equal(2L * (d - 1) * 1024, plan.ElementsSentBy(replica)));
         }
+    }
+
+    [Fact]
+    public void Two_replicas_with_a_sum_each_send_each_other_as_much_without_an_answer_where_nothing_is_lost()
+    {
+        var shares = LeafShare.OnePerReplica(2);
+        var (exact, lossy) = (Make(shares, isExact: true), Make(shares, isExact: false));
+        Assert.Empty(exact.Answers);
+        Assert.NotEmpty(lossy.Answers);
+        foreach (var replica in exact.Participants) Assert.Equal(lossy.ElementsSentBy(replica), exact.ElementsSentBy(replica));
+        // Two subtrees each of three leaves would have to travel whole.
+        Assert.NotEmpty(Make(LeafShare.Even(6, 2), isExact: true).Answers);
+        Assert.NotEmpty(Make(LeafShare.OnePerReplica(3), isExact: true).Answers);
+
+        static ReductionPlan Make(IReadOnlyList<LeafShare> shares, bool isExact) =>
+            ReductionPlans.Make(ReductionTopology.Sharded, 2048, new SummationTree(shares.Sum(share => share.Count)), shares, [], 500, isExact);
     }
 
     [Fact]

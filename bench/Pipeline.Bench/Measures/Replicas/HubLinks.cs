@@ -38,6 +38,9 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     /// <summary>Bytes that the sockets of this process have sent, frames, headers and receipts.</summary>
     internal long SentBytes => _hub.Status.Sum(link => link.BytesSent);
 
+    /// <summary>Bytes of the tensors in it.</summary>
+    internal SentTensors Tensors { get; private set; }
+
     /// <summary>Opens the way to the other replica.</summary>
     internal void Connect(string address) => _link = _hub.Open(
         LinkAddressText.Parse(address), new LinkClaim(LinkPurpose.Frames, Run, Generation.First, _self, 1 - _self), _isTcp ? LinkKindChoice.Tcp : LinkKindChoice.Unix);
@@ -47,6 +50,8 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     {
         completion.Wait();
         var payload = TensorMemory.ToSend(tensor);
+        var bytes = payload.Memory.Length;
+        Tensors = key.Kind == FrameKind.ReducedGradient ? Tensors with { Answers = Tensors.Answers + bytes } : Tensors with { Contributions = Tensors.Contributions + bytes };
         _link!.Send(payload.Header(key.In(Generation.First)), payload);
         tensor.Dispose();
     }
@@ -82,3 +87,8 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
         _hub.Dispose();
     }
 }
+
+/// <summary>Bytes of tensors that a replica has sent.</summary>
+/// <param name="Contributions">What it contributes to others' sums.</param>
+/// <param name="Answers">The sums that it has completed.</param>
+internal readonly record struct SentTensors(long Contributions, long Answers);

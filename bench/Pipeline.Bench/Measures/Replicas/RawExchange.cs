@@ -1,30 +1,31 @@
-using System.Diagnostics;
+using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 
 namespace Pipeline.Bench.Measures.Replicas;
 
-/// <summary>What a reduction between two processes is measured against: bare Unix sockets that carry as many bytes, both ways at once.</summary>
+/// <summary>What a reduction between two processes is measured against: bare sockets that carry as many bytes, both ways at once.</summary>
 internal static class RawExchange
 {
     /// <summary>The word that makes the child an echo of this.</summary>
     internal const string Word = "raw";
 
-    /// <summary>Median seconds of an exchange of so many bytes each way.</summary>
-    internal static double Seconds(int byteCount, int roundCount)
+    /// <summary>An exchange of so many bytes each way: the median of what it takes, the mean of the processor time in this process.</summary>
+    internal static Elapsed Measure(int byteCount, int roundCount, bool isTcp)
     {
         var folder = Directory.CreateTempSubdirectory("raw-");
         try
         {
-            using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            var place = new UnixDomainSocketEndPoint(Path.Combine(folder.FullName, "s"));
-            listener.Bind(place);
+            using var listener = NewSocket(isTcp);
+            listener.Bind(isTcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(Path.Combine(folder.FullName, "s")));
             listener.Listen();
-            using var child = ReplicaPair.StartChild(Word, Path.Combine(folder.FullName, "s"), $"{byteCount}", $"{roundCount}");
-            using var socket = Widened(listener.Accept());
-            var seconds = Rounds(socket, byteCount, roundCount, () => ReplicaPair.Exchange(child.StandardInput, child.StandardOutput, "here"));
+            var place = isTcp ? $"{((IPEndPoint)listener.LocalEndPoint!).Port}" : Path.Combine(folder.FullName, "s");
+            using var child = ReplicaPair.StartChild(Word, place, $"{byteCount}", $"{roundCount}");
+            using var socket = Prepared(listener.Accept());
+            var rounds = Rounds(socket, byteCount, roundCount, () => ReplicaPair.Exchange(child.StandardInput, child.StandardOutput, "here"));
             child.StandardInput.Close();
             child.WaitForExit();
-            return Distribution.Median(seconds);
+            return new Elapsed(Distribution.Median(rounds.Select(round => round.WallSeconds)), rounds.Average(round => round.CpuSeconds));
         }
         finally
         {
@@ -33,44 +34,58 @@ internal static class RawExchange
     }
 
     /// <summary>What the child does.</summary>
-    internal static int RunChild(string path, int byteCount, int roundCount)
+    /// <param name="place">Path of a Unix socket, or a port of loopback.</param>
+    /// <param name="byteCount">Bytes each way.</param>
+    /// <param name="roundCount">Rounds that are counted.</param>
+    internal static int RunChild(string place, int byteCount, int roundCount)
     {
-        using var socket = Widened(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified));
-        socket.Connect(new UnixDomainSocketEndPoint(path));
+        var isTcp = int.TryParse(place, NumberStyles.None, CultureInfo.InvariantCulture, out var port);
+        using var socket = Prepared(NewSocket(isTcp));
+        socket.Connect(isTcp ? new IPEndPoint(IPAddress.Loopback, port) : new UnixDomainSocketEndPoint(place));
         Rounds(socket, byteCount, roundCount, () => ReplicaPair.Exchange(Console.Out, Console.In, "here"));
         return 0;
     }
 
-    private static List<double> Rounds(Socket socket, int byteCount, int roundCount, Action together)
+    private static List<Elapsed> Rounds(Socket socket, int byteCount, int roundCount, Action together)
     {
         var (own, theirs) = (new byte[byteCount], new byte[byteCount]);
-        List<double> seconds = [];
+        List<Elapsed> rounds = [];
         for (var round = 0; round < roundCount + ReplicaSpec.WarmUpCount; round++)
         {
             together();
-            var start = Stopwatch.GetTimestamp();
-            var sending = new Thread(() =>
-            {
-                for (ReadOnlySpan<byte> left = own; !left.IsEmpty;) left = left[socket.Send(left)..];
-            });
-            sending.Start();
-            for (Span<byte> left = theirs; !left.IsEmpty;)
-            {
-                var count = socket.Receive(left);
-                left = count > 0 ? left[count..] : throw new IOException("The other end is gone.");
-            }
-
-            sending.Join();
-            if (round >= ReplicaSpec.WarmUpCount) seconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+            var elapsed = Elapsed.Of(() => Exchange(socket, own, theirs));
+            if (round >= ReplicaSpec.WarmUpCount) rounds.Add(elapsed);
         }
 
         together();
-        return seconds;
+        return rounds;
     }
 
-    private static Socket Widened(Socket socket)
+    private static void Exchange(Socket socket, byte[] own, byte[] theirs)
     {
-        (socket.SendBufferSize, socket.ReceiveBufferSize) = (1 << 20, 1 << 20);
+        var sending = new Thread(() =>
+        {
+            for (ReadOnlySpan<byte> left = own; !left.IsEmpty;) left = left[socket.Send(left)..];
+        });
+        sending.Start();
+        for (Span<byte> left = theirs; !left.IsEmpty;)
+        {
+            var count = socket.Receive(left);
+            left = count > 0 ? left[count..] : throw new IOException("The other end is gone.");
+        }
+
+        sending.Join();
+    }
+
+    private static Socket NewSocket(bool isTcp) => isTcp
+        ? new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+        : new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+
+    /// <summary>As links prepare theirs.</summary>
+    private static Socket Prepared(Socket socket)
+    {
+        if (socket.AddressFamily == AddressFamily.Unix) (socket.SendBufferSize, socket.ReceiveBufferSize) = (1 << 20, 1 << 20);
+        else socket.NoDelay = true;
         return socket;
     }
 }

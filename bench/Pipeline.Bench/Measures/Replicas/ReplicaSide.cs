@@ -6,6 +6,8 @@ using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using static TorchSharp.torch;
@@ -27,11 +29,12 @@ internal sealed class ReplicaSide : IDisposable
     private readonly StageReduction _reduction;
     private readonly RandomTokens _batches;
     private readonly int _first;
+    private readonly int _self;
 
     internal ReplicaSide(int self, ReplicaSpec spec)
     {
         TorchRuntime.UseThreads(1);
-        _spec = spec;
+        (_spec, _self) = (spec, self);
         _first = self * spec.MicroBatchCount;
         _links = new HubLinks(self, _inbox, spec);
         var settings = Settings(spec);
@@ -54,23 +57,29 @@ internal sealed class ReplicaSide : IDisposable
     /// <param name="together">Returns when the other process has come to the same place.</param>
     internal ReplicaResult Run(Action together)
     {
-        List<double> seconds = [], exposed = [], windows = [];
-        var sent = 0L;
+        List<double> seconds = [], exposed = [], windows = [], processor = [];
+        var (sent, former) = (0L, default(SentTensors));
         for (var round = 1; round <= _spec.RoundCount + ReplicaSpec.WarmUpCount; round++)
         {
             if (!_spec.Trains) Fill(round);
-            if (round == ReplicaSpec.WarmUpCount + 1) sent = _links.SentBytes;
+            if (round == ReplicaSpec.WarmUpCount + 1) (sent, former) = (_links.SentBytes, _links.Tensors);
             together();
             if (round % _spec.Every != 0) continue;
-            var (all, waited, window) = Round(round);
+            var (all, waited, window) = (0.0, 0.0, 0.0);
+            var elapsed = Elapsed.Of(() => (all, waited, window) = Round(round));
             if (round <= ReplicaSpec.WarmUpCount) continue;
+            processor.Add(elapsed.CpuSeconds);
             seconds.Add(all);
             exposed.Add(waited);
             windows.Add(window);
         }
 
         together();
-        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes, Distribution.Median(windows));
+        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes, Distribution.Median(windows))
+        {
+            ProcessorSeconds = processor.Average(),
+            Tensors = new SentTensors((_links.Tensors.Contributions - former.Contributions) / _spec.RoundCount, (_links.Tensors.Answers - former.Answers) / _spec.RoundCount),
+        };
     }
 
     /// <inheritdoc/>
@@ -82,12 +91,24 @@ internal sealed class ReplicaSide : IDisposable
         _links.Dispose();
     }
 
-    private static ModelSettings Settings(ReplicaSpec spec) => spec.IsQuick ? BenchModels.Tiny() : spec.Trains ? BenchModels.Gpt(6, 256, 8, 128, 2048) : BenchModels.Gpt(3, 512, 8, 256, 7680);
+    private static ModelSettings Settings(ReplicaSpec spec) => spec switch
+    {
+        { Way: ReplicaWay.Nano } => BenchModels.Nano,
+        { IsQuick: true } => BenchModels.Tiny(),
+        { Trains: true } => BenchModels.Gpt(spec.LayerCount, 256, 8, 128, 2048),
+        _ => BenchModels.Gpt(3, 512, 8, 256, 7680),
+    };
 
     private (double Seconds, double Exposed, double Window) Round(long step)
     {
         var key = new StepKey(HubLinks.Run, Generation.None, 0, step);
         var start = Stopwatch.GetTimestamp();
+        if (_spec.Way == ReplicaWay.FramesAlone)
+        {
+            ExchangeFrames(key);
+            return (Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 0);
+        }
+
         var window = _spec.Trains ? Train(step, key) : 0;
         _reduction.Contribute(key);
         var ended = Stopwatch.GetTimestamp();
@@ -97,6 +118,18 @@ internal sealed class ReplicaSide : IDisposable
         _inbox.FinishPhase(StageInbox.StepPhase(step));
         if (_spec.Trains) _model.OptimizerStep(step, BenchModels.Optimizer, BenchModels.Optimizer.UnclippedFactor(_batches.TokensPerStep));
         return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed, window);
+    }
+
+    /// <summary>Sends as much as a gradient has in frames of a reduction's size, and takes as much.</summary>
+    private void ExchangeFrames(StepKey key)
+    {
+        using var frame = zeros(ReductionSettings.DefaultPieceLength, ScalarType.Float32, CPU);
+        var count = (int)Math.Max(1, GradientBytes / (frame.numel() * sizeof(float)));
+        for (var index = 0; index < count; index++) _links.Send(1 - _self, Key(_self, index), KeptMessages.Alias(frame), AlreadyDone.Instance);
+        for (var index = 0; index < count; index++) _inbox.TakeTensor(Key(1 - _self, index)).Value.Take(CPU).Dispose();
+        _inbox.FinishPhase(StageInbox.StepPhase(key.Step));
+
+        FrameKey Key(int from, int index) => new(key, 0, from, index, FrameKind.GradientContribution);
     }
 
     /// <summary>Computes the gradients; how long the last micro-batch's backward took, in which they become final.</summary>
@@ -137,4 +170,11 @@ internal sealed class ReplicaSide : IDisposable
 /// <param name="SentBytes">Bytes that its sockets sent in a round.</param>
 /// <param name="GradientBytes">Bytes of its gradient in fp32.</param>
 /// <param name="Window">Median time of the last micro-batch's backward, in which gradients become final and are sent.</param>
-internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes, double Window);
+internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes, double Window)
+{
+    /// <summary>Mean processor time of the process in a round, all threads: the system counts it in steps too coarse for a median.</summary>
+    internal double ProcessorSeconds { get; init; }
+
+    /// <summary>What of that were tensors, in a round.</summary>
+    internal SentTensors Tensors { get; init; }
+}

@@ -14,9 +14,14 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="IsTcp">TCP rather than a Unix socket.</param>
 /// <param name="IsQuick">A tiny model.</param>
 /// <param name="Every">Rounds from one reduction to the next, as with local steps; a divisor of the rounds.</param>
+/// <param name="Way">What a round does where they do not train.</param>
+/// <param name="LayerCount">Layers of the model that is trained.</param>
 internal sealed record ReplicaSpec(
-    bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1)
+    bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1, ReplicaWay Way = ReplicaWay.Large,
+    int LayerCount = ReplicaSpec.DefaultLayerCount)
 {
+    internal const int DefaultLayerCount = 6;
+
     /// <summary>Rounds that warm up.</summary>
     internal const int WarmUpCount = 2;
 
@@ -35,4 +40,17 @@ internal sealed record ReplicaSpec(
 
     /// <summary>Reads what <see cref="ToText"/> wrote.</summary>
     internal static ReplicaSpec Parse(string text) => JsonSerializer.Deserialize<ReplicaSpec>(text) ?? throw new FormatException("No specification.");
+}
+
+/// <summary>What two processes exchange that do not train.</summary>
+internal enum ReplicaWay
+{
+    /// <summary>They add 64 MiB of gradient up.</summary>
+    Large,
+
+    /// <summary>They add the gradient of the preset gpt-nano up.</summary>
+    Nano,
+
+    /// <summary>They send each other as many bytes as the large gradient has, in frames, and add nothing: what the link itself carries.</summary>
+    FramesAlone,
 }

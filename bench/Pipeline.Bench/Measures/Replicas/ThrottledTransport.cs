@@ -12,6 +12,9 @@ namespace Pipeline.Bench.Measures.Replicas;
 internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSecond, TimeProvider clock) : ILinkTransport
 {
     private const int PieceBytes = 64 << 10;
+
+    /// <summary>Seconds that a wait may have lasted too long: the time is made up for. A line that was idle for longer saves nothing up.</summary>
+    private const double LatenessMadeUpFor = 0.01;
     private readonly long _start = clock.GetTimestamp();
     private readonly ManualResetEventSlim _closed = new();
     private double _due;
@@ -69,11 +72,12 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
         inner.Dispose();
     }
 
-    /// <summary>Waits until so many bytes may leave: an idle line saves nothing up.</summary>
+    /// <summary>Waits until so many bytes may have left.</summary>
     private void Await(int byteCount)
     {
         var now = clock.GetElapsedTime(_start).TotalSeconds;
-        _due = Math.Max(_due, now) + byteCount / bytesPerSecond;
+        if (now - _due > LatenessMadeUpFor) _due = now;
+        _due += byteCount / bytesPerSecond;
         var left = _due - now;
         if (left > 0) _closed.Wait(TimeSpan.FromSeconds(left));
     }

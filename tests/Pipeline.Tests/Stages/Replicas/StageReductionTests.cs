@@ -39,7 +39,7 @@ public sealed class StageReductionTests
     [MemberData(nameof(Cases))]
     public void All_replicas_end_with_the_bits_of_the_tree(int count, Summation summation, ReductionTopology topology)
     {
-        var settings = new ReductionSettings { Topology = topology, BucketLength = 5000, GroupSize = 2 };
+        var settings = new ReductionSettings { Topology = topology, BucketLength = 5000, GroupSize = 2, PieceLength = 1000 };
         using var replicas = new Replicas(count, summation, settings);
         var expected = replicas.Expected();
         for (var step = 1; step <= 2; step++)
@@ -58,7 +58,7 @@ public sealed class StageReductionTests
     public void Compressed_both_ways_all_replicas_hold_the_same_bits_near_the_sum(CompressionKind kind, double share)
     {
         var compression = new CompressionSettings { Kind = kind, WarmupSteps = 1 };
-        var settings = new ReductionSettings { BucketLength = 5000, Contributions = compression, Answers = compression };
+        var settings = new ReductionSettings { BucketLength = 5000, Contributions = compression, Answers = compression, PieceLength = 1024 };
         using var replicas = new Replicas(3, Summation.Fast, settings);
         var exact = replicas.Expected();
         replicas.Reduce(1);
