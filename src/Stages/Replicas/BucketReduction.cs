@@ -207,7 +207,7 @@ internal sealed class BucketReduction : IBucketReduction
         if (_plan.ReplicaCount == 1) return;
         using var answer = stream.Encode(step.Step, values => Range(part.Shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
-        if (stream.MayAlter) stream.Decode(answer, Range(part.Shard), step.Step);
+        if (stream.HasAltered) stream.Decode(answer, Range(part.Shard), step.Step);
         PassOn(answer, part.Shard, step);
     }
 
