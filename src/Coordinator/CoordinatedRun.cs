@@ -118,6 +118,9 @@ public sealed record CoordinatedRun
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
+    /// <summary>What decides how compression between replicas may change.</summary>
+    public CompressionScope Compression { get; init; } = new(false, false, false);
+
     /// <summary>How it is found out whether replicas are to compress what they exchange; null where that is not asked.</summary>
     public CompressionTrial? Trial { get; init; }
 

@@ -80,7 +80,10 @@ public sealed partial class CoordinatorActor
         return saved < 0 ? null : StartingPoint.Checkpoint(saved);
     }
 
-    private IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step) => _copies.HoldersAt(step, _ranks.ReplicaRankCount, _ranks.RanksPerReplica, _run.Elastic?.SharesState ?? true);
+    private IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step) => _copies.HoldersAt(step, _ranks.ReplicaRankCount, _ranks.RanksPerReplica, _run.Elastic?.SharesState != false || IsCompressedByOperator);
+
+    /// <summary>What a rank has lost by compression is its alone.</summary>
+    private bool IsCompressedByOperator => _progress.Plan.Changes.Any(change => change is { Setting: SettingKind.GradientCompression or SettingKind.AnswerCompression, Value: > 0 });
 
     private StartingPoint FromCopies(long step) => new(StartKind.Copies, step, [.. HoldersAt(step)!.Select(copy => SourceOf(copy.Rank, copy.Holder, step))]);
 

@@ -96,8 +96,8 @@ public sealed partial class CoordinatorActor
 
     private IEnumerable<(int Rank, long Step, NodeId Holder)> CopiesOf(JournalEntry entry)
     {
-        // What was announced as protected lies in the folder for every rank.
-        var inFolder = _run.Protection.Kind == ProtectionKind.Disk && _announcedProtection > entry.Base.Step
+        // What was announced as protected lies in the folder for every rank, if copies went there then.
+        var inFolder = _run.Protection.At(_announcedProtection, _progress.Plan.Changes).Kind == ProtectionKind.Disk && _announcedProtection > entry.Base.Step
             ? Enumerable.Range(0, _ranks.RankCount).Select(rank => (rank, _announcedProtection, default(NodeId)))
             : [];
         return inFolder.Concat(_standing.Values.SelectMany(report => report.Copies.Where(copy => copy.PartitionedIn == entry.PartitionedIn).Select(copy => (copy.Rank, copy.Step, report.Node))));

@@ -53,12 +53,12 @@ public sealed partial class CoordinatorActor
     private void SetBoundary(PlannedMove move)
     {
         // While the run is paused the boundary is where it stands.
-        var every = IsProtected && !_progress.IsPaused && move.Change is null ? _run.Protection.Every : 1;
+        var every = IsProtected && !_progress.IsPaused && move.Change is null ? Protection.Every : 1;
         // Ranks that had nobody to hold their copies when they completed what was granted last will not copy it any more.
         var first = move.Division is not null && IsProtected && !_progress.IsPaused && !IsStateAtHand(_progress.Granted) ? _progress.Granted + 1 : _progress.Granted;
         move.Boundary = (first + every - 1) / every * every;
         _progress.Limit = move.Boundary;
-        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % _run.Protection.Every != 0);
+        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % Protection.Every != 0);
         if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued != move.Boundary) Save(move.Boundary);
         Advance();
     }

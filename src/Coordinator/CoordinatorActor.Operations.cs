@@ -155,17 +155,24 @@ public sealed partial class CoordinatorActor
 
     private void OnChange(ChangeSetting change)
     {
-        if (SettingFault.Of(change, _progress) is { } fault) Answer(false, fault);
+        if (SettingFault.Of(change, Scope()) is { } fault) Answer(false, fault);
         else Plan(new PlannedMove(Sender) { Change = change });
     }
 
-    /// <summary>All ranks hear of it in a new generation, in which alone the steps are granted that it holds for.</summary>
+    private ChangeScope Scope() => new(
+        _progress, _run.Stages is null, Protection, StageNodeCount, _ranks.ReplicaCount, _run.Compression, _compression is not null && !IsTrialDecided);
+
+    /// <summary>
+    /// All ranks hear of it in a new generation, in which alone the steps are granted that it holds for. Copies that go elsewhere from then on get
+    /// their holders with it; those that there are stay where they are until newer ones have come.
+    /// </summary>
     private void Apply(ChangeSetting change, long step)
     {
         SettingChange changed = new(step + 1, change.Setting, change.Value);
         _progress.Change(changed);
         _ranks.Cadence = _progress.Plan.Cadence;
         _ranks.Generation = _ranks.Generation.Next();
+        if (change.Setting == SettingKind.ProtectionKind) FindHolders();
         _observer.Tell(new RunNotice.SettingChanged(changed));
         Decide(() =>
         {
@@ -173,6 +180,12 @@ public sealed partial class CoordinatorActor
             RegenerateOthers();
             WatchProgress();
         });
+    }
+
+    /// <summary>Ranks stay where they are. Where there is nobody to hold their copies, they go on without.</summary>
+    private void FindHolders()
+    {
+        if (Protection.Kind != ProtectionKind.Memory || !Fits([])) _ranks.Place([.. _ranks.Places.Select(place => place with { Holder = null })], _ranks.Refs);
     }
 
     private bool IsRankOfNodes(int rank)

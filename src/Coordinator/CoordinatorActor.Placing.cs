@@ -60,7 +60,7 @@ public sealed partial class CoordinatorActor
     private RankPlace PlaceOf(int rank, NodeId node, NodeId? holder, RankPlace? kept)
     {
         var info = _nodes[node]!;
-        var held = holder is { } id && _run.Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
+        var held = holder is { } id && Protection.Kind == ProtectionKind.Memory ? HolderOf(id) : null;
         return new RankPlace(node, kept?.StagePath ?? info.StagePath(NodeInfo.StageName(_run.Run, rank, _ranks.Generation)), info.LinkAddress, held);
     }
 

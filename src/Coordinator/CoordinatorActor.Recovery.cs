@@ -42,7 +42,7 @@ public sealed partial class CoordinatorActor
 
         // The node beats to whom it has heard of. A run that had nobody to hold copies gets them held now.
         Ask(node);
-        if (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Any(place => place.Holder is null)) Recover("a node has joined that can hold copies", []);
+        if (Protection.Kind == ProtectionKind.Memory && _ranks.Places.Any(place => place.Holder is null)) Recover("a node has joined that can hold copies", []);
     }
 
     private void OnBeat(NodeBeat beat)
@@ -201,7 +201,7 @@ public sealed partial class CoordinatorActor
         _decided = then;
         var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
             [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes,
-            _ranks.Lesser, _ranks.MostPerNode, _ranks.Machines);
+            _ranks.Lesser, _ranks.MostPerNode, _ranks.Machines, _nonFinite.Failures is { Count: > 0 } failures ? failures : null);
         var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
         _lastDecision = written;
         _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));

@@ -51,7 +51,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _reached = new ReachedSteps(_ranks.RankCount);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
-        _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow);
+        _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow, run.Predecessor?.Entry.Failures);
         if (run.Stages is null) Gathering();
         else Leading();
     }
@@ -123,8 +123,11 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     }
 
     /// <summary>Whether copies are taken and kept; otherwise what is kept serves to mend lost messages only.</summary>
-    private bool IsProtected => _run.Protection.Kind == ProtectionKind.Disk
-        || (_run.Protection.Kind == ProtectionKind.Memory && _ranks.Places.Count > 0 && _ranks.Places.All(place => place.Holder is not null));
+    private bool IsProtected => Protection.Kind == ProtectionKind.Disk
+        || (Protection.Kind == ProtectionKind.Memory && _ranks.Places.Count > 0 && _ranks.Places.All(place => place.Holder is not null));
+
+    /// <summary>Where copies go now, and how often, with what an operator has changed of it.</summary>
+    private ProtectionDuties Protection => _run.Protection.At(long.MaxValue, _progress.Plan.Changes);
 
     /// <summary>Whether all ranks have heard of the present generation, or are told of it first.</summary>
     private bool IsSettled => _ranks.IsOpen && _decided is null;

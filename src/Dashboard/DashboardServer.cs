@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -7,7 +9,6 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
-using OpenTelemetry.Trace;
 using Pipeline.Operator;
 
 namespace Pipeline.Dashboard;
@@ -21,11 +22,13 @@ public sealed class DashboardServer : IAsyncDisposable
     private const string ContentPolicy =
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+    // A former leader may be about to end.
+    private static readonly TimeSpan FormerPatience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
     private readonly WebApplication _web;
     private readonly MeterProvider _meters;
-    private readonly TracerProvider? _traces;
 
-    private DashboardServer(WebApplication web, MeterProvider meters, TracerProvider? traces) => (_web, _meters, _traces) = (web, meters, traces);
+    private DashboardServer(WebApplication web, MeterProvider meters) => (_web, _meters) = (web, meters);
 
     /// <summary>Where it is reached.</summary>
     public Uri Address => new(_web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
@@ -37,16 +40,34 @@ public sealed class DashboardServer : IAsyncDisposable
     /// <exception cref="IOException">The port is taken, or the address is not of this machine.</exception>
     public static async Task<DashboardServer> StartAsync(DashboardOptions options, Func<CommandDesk> desk, TimeProvider time)
     {
+        if (options.First is not { } first) return await StartAsync(options, options.Listen, desk, time).ConfigureAwait(false);
+        for (var since = time.GetTimestamp(); time.GetElapsedTime(since) < FormerPatience; await Task.Delay(Pause, time).ConfigureAwait(false))
+        {
+            try
+            {
+                return await StartAsync(options, first, desk, time).ConfigureAwait(false);
+            }
+            catch (Exception taken) when (taken is IOException or SocketException)
+            {
+                // Somebody else has the port.
+            }
+        }
+
+        return await StartAsync(options, options.Listen, desk, time).ConfigureAwait(false);
+    }
+
+    private static async Task<DashboardServer> StartAsync(DashboardOptions options, IPEndPoint listen, Func<CommandDesk> desk, TimeProvider time)
+    {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
-            kestrel.Listen(options.Listen);
+            kestrel.Listen(listen);
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 64 * 1024;
             kestrel.Limits.MaxConcurrentConnections = 64;
         });
         builder.Services.AddRoutingCore();
-        var (meters, traces) = (Meters(options), Traces(options));
+        var meters = Sdk.CreateMeterProviderBuilder().AddMeter(RunMeter.Name).AddMeter("System.Runtime").AddPrometheusExporter().Build();
         var web = builder.Build();
         Guard(web, new RequestGuard(options), desk);
         web.UseOpenTelemetryPrometheusScrapingEndpoint(meters, null, "/metrics", null, null);
@@ -56,7 +77,7 @@ public sealed class DashboardServer : IAsyncDisposable
         RunStream.Map(web, desk, time);
         MapCommands(web, desk);
         MapHealth(web, desk);
-        DashboardServer server = new(web, meters, traces);
+        DashboardServer server = new(web, meters);
         try
         {
             await web.StartAsync().ConfigureAwait(false);
@@ -74,7 +95,6 @@ public sealed class DashboardServer : IAsyncDisposable
     {
         using (CancellationTokenSource atOnce = new(TimeSpan.FromSeconds(1))) await _web.StopAsync(atOnce.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _web.DisposeAsync().ConfigureAwait(false);
-        _traces?.Dispose();
         _meters.Dispose();
     }
 
@@ -138,14 +158,4 @@ public sealed class DashboardServer : IAsyncDisposable
             await context.Response.WriteAsync($"{phase ?? "silent"}\n").ConfigureAwait(false);
         });
     }
-
-    private static MeterProvider Meters(DashboardOptions options)
-    {
-        var builder = Sdk.CreateMeterProviderBuilder().AddMeter(RunMeter.Name).AddMeter("System.Runtime").AddPrometheusExporter();
-        if (options.Otlp is { } otlp) builder.AddOtlpExporter(exporter => exporter.Endpoint = otlp);
-        return builder.Build();
-    }
-
-    private static TracerProvider? Traces(DashboardOptions options) => options.Otlp is not { } otlp ? null
-        : Sdk.CreateTracerProviderBuilder().AddSource(RunMeter.Name).AddOtlpExporter(exporter => exporter.Endpoint = otlp).Build();
 }

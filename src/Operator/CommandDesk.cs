@@ -14,11 +14,12 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     private const int RememberedCalls = 1024;
     private readonly Lock _gate = new();
     private readonly RefusalRate _refusals = new();
-    private readonly HashSet<string> _calls = new(StringComparer.Ordinal);
-    private readonly Queue<string> _order = [];
+    // Also those that a former leader has carried out: an answer may have been lost with it.
+    private readonly HashSet<string> _calls = new(watch.FormerCalls, StringComparer.Ordinal);
+    private readonly Queue<string> _order = new(watch.FormerCalls);
 
     /// <summary>What has been seen of the run.</summary>
-    public RunWatch Watch => watch;
+    public RunWatch Watch { get; } = watch;
 
     /// <summary>The run.</summary>
     public OperatedRun Run => run;
@@ -26,19 +27,19 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     /// <summary>Carries out a command.</summary>
     public async Task<CommandAnswer> RunAsync(CommandCall call, CancellationToken cancellation)
     {
-        CommandRequest request = new(CommandWords.Parse(call.Line), run, watch, cancellation);
+        CommandRequest request = new(CommandWords.Parse(call.Line), run, Watch, cancellation);
         if (CommandCatalogue.FaultOf(request.Words) is { } fault) return new CommandAnswer(false, fault);
         var command = CommandCatalogue.Find(request.Words.Name)!;
         if (!command.IsChange || command.QueryWords.Contains(request[0])) return await AnsweredAsync(command, request).ConfigureAwait(false);
         var answer = await ChangeAsync(command, request, call).ConfigureAwait(false);
-        if (!answer.NeedsConsent) run.Record(new RunNotice.Commanded(SafeText.Of(call.Operator), SafeText.Of(call.Line), answer.IsDone, SafeText.Of(answer.Text, 400)));
+        if (!answer.NeedsConsent) run.Record(new RunNotice.Commanded(SafeText.Of(call.Operator), SafeText.Of(call.Line), answer.IsDone, SafeText.Of(answer.Text, 400), SafeText.Of(call.Id)));
         return answer;
     }
 
     /// <summary>A request that did not show the token, or is not to be trusted, for the audit.</summary>
     public void Refused(string from, string why)
     {
-        if (_refusals.Admit(watch.Time) is { } unsaid)
+        if (_refusals.Admit(Watch.Time) is { } unsaid)
             run.Record(new RunNotice.Commanded(SafeText.Of(from), "", false, SafeText.Of(unsaid > 0 ? $"{why} ({unsaid} more refusals since the last line)" : why, 400)));
     }
 
@@ -47,7 +48,7 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     {
         try
         {
-            return await LineCompletion.ForAsync(line, run, watch, cancellation).ConfigureAwait(false);
+            return await LineCompletion.ForAsync(line, run, Watch, cancellation).ConfigureAwait(false);
         }
         catch (OperatorException)
         {
@@ -82,6 +83,8 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     private bool IsRepeated(string id)
     {
         if (id.Length == 0) return false;
+        // As it is written down.
+        id = SafeText.Of(id);
         lock (_gate)
         {
             if (!_calls.Add(id)) return true;

@@ -29,6 +29,9 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
     /// <summary>The links between nodes, each as its sender sees it; none within one process.</summary>
     public Func<CancellationToken, Task<IReadOnlyList<LinkLine>>> Links { get; init; } = _ => Task.FromResult<IReadOnlyList<LinkLine>>([]);
 
+    /// <summary>What the processes of nodes have used, as far as they say; none within one process.</summary>
+    public Func<CancellationToken, Task<IReadOnlyDictionary<NodeId, NodeLoad>>> Loads { get; init; } = _ => Task.FromResult<IReadOnlyDictionary<NodeId, NodeLoad>>(new Dictionary<NodeId, NodeLoad>());
+
     /// <summary>Whether a coordinator leads it; else it is computed unsplit in one thread.</summary>
     public bool IsLed => !coordinator.IsNobody();
 

@@ -36,9 +36,13 @@ public static class MembershipProtocol
     [MessagePackObject]
     public sealed record DescribeLinks : IWireMessage;
 
-    /// <summary>The links by which a node sends, as they are now.</summary>
+    /// <summary>The links by which a node sends, and what its process has used, as they are now.</summary>
+    /// <param name="Links">The links.</param>
+    /// <param name="Load">What the process has used; null where it cannot say.</param>
     [MessagePackObject]
-    public sealed record LinksDescribed([property: Key(0)] IReadOnlyList<LinkLine> Links) : IWireMessage;
+    public sealed record LinksDescribed(
+        [property: Key(0)] IReadOnlyList<LinkLine> Links,
+        [property: Key(1)] NodeLoad? Load = null) : IWireMessage;
 
     /// <summary>The node is not let take part; it ends.</summary>
     /// <param name="Reason">Sentences for people: expected, found, remedy.</param>
@@ -54,6 +58,14 @@ public static class MembershipProtocol
     [MessagePackObject]
     public sealed record ForgetRun([property: Key(0)] string Start) : IWireMessage;
 }
+
+/// <summary>What the process of a node has used.</summary>
+/// <param name="ProcessorSeconds">Since it began, over all its threads.</param>
+/// <param name="ResidentBytes">Memory now.</param>
+[MessagePackObject]
+public sealed record NodeLoad(
+    [property: Key(0)] double ProcessorSeconds,
+    [property: Key(1)] long ResidentBytes);
 
 /// <summary>A setting that all nodes of a cluster must have alike.</summary>
 /// <param name="Key">Its path, as in a configuration.</param>

@@ -122,6 +122,7 @@ public static class OperatorProtocol
 /// <param name="Address">Where its actor system is reached.</param>
 /// <param name="Host">Its machine.</param>
 /// <param name="Leads">Whether it leads the run.</param>
+/// <param name="Device">Where its ranks compute, such as <c>cpu</c>.</param>
 [MessagePackObject]
 public sealed record NodeLine(
     [property: Key(0)] string Name,
@@ -129,7 +130,8 @@ public sealed record NodeLine(
     [property: Key(2)] IReadOnlyList<string> Roles,
     [property: Key(3)] string Address,
     [property: Key(4)] string Host,
-    [property: Key(5)] bool Leads);
+    [property: Key(5)] bool Leads,
+    [property: Key(6)] string Device = "cpu");
 
 /// <summary>Where a rank is.</summary>
 /// <param name="Rank">Rank.</param>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MessagePack;
 
 namespace Pipeline.Protocol;
@@ -28,6 +29,18 @@ public enum SettingKind
 
     /// <summary>Whether what replicas exchange is compressed: 1 or 0. Decided by the run itself.</summary>
     Compression = 7,
+
+    /// <summary>Where copies of the ranks' states go: a <see cref="Protocol.ProtectionKind"/>.</summary>
+    ProtectionKind = 8,
+
+    /// <summary>Steps between these copies.</summary>
+    ProtectionEvery = 9,
+
+    /// <summary>How what replicas contribute is compressed: a number of <c>compression.kind</c>.</summary>
+    GradientCompression = 10,
+
+    /// <summary>How the sums that go back to replicas are compressed: a number of <c>compression.answer</c>.</summary>
+    AnswerCompression = 11,
 }
 
 /// <summary>A setting that has another value from a step on: the same for all ranks, whenever they compute the step.</summary>
@@ -43,18 +56,50 @@ public sealed record SettingChange(
     private static readonly (string Name, SettingKind Setting)[] Names =
     [
         ("lr", SettingKind.LearningRate), ("clip", SettingKind.Clip), ("steps", SettingKind.Steps), ("eval-every", SettingKind.EvaluateEvery), ("checkpoint-every", SettingKind.SaveEvery),
-        ("compression", SettingKind.Compression),
+        ("protection", SettingKind.ProtectionKind), ("protection-every", SettingKind.ProtectionEvery), ("compression", SettingKind.GradientCompression), ("compression-answer", SettingKind.AnswerCompression),
     ];
 
+    // What a run finds out by itself, or an operator asks for in other words.
+    private static readonly (string Name, SettingKind Setting)[] OtherNames =
+        [("compression-trial", SettingKind.Compression), ("evaluate", SettingKind.EvaluateOnce), ("trace", SettingKind.Trace)];
+
+    private static readonly string[] Protections = ["none", "memory", "disk"];
+
+    private static readonly string[] Compressions = ["none", "bf16", "int8", "int4", "top-k", "power-sgd", "one-bit"];
+
     /// <summary>The names under which operators change settings.</summary>
-    public static IReadOnlyList<string> SettingNames => [.. Names.Where(name => name.Setting != SettingKind.Compression).Select(name => name.Name)];
+    public static IReadOnlyList<string> SettingNames { get; } = [.. Names.Select(name => name.Name)];
+
+    /// <summary>The value as a word; null where it is a number.</summary>
+    public string? AsWord() => WordsOf(Setting) is var words && Value >= 0 && Value < words.Count ? words[(int)Value] : null;
+
+    /// <summary>The value as people read it.</summary>
+    public string AsText() => AsWord() ?? FormattableString.Invariant($"{Value:R}");
 
     /// <summary>The setting of a name; null if there is none.</summary>
-    public static SettingKind? Parse(string? name) => Names.Where(known => known.Name == name).Select(known => (SettingKind?)known.Setting).FirstOrDefault();
+    public static SettingKind? Parse(string? name) => Names.Concat(OtherNames).Where(known => known.Name == name).Select(known => (SettingKind?)known.Setting).FirstOrDefault();
 
-    /// <summary>The name of a setting; of those that have none, what they are.</summary>
-    public static string NameOf(SettingKind setting) =>
-        Names.FirstOrDefault(known => known.Setting == setting).Name ?? (setting == SettingKind.EvaluateOnce ? "evaluate" : "trace");
+    /// <summary>The setting of a name that operators may use; null if there is none.</summary>
+    public static SettingKind? ParseChangeable(string? name) => Names.Where(known => known.Name == name).Select(known => (SettingKind?)known.Setting).FirstOrDefault();
+
+    /// <summary>The name of a setting.</summary>
+    public static string NameOf(SettingKind setting) => Names.Concat(OtherNames).First(known => known.Setting == setting).Name;
+
+    /// <summary>The words that a setting may be set to, each at the place of its number; none for a setting that is a number.</summary>
+    public static IReadOnlyList<string> WordsOf(SettingKind setting) => setting switch
+    {
+        SettingKind.ProtectionKind => Protections,
+        SettingKind.GradientCompression or SettingKind.AnswerCompression => Compressions,
+        _ => [],
+    };
+
+    /// <summary>The number that a text stands for; null where it stands for none.</summary>
+    public static double? ValueOf(SettingKind setting, string? text)
+    {
+        var place = WordsOf(setting).Index().Where(word => word.Item == text).Select(word => word.Index).FirstOrDefault(-1);
+        if (WordsOf(setting).Count > 0) return place < 0 ? null : place;
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number) ? number : null;
+    }
 
     /// <summary>The value that changes give a setting at a step; null where none does.</summary>
     public static double? Latest(IReadOnlyList<SettingChange>? changes, SettingKind setting, long step) =>

@@ -57,8 +57,8 @@ public enum ProtectionKind
 
 /// <summary>How a rank protects its state.</summary>
 /// <param name="Kind">Where copies go.</param>
-/// <param name="Every">Steps between copies, k.</param>
-/// <param name="Folder">Folder of the copies; empty unless they go to disk.</param>
+/// <param name="Every">Steps between copies, k; of a run that takes none, what it would be.</param>
+/// <param name="Folder">Folder of the copies that go to disk; empty where none are meant to.</param>
 [MessagePackObject]
 public sealed record ProtectionDuties(
     [property: Key(0)] ProtectionKind Kind,
@@ -70,6 +70,13 @@ public sealed record ProtectionDuties(
 
     /// <summary>Whether a copy of the state after a step is wanted.</summary>
     public bool CopiesAfter(long step) => Kind != ProtectionKind.None && step % Every == 0;
+
+    /// <summary>The duties of a step, whoever takes it and when, after what was changed of them.</summary>
+    public ProtectionDuties At(long step, IReadOnlyList<SettingChange>? changes) => changes is not { Count: > 0 } ? this : this with
+    {
+        Kind = (ProtectionKind?)(int?)SettingChange.Latest(changes, SettingKind.ProtectionKind, step) ?? Kind,
+        Every = (int?)SettingChange.Latest(changes, SettingKind.ProtectionEvery, step) ?? Every,
+    };
 }
 
 /// <summary>
@@ -83,7 +90,7 @@ public sealed record ProtectionDuties(
 /// <param name="Ranks">Where each rank lies and who holds its copies.</param>
 /// <param name="Links">How tensors reach other ranks.</param>
 /// <param name="Cadence">Evaluations and the end.</param>
-/// <param name="Protection">Copies.</param>
+/// <param name="Protection">Copies, as they were meant when the run began; the cadence's changes say what became of that.</param>
 /// <param name="Configuration">The run's resolved settings as text; what a process of its own builds its model and data from.</param>
 /// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
 /// <param name="Machines">By replica, the number of the machine that it lay on when the ranks were given their units; null where nobody asks. It stays when a rank moves: who sends what does not change then.</param>
@@ -102,7 +109,12 @@ public sealed record PipelineLayout(
     [property: Key(9)] string Configuration,
     [property: Key(10)] LesserReplicas? Lesser = null,
     [property: Key(11)] IReadOnlyList<int>? Machines = null,
-    [property: Key(12)] int ReducerCount = 0);
+    [property: Key(12)] int ReducerCount = 0)
+{
+    /// <summary>The duties of the steps that are yet to come.</summary>
+    [IgnoreMember]
+    public ProtectionDuties ProtectionNow => Protection.At(long.MaxValue, Cadence.Changes);
+}
 
 /// <summary>Where a step's micro-batches do not divide evenly: the replicas behind those that run the layout's schedule.</summary>
 /// <param name="FirstReplica">The first of them, at least 1.</param>

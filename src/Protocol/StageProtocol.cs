@@ -150,6 +150,7 @@ public static class StageProtocol
     /// <param name="LiveTensorCount">Tensors alive in the process after the step.</param>
     /// <param name="Digests">Hashes of the state, when due.</param>
     /// <param name="Spans">Actions with start and end, when traced.</param>
+    /// <param name="Span">The span of the rank's part in the step's trace; 0 where nobody listens in its process.</param>
     [MessagePackObject]
     public sealed record StepCompleted(
         [property: Key(0)] Generation Generation,
@@ -160,7 +161,8 @@ public static class StageProtocol
         [property: Key(5)] StepTiming Timing,
         [property: Key(6)] long LiveTensorCount,
         [property: Key(7)] IReadOnlyList<ParameterDigest> Digests,
-        [property: Key(8)] IReadOnlyList<ExecutedSpan> Spans) : IEvent
+        [property: Key(8)] IReadOnlyList<ExecutedSpan> Spans,
+        [property: Key(9)] ulong Span = 0) : IEvent
     {
         /// <inheritdoc/>
         public IEvent In(Generation generation) => this with { Generation = generation };

@@ -37,6 +37,9 @@ public sealed record RunFiles(string Folder)
     /// <summary>The folder that holds <c>step-N/</c>.</summary>
     public string Checkpoints => In("checkpoints");
 
+    /// <summary>Copies of the ranks' states, where an operator has had them put on disk.</summary>
+    public string Copies => In("copies");
+
     /// <summary>Text generated at the end.</summary>
     public string Sample => In("sample.txt");
 

@@ -1,10 +1,13 @@
+using System.Text.Json;
+
 namespace Pipeline.Runs;
 
 /// <summary>A setting that was changed while the run was under way.</summary>
 /// <param name="FromStep">The first step that it holds for.</param>
 /// <param name="Setting">Its name.</param>
-/// <param name="Value">Its value.</param>
-public sealed record ChangedSetting(long FromStep, string Setting, double Value);
+/// <param name="Value">Its value, where it is a number; else NaN.</param>
+/// <param name="Word">Its value, where it is a word; else null.</param>
+public sealed record ChangedSetting(long FromStep, string Setting, double Value, string? Word = null);
 
 /// <summary><c>changes.jsonl</c>: what was changed of a run under way, a line each, so that whoever resumes or recomputes it knows.</summary>
 public sealed class SettingsLedger : IDisposable
@@ -27,9 +30,7 @@ public sealed class SettingsLedger : IDisposable
     /// <exception cref="RunException">The file cannot be read or is damaged.</exception>
     public static IReadOnlyList<ChangedSetting> Read(string path, long throughStep = long.MaxValue - 1) => !File.Exists(path) ? [] :
     [
-        .. JsonLinesReader.Read(path).Select(line => new ChangedSetting(
-            line.Object.GetProperty("from_step").GetInt64(), line.Object.GetProperty("setting").GetString() ?? "", line.Object.GetProperty("value").GetDouble()))
-            .Where(change => change.FromStep <= throughStep + 1),
+        .. JsonLinesReader.Read(path).Select(line => Of(line.Object)).Where(change => change.FromStep <= throughStep + 1),
     ];
 
     /// <summary>Writes a change.</summary>
@@ -41,10 +42,17 @@ public sealed class SettingsLedger : IDisposable
         {
             json.WriteNumber("from_step", change.FromStep);
             json.WriteString("setting", change.Setting);
-            json.WriteNumber("value", change.Value);
+            if (change.Word is { } word) json.WriteString("value", word);
+            else json.WriteNumber("value", change.Value);
         });
     }
 
     /// <inheritdoc/>
     public void Dispose() => _lines?.Dispose();
+
+    private static ChangedSetting Of(JsonElement line)
+    {
+        var (from, setting, value) = (line.GetProperty("from_step").GetInt64(), line.GetProperty("setting").GetString() ?? "", line.GetProperty("value"));
+        return value.ValueKind == JsonValueKind.String ? new ChangedSetting(from, setting, double.NaN, value.GetString()) : new ChangedSetting(from, setting, value.GetDouble());
+    }
 }

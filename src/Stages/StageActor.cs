@@ -40,7 +40,7 @@ public sealed class StageActor : ReceiveActor
     {
         (_factory, _hub, _copyLinks) = (factory, hub, copies);
         var log = _log;
-        _strays = new StrayInputs(TimeProvider.System, sentence => log.Warning("{0}", sentence));
+        _strays = new StrayInputs(TimeProvider.System, sentence => log.Say(LogLevel.WarningLevel, new LogSaying("input-refused", sentence)));
         Unassigned();
     }
 
@@ -217,7 +217,8 @@ public sealed class StageActor : ReceiveActor
 
     private void OnCopyFailed(CopyFailed failed)
     {
-        _log.Warning("The copy of rank {0} after step {1} could not be written: {2} Training goes on.", failed.Copy.Id.Rank, failed.Copy.Id.Step, failed.Message);
+        _log.Say(LogLevel.WarningLevel, new LogSaying(
+            "copy-not-written", $"The copy of rank {failed.Copy.Id.Rank} after step {failed.Copy.Id.Step} could not be written: {failed.Message} Training goes on.", failed.Copy.Id.Rank, failed.Copy.Id.Step));
         _copies?.Failed(failed.Copy);
     }
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Pipeline.Model.Training;
+using Pipeline.Protocol;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Topologies;
 
@@ -60,7 +61,7 @@ internal sealed class ExchangeEstimate(TrainingPlan plan, RunLayout layout, bool
         var others = (_replicaCount - 1.0) / _replicaCount;
         var contributions = others * (plan.ReducesEachMicroBatch ? _share : 1);
         var answers = plan.SharesOptimizer ? others * (plan.Precision == Model.Precision.Bf16 ? 0.5 : 1) : others;
-        var steps = Math.Max(1, plan.Protection.Every) + plan.StepsAhead;
+        var steps = (plan.Protection.Kind == ProtectionKind.None ? 1 : plan.Protection.Every) + plan.StepsAhead;
         return (contributions + answers) * (plan.Reduction.Outer is { } outer ? Math.Ceiling((double)steps / outer.Every) : steps);
     }
 }

@@ -1,6 +1,5 @@
 using System.Runtime.Versioning;
 using Pipeline.Chaos;
-using Pipeline.Nodes;
 using Pipeline.Runs;
 using Xunit;
 
@@ -86,10 +85,10 @@ public sealed class LivePageTests(TinyTraining tiny, HeadlessBrowser browser) : 
     public async Task The_page_finds_the_next_leader_by_itself_and_goes_on()
     {
         Skip.If(HeadlessBrowser.Path is null, "No Chromium on the path, and PIPELINE_CHROMIUM names none.");
-        var port = LoopbackPorts.Free(1)[0];
-        using var train = ProgramRun.Start(tiny.Arguments("led", 1_000_000, "--stages", "2", "--processes", "4", "--set", "link.kind=unix", "--set", $"telemetry.port={port}"));
+        using var train = ProgramRun.Start(tiny.Arguments("led", 1_000_000, "--stages", "2", "--processes", "4", "--set", "link.kind=unix"));
         var status = await tiny.StatusAsync("led", status => status.Step > 5);
-        await using var page = await browser.OpenAsync(new Uri($"http://127.0.0.1:{port}"));
+        var address = AddressOf("led");
+        await using var page = await browser.OpenAsync(address);
         await page.AfterStepAsync((int)status.Step);
         await page.Page.ClickAsync("#tab-cluster");
         await page.TextAsync("links", "MiB/s");
@@ -100,6 +99,7 @@ public sealed class LivePageTests(TinyTraining tiny, HeadlessBrowser browser) : 
         await page.TextAsync("phase", "no answer");
         var later = await tiny.StatusAsync("led", now => now.Generation > status.Generation && now.Phase == "running" && now.Step > status.Step);
         await page.TextAsync("phase", "running");
+        Assert.Equal(address, AddressOf("led"));
         await page.AfterStepAsync((int)later.Step);
         await page.TextAsync("happenings", "recovering");
         await page.Page.ClickAsync("#tab-run");

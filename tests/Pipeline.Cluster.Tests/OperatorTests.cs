@@ -26,6 +26,8 @@ public sealed class OperatorTests(TinyTraining tiny) : IClassFixture<TinyTrainin
         var text = await DoneAsync("generate the");
         Assert.Contains("the", text, StringComparison.Ordinal);
         Assert.Equal(paused.Step, (await tiny.StatusAsync("commanded", _ => true)).Step);
+        // From here on copies lie on disk, and ranks that move start from them.
+        await DoneAsync("set protection disk --yes");
         await DoneAsync("resume");
 
         // A rank on another node; a unit at another rank; a node that leaves; the units divided by what was measured.
@@ -48,6 +50,7 @@ public sealed class OperatorTests(TinyTraining tiny) : IClassFixture<TinyTrainin
         Assert.Equal(0, await train.EndAsync());
         var (code, output) = await ProgramRun.ToEndAsync("verify", tiny.In("commanded"), "--from", "0", "--steps", "100000");
         Assert.True(code == 0, output);
+        Assert.NotEmpty(Directory.GetFiles(new RunFiles(tiny.In("commanded")).Copies, "*.safetensors"));
         AssertLogged();
     }
 
@@ -56,11 +59,15 @@ public sealed class OperatorTests(TinyTraining tiny) : IClassFixture<TinyTrainin
     {
         var files = new RunFiles(tiny.In("commanded"));
         var commands = EventLog.Read(files.Events).Where(one => one.Name == "command-done").ToArray();
-        foreach (var word in new[] { "pause", "checkpoint now", "resume", "move 1", "move layers.0.attention", "drain", "stop --yes" })
+        foreach (var word in new[] { "pause", "checkpoint now", "set protection disk", "resume", "move 1", "move layers.0.attention", "drain", "stop --yes" })
             Assert.Contains(commands, one => one.Fields["command"].StartsWith(word, StringComparison.Ordinal) && one.Fields["operator"].Contains(Environment.UserName, StringComparison.Ordinal) && one.Fields["result"].Length > 0);
         var log = File.ReadAllLines(Path.Combine(files.Logs, "run.log")).Select(line => JsonDocument.Parse(line).RootElement).ToArray();
         Assert.All(log, line => Assert.True(line.GetProperty("run").GetString() == "commanded" && line.GetProperty("generation").GetInt32() > 0 && line.GetProperty("step").GetInt64() >= 0 && line.GetProperty("event").GetString()!.Length > 0));
         Assert.Contains(log, line => line.GetProperty("event").GetString() == "units-moved" && line.GetProperty("generation").GetInt32() > 1);
+        // Nodes say what they say in the same form.
+        var said = File.ReadAllLines(Directory.GetFiles(files.Logs, "node-*.log").Order(StringComparer.Ordinal).First()).Where(line => line.StartsWith('{')).Select(line => JsonDocument.Parse(line).RootElement).ToArray();
+        Assert.Contains(said, line => line.GetProperty("event").GetString() == "node-up");
+        Assert.All(said, line => Assert.True(line.GetProperty("node").GetString()!.Length > 0 && line.GetProperty("message").GetString()!.Length > 0));
     }
 
     private async Task<JsonElement[]> LinksAsync() =>

@@ -38,6 +38,7 @@ internal static class NodeCommand
                 EndpointPath = parsed.GetValue(endpoint),
                 Speed = PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops,
                 TensorLibrary = TorchChecks.Version,
+                LogFormat = settings.Telemetry.Format,
             };
             return await RunAsync(context, node, parsed.GetValue(bound)).ConfigureAwait(false);
         });
@@ -50,7 +51,8 @@ internal static class NodeCommand
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Ask(signal, drain));
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => Ask(signal, isBound ? null : drain));
         var orphaned = isBound ? Task.Run(static () => Console.OpenStandardInput().CopyTo(Stream.Null)) : new TaskCompletionSource().Task;
-        var end = await NodeProcess.RunAsync(settings, new ConfiguredRuns(context), context.Time, context.Output, orphaned, drain.Token).ConfigureAwait(false);
+        using ConfiguredRuns runs = new(context, settings.Name);
+        var end = await NodeProcess.RunAsync(settings, runs, context.Time, context.Output, orphaned, drain.Token).ConfigureAwait(false);
         await (end.IsOrderly ? context.Output : context.Error).WriteLineAsync(end.Sentence).ConfigureAwait(false);
         return end.IsOrderly ? ExitCode.Done : end.IsRefusal ? ExitCode.Refused : ExitCode.Failed;
     }

@@ -34,7 +34,8 @@ internal static class TopCommand
         return command;
     }
 
-    private static async Task<int> WatchAsync(CommandContext context, RunConnection connection, TimeSpan pause, CancellationToken cancellation)
+    /// <summary>Shows the run on a screen of its own until somebody leaves or the run ends.</summary>
+    internal static async Task<int> WatchAsync(CommandContext context, RunConnection connection, TimeSpan pause, CancellationToken cancellation)
     {
         var hasColor = string.IsNullOrEmpty(context.Variables.GetValueOrDefault("NO_COLOR"));
         // The first look is outside the screen, so that a run that is not there is said where it can be read.

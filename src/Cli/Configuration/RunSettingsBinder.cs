@@ -146,10 +146,10 @@ public static class RunSettingsBinder
         CacheFolder = from.Get(DataKeys.Cache) ?? DataSettings.DefaultCacheFolder(),
     };
 
-    /// <summary>Within one process no other holds copies, so auto asks for memory always.</summary>
+    /// <summary>Within one process no other holds copies, so auto asks for memory always. Also of a run that takes no copies it is known how often it would.</summary>
     private static ProtectionDuties Protection(ResolvedConfiguration from) => from.Get(ProtectionKeys.Kind) switch
     {
-        ProtectionChoice.None => ProtectionDuties.None,
+        ProtectionChoice.None => ProtectionDuties.None with { Every = from.Count(ProtectionKeys.Every) },
         ProtectionChoice.Disk => new(ProtectionKind.Disk, from.Count(ProtectionKeys.Every), Path.GetFullPath(from.Get(ProtectionKeys.Folder) ?? ".")),
         _ => new(ProtectionKind.Memory, from.Count(ProtectionKeys.Every), ""),
     };

@@ -1,3 +1,4 @@
+using Pipeline.Cli.Commands;
 using Pipeline.Cli.Terminal;
 using Pipeline.Operator;
 using Pipeline.Runs;
@@ -20,11 +21,25 @@ internal sealed class CommandPrompt(CommandContext context, RunConnection connec
             foreach (var line in CommandWords.Lines(text))
             {
                 if (line is "exit" or "quit") return ExitCode.Done;
-                await CarryOutAsync(line, editor).ConfigureAwait(false);
+                if (line == "top") await WatchAsync().ConfigureAwait(false);
+                else await CarryOutAsync(line, editor).ConfigureAwait(false);
             }
         }
 
         return ExitCode.Done;
+    }
+
+    /// <summary>At a prompt the view stays until somebody leaves it.</summary>
+    private async Task WatchAsync()
+    {
+        try
+        {
+            await TopCommand.WatchAsync(context, connection, TimeSpan.FromSeconds(1), CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (RunException unreachable)
+        {
+            context.Output.WriteLine(unreachable.Message);
+        }
     }
 
     private async Task CarryOutAsync(string line, LineEditor editor)

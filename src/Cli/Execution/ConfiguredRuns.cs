@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using Pipeline.Cli.Configuration;
+using Pipeline.Dashboard;
 using Pipeline.Nodes;
 using Pipeline.Operator;
 using Pipeline.Protocol;
@@ -9,18 +11,25 @@ using Pipeline.Training;
 namespace Pipeline.Cli.Execution;
 
 /// <summary>Makes of the settings that a run is submitted with what this node computes with. Corpora stay open until the process ends.</summary>
-internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStageWorkloadFactory
+internal sealed class ConfiguredRuns(CommandContext context, string node) : IRunSource, IStageWorkloadFactory, IDisposable
 {
     private readonly FaultHook? _fault = FaultHook.From(context.Variables);
     private readonly Lock _gate = new();
     private readonly Dictionary<string, RunMaterials> _materials = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Uri?> _formerPages = new(StringComparer.Ordinal);
+    private readonly TelemetryExport _export = new(node);
 
     public IStageWorkloadFactory Workloads => this;
 
-    public ILedRun Open(RunSubmission submission, string leader) => LedRun.Open(context, MaterialsOf(submission.Configuration), submission, leader);
+    public ILedRun Open(RunSubmission submission, string leader)
+    {
+        // Before this leader announces itself in the same file.
+        _formerPages[submission.Directory] = RunAttendance.FormerPage(new RunFiles(submission.Directory));
+        return LedRun.Open(context, MaterialsOf(submission.Configuration), submission, leader);
+    }
 
-    public async Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) =>
-        await RunAttendance.StartAsync(context, MaterialsOf(submission.Configuration).Settings.Telemetry, () => desk, token).ConfigureAwait(false);
+    public async Task<IRunAttendance?> AttendAsync(RunSubmission submission, CommandDesk desk, string token) => await RunAttendance.StartAsync(
+        context, MaterialsOf(submission.Configuration).Settings.Telemetry, () => desk, token, _formerPages.GetValueOrDefault(submission.Directory)).ConfigureAwait(false);
 
     public Task<CommandAnswer> GenerateAsync(RunFiles files, string prompt, CancellationToken cancellation) => GenerationProcess.RunAsync(files, prompt, cancellation);
 
@@ -33,6 +42,8 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _fault is null ? null : _fault.Pass };
     }
 
+    public void Dispose() => _export.Dispose();
+
     /// <summary>Stages of one process share the token files, and prepare a corpus that is new here once.</summary>
     private RunMaterials MaterialsOf(string configuration)
     {
@@ -40,6 +51,8 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         {
             if (_materials.TryGetValue(configuration, out var known)) return known;
             var bound = RunSettingsBinder.Resume(ConfigurationLayer.FromHocon("the submitted run", configuration), ConfigurationSources.None);
+            // Whoever computes for a run sends its spans where the run's go.
+            _export.Send(bound.Settings.Telemetry.Otlp);
             return _materials[configuration] = RunMaterials.Prepare(bound.Settings, context, CancellationToken.None);
         }
     }

@@ -15,15 +15,18 @@ internal sealed class LedRun : ILedRun, IRunObserver
 {
     private readonly RunRecorder _recorder;
     private readonly TracedSteps _traced = new();
-    private readonly RunMeter _meter = new(TimeProvider.System);
+    private readonly RunMeter _meter;
     private readonly RunLog _log;
     private readonly RunArtifacts _artifacts;
     private readonly RunDirectory? _directory;
     private readonly RunFiles _files;
     private readonly RunJournal _journal;
 
-    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunLog log, RunArtifacts artifacts, RunFiles files, RunDirectory? directory) =>
+    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunLog log, RunArtifacts artifacts, RunFiles files, RunDirectory? directory)
+    {
         (Coordinated, _journal, _recorder, _log, _artifacts, _files, _directory) = (coordinated, journal, recorder, log, artifacts, files, directory);
+        _meter = new RunMeter(TimeProvider.System, coordinated.Run);
+    }
 
     public CoordinatedRun Coordinated { get; }
 
@@ -56,6 +59,8 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 RankCount = layout.ReplicaCount * divisions.RanksOf(unitCounts),
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
+                // Every node reaches the run's directory: copies may go there, should an operator want them on disk.
+                Protection = plan.Protection.Folder.Length > 0 ? plan.Protection : plan.Protection with { Folder = files.Copies },
                 Journal = journal,
                 Predecessor = predecessor,
                 RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),

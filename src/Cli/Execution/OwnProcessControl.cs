@@ -17,18 +17,20 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
     private readonly RunFiles _files;
     private readonly CancellationTokenSource _stop;
     private readonly RunWatch _watch;
-    private readonly IReadOnlyList<OperatedNode> _nodes =
-        [new(default, new NodeLine("local", Environment.ProcessId, [NodeRole.Coordinator, NodeRole.Stage], "", Environment.MachineName, true))];
+    private readonly IReadOnlyList<OperatedNode> _nodes;
     private readonly ControlServer _server;
     private readonly RunMeter _meter;
+    private readonly Uri? _formerPage;
     private volatile CommandDesk _desk;
     private RunAttendance? _attendance;
 
-    private OwnProcessControl(RunFiles files, long startStep, TimeProvider time, CancellationToken stop)
+    private OwnProcessControl(RunFiles files, RunId run, string device, long startStep, TimeProvider time, CancellationToken stop)
     {
+        _nodes = [new(default, new NodeLine("local", Environment.ProcessId, [NodeRole.Coordinator, NodeRole.Stage], "", Environment.MachineName, true, device))];
+        _formerPage = RunAttendance.FormerPage(files);
         _files = files;
         _stop = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        _meter = new RunMeter(time);
+        _meter = new RunMeter(time, run);
         _watch = new RunWatch(time, files, startStep);
         _desk = DeskOf(ActorRefs.Nobody);
         _server = ControlServer.Start(new IPEndPoint(IPAddress.Loopback, 0), ControlServer.NewToken(), AnswerAsync, refused: (source, reason) => _desk.Refused(source, reason));
@@ -38,9 +40,9 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
     public CancellationToken Stop => _stop.Token;
 
     /// <summary>Opens the endpoint and writes its file.</summary>
-    public static OwnProcessControl Open(RunFiles files, long startStep, TimeProvider time, CancellationToken stop)
+    public static OwnProcessControl Open(RunFiles files, RunId run, string device, long startStep, TimeProvider time, CancellationToken stop)
     {
-        OwnProcessControl control = new(files, startStep, time, stop);
+        OwnProcessControl control = new(files, run, device, startStep, time, stop);
         EndpointAnnouncement.Write(files.Endpoint, control._server, time);
         return control;
     }
@@ -48,7 +50,7 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
     /// <summary>Has the run looked after: watchdog, dashboard.</summary>
     public async Task AttendAsync(CommandContext context, TelemetrySettings settings)
     {
-        _attendance = await RunAttendance.StartAsync(context, settings, () => _desk, _server.Token).ConfigureAwait(false);
+        _attendance = await RunAttendance.StartAsync(context, settings, () => _desk, _server.Token, _formerPage).ConfigureAwait(false);
         if (_attendance.Address is not { } address) return;
         EndpointAnnouncement.Write(_files.Endpoint, _server, context.Time, address);
         context.Output.WriteLine($"watch    {address} (changes need the token in {_files.EndpointToken})");

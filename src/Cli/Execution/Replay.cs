@@ -16,6 +16,8 @@ internal sealed class Replay : IDisposable
     {
         var settings = run.Materials.Settings;
         if (UnsplitEquality.Obstacle(settings) is { } obstacle) throw new UsageException($"{run.Files.Folder} cannot be recomputed, since {obstacle}.");
+        if (ChangedSettings.HasCompressed(run.Files))
+            throw new UsageException($"{run.Files.Folder} cannot be recomputed, since an operator had gradients compressed while it was under way, and the unsplit trainer cannot recompute what was lost.");
         if (settings.Summation == Summation.Fast && EventLog.Holds(run.Files.Events, "replicas-changed"))
             throw new UsageException($"The number of replicas of {run.Files.Folder} changed while it was under way, and with it the order of addition. Only runs with {SettingsSchema.Summation} = invariant can be recomputed then.");
         _model = run.Model(fromStep, trains: true);

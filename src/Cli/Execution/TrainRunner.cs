@@ -4,6 +4,7 @@ using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
 using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
+using Pipeline.Dashboard;
 using Pipeline.Model.Numerics;
 using Pipeline.Nodes;
 using Pipeline.Operator;
@@ -64,7 +65,11 @@ internal sealed class TrainRunner(CommandContext context)
     {
         var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
-        var control = OwnProcessControl.Open(files, plan.ResumeFromStep, context.Time, stop);
+        // Another start of the same run has other traces.
+        plan = plan with { Name = $"{files.Folder} {context.Time.GetUtcNow().Ticks}" };
+        using TelemetryExport export = new($"{Environment.MachineName}-{Environment.ProcessId}");
+        export.Send(materials.Settings.Telemetry.Otlp);
+        var control = OwnProcessControl.Open(files, PipelineRun.IdOf(plan.Name), materials.Settings.Device, plan.ResumeFromStep, context.Time, stop);
         await using (control.ConfigureAwait(false))
         {
             await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
@@ -92,7 +97,7 @@ internal sealed class TrainRunner(CommandContext context)
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
-        if (!isCluster) return await new ProcessesTraining(context, files, progress, LinkKeys.Words(bound.Configuration)).RunAsync(submission, stop).ConfigureAwait(false);
+        if (!isCluster) return await new ProcessesTraining(context, files, progress, [.. LinkKeys.Words(bound.Configuration), $"{TelemetryKeys.Format.Path}={bound.Configuration.TextOf(TelemetryKeys.Format)}"]).RunAsync(submission, stop).ConfigureAwait(false);
         // The run outlives this process, so that its lock is for its leader.
         directory.Dispose();
         using ClusterTraining training = new(context, cluster, files, progress);

@@ -33,7 +33,7 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
             lines.Add("");
         }
 
-        lines.Add("node          ranks      cpu s     memory");
+        lines.Add("node          ranks      device    cpu s     memory");
         lines.AddRange(Nodes.Select(node => Node(node!.AsObject())));
         lines.Add("");
         lines.Add(Paint("q leaves; the run goes on", "2", hasColor));
@@ -67,7 +67,7 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
     {
         var ranks = string.Join(",", (node["ranks"] as JsonArray ?? []).Select(rank => rank!.ToString()));
         var memory = node["memory_bytes"] is null ? "-" : Invariant($"{Number(node, "memory_bytes") / 1048576:F0} MiB");
-        return Invariant($"{SafeText.Of(Text(node, "name"), 12),-12}  {(ranks.Length > 0 ? ranks : "spare"),-8}  {(node["cpu_seconds"] is null ? "-" : Invariant($"{Number(node, "cpu_seconds"):F1}")),6}  {memory,9}");
+        return Invariant($"{SafeText.Of(Text(node, "name"), 12),-12}  {(ranks.Length > 0 ? ranks : "spare"),-8}  {SafeText.Of(Text(node, "device"), 7),-7}  {(node["cpu_seconds"] is null ? "-" : Invariant($"{Number(node, "cpu_seconds"):F1}")),6}  {memory,9}");
     }
 
     private static string Link(JsonObject link)

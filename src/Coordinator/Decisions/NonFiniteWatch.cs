@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Serialization;
 using Pipeline.Protocol;
 
 namespace Pipeline.Coordinator;
@@ -18,6 +19,7 @@ public sealed record NonFinitePolicy(int SkippedInRow, int IdenticalFailures)
 public sealed record NonFiniteStep(long Step, int? MicroBatch)
 {
     /// <summary>What was found.</summary>
+    [JsonIgnore]
     public string Sentence => string.Create(CultureInfo.InvariantCulture, $"Step {Step}: the {(MicroBatch is { } index ? $"loss of micro-batch {index}" : "gradient norm")} is not finite");
 
     /// <summary>What a step amounted to, if it is one of these.</summary>
@@ -28,6 +30,11 @@ public sealed record NonFiniteStep(long Step, int? MicroBatch)
         _ => new NonFiniteStep(step, null),
     };
 }
+
+/// <summary>How often the run has failed in the same way.</summary>
+/// <param name="What">The step and what was not finite of it.</param>
+/// <param name="Count">How often.</param>
+public sealed record CountedFailure(NonFiniteStep What, int Count);
 
 /// <summary>What follows a step.</summary>
 public enum NonFiniteVerdict
@@ -55,11 +62,15 @@ public enum NonFiniteVerdict
 /// <param name="policy">What is wanted.</param>
 /// <param name="lastStep">The step that the run starts after.</param>
 /// <param name="skippedInRow">Steps that were passed over up to and with that step.</param>
-public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int skippedInRow = 0)
+/// <param name="failures">Failures that a predecessor has counted; null for none.</param>
+public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int skippedInRow = 0, IReadOnlyList<CountedFailure>? failures = null)
 {
-    private readonly Dictionary<NonFiniteStep, int> _failures = [];
+    private readonly Dictionary<NonFiniteStep, int> _failures = (failures ?? []).ToDictionary(failure => failure.What, failure => failure.Count);
     private readonly SortedSet<long> _skipped = [.. Enumerable.Range(0, skippedInRow).Select(back => lastStep - back)];
     private long _last = lastStep;
+
+    /// <summary>The failures so far: a successor must not begin to count anew.</summary>
+    public IReadOnlyList<CountedFailure> Failures => [.. _failures.Select(failure => new CountedFailure(failure.Key, failure.Value)).OrderBy(failure => failure.What.Step)];
 
     private int InRow
     {

@@ -8,7 +8,8 @@ namespace Pipeline.Coordinator;
 /// <param name="Timing">Where its time went.</param>
 /// <param name="LiveTensorCount">Tensors alive in its process after the step.</param>
 /// <param name="Spans">Its actions, when the step was traced.</param>
-public sealed record RankSummary(int Rank, StepTiming Timing, long LiveTensorCount, IReadOnlyList<ExecutedSpan> Spans);
+/// <param name="Span">The span of its part in the step's trace; 0 where nobody listens in its process.</param>
+public sealed record RankSummary(int Rank, StepTiming Timing, long LiveTensorCount, IReadOnlyList<ExecutedSpan> Spans, ulong Span = 0);
 
 /// <summary>A committed step over all ranks. Pure.</summary>
 /// <param name="Step">Step.</param>
@@ -53,7 +54,7 @@ public sealed record StepSummary(
             totals.TokenCount,
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
-            [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans))],
+            [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans, report.Span))],
             reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]) { Fault = fault };
     }
 }

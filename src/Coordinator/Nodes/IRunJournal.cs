@@ -32,6 +32,7 @@ public sealed class JournalException(string message) : Exception(message);
 /// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
 /// <param name="MostPerNode">The most ranks that one node was given when the run began; 0 where that is not known.</param>
 /// <param name="Machines">By replica, the number of its machine when the ranks were given their units; null where nobody asks.</param>
+/// <param name="Failures">How often the run has failed in which way, and was rolled back; null for never.</param>
 public sealed record JournalEntry(
     RunId Run,
     Generation Generation,
@@ -45,7 +46,8 @@ public sealed record JournalEntry(
     IReadOnlyList<SettingChange>? Changes = null,
     LesserReplicas? Lesser = null,
     int MostPerNode = 0,
-    IReadOnlyList<int>? Machines = null);
+    IReadOnlyList<int>? Machines = null,
+    IReadOnlyList<CountedFailure>? Failures = null);
 
 /// <summary>What a coordinator finds of its predecessor.</summary>
 /// <param name="Entry">The newest entry of the journal.</param>

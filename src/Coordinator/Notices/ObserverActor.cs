@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Akka.Event;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 
 namespace Pipeline.Coordinator;
@@ -41,7 +42,7 @@ internal sealed class ObserverActor : ReceiveActor
         catch (Exception fault) when (fault is RunException or IOException or UnauthorizedAccessException)
         {
             // A full disk under the metrics must not end a run whose checkpoints may still be saved elsewhere.
-            _log.Error("A notice could not be recorded: {0}", fault.Message);
+            _log.Say(LogLevel.ErrorLevel, new LogSaying("notice-not-recorded", $"A notice could not be recorded: {fault.Message}"));
         }
         catch (Exception fault)
         {

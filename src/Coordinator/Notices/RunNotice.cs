@@ -56,7 +56,8 @@ public abstract record RunNotice : INoSerializationVerificationNeeded
     /// <param name="Command">The command's text.</param>
     /// <param name="IsDone">Whether it was carried out.</param>
     /// <param name="Result">What came of it.</param>
-    public sealed record Commanded(string Operator, string Command, bool IsDone, string Result) : RunNotice;
+    /// <param name="Id">Tells the call from all others, so that no later leader carries it out again; empty for none.</param>
+    public sealed record Commanded(string Operator, string Command, bool IsDone, string Result, string Id = "") : RunNotice;
 
     /// <summary>Something looks wrong to whoever watches the run.</summary>
     /// <param name="Kind">What, in a word joined by dashes, such as <c>loss-spike</c>.</param>

@@ -49,7 +49,7 @@ public sealed class RunRecorder(
                 Write(outcome);
                 break;
             case RunNotice.SettingChanged { Change: var change }:
-                ledger?.Write(new ChangedSetting(change.FromStep, SettingChange.NameOf(change.Setting), change.Value));
+                ledger?.Write(new ChangedSetting(change.FromStep, SettingChange.NameOf(change.Setting), change.AsWord() is null ? change.Value : double.NaN, change.AsWord()));
                 OperatorEvents.Write(events, notice);
                 break;
             case RunNotice.FlightGathered { Dump: var dump }:

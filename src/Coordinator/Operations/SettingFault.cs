@@ -1,4 +1,5 @@
 using Pipeline.Protocol;
+using Pipeline.Reduction.Compression;
 
 namespace Pipeline.Coordinator;
 
@@ -8,17 +9,26 @@ internal static class SettingFault
     private const double HighestLearningRate = 10;
     private const double HighestClip = 1e6;
     private const double MostSteps = 1e12;
+    private const double MostStepsBetweenCopies = 1e6;
 
     /// <summary>Why it may not, as a sentence; null if it may.</summary>
-    internal static string? Of(ChangeSetting change, RunProgress progress) => change.Setting switch
+    internal static string? Of(ChangeSetting change, ChangeScope scope) => change.Setting switch
     {
         SettingKind.LearningRate when !(change.Value is > 0 and <= HighestLearningRate) => $"Expected a learning rate above 0 and at most {HighestLearningRate}, found {change.Value:R}.",
         SettingKind.Clip when !(change.Value is >= 0 and <= HighestClip) => $"Expected a norm from 0 (no clipping) to {HighestClip}, found {change.Value:R}.",
-        SettingKind.Steps when !IsWhole(change.Value) || change.Value <= progress.Granted => $"Expected a whole number above {progress.Granted}, the last step that is granted, found {change.Value:R}.",
+        SettingKind.Steps when !IsWhole(change.Value) || change.Value <= scope.Progress.Granted => $"Expected a whole number above {scope.Progress.Granted}, the last step that is granted, found {change.Value:R}.",
         SettingKind.EvaluateEvery or SettingKind.SaveEvery when !IsWhole(change.Value) => $"Expected a whole number of steps, 0 for none, found {change.Value:R}.",
-        SettingKind.SaveEvery when !progress.Saves => "The run keeps no checkpoints. Start it with checkpoints.",
+        SettingKind.SaveEvery when !scope.Progress.Saves => "The run keeps no checkpoints. Start it with checkpoints.",
+        SettingKind.ProtectionKind or SettingKind.GradientCompression or SettingKind.AnswerCompression when !IsWord(change) =>
+            $"Expected one of {string.Join(", ", SettingChange.WordsOf(change.Setting))}, found {change.Value:R}.",
+        SettingKind.ProtectionEvery when !IsWhole(change.Value) || change.Value is < 1 or > MostStepsBetweenCopies => $"Expected a whole number of steps from 1 to {MostStepsBetweenCopies:0}, found {change.Value:R}.",
+        SettingKind.ProtectionEvery when scope.Protection.Kind == ProtectionKind.None => "It would be ignored: no copies are taken. Set protection to memory or disk first.",
+        SettingKind.ProtectionKind => scope.FaultOf((ProtectionKind)(int)change.Value),
+        SettingKind.GradientCompression or SettingKind.AnswerCompression => scope.FaultOf(change.Setting, (CompressionKind)(int)change.Value),
         _ => null,
     };
+
+    private static bool IsWord(ChangeSetting change) => new SettingChange(0, change.Setting, change.Value).AsWord() is not null && IsWhole(change.Value);
 
     private static bool IsWhole(double value) => value is >= 0 and <= MostSteps && Math.Floor(value) == value;
 }

@@ -4,7 +4,7 @@ import * as cluster from '/cluster.js';
 import * as commands from '/console.js';
 import * as pipeline from '/pipeline.js';
 import { format, percent, span } from '/format.js';
-import { follow, get } from '/net.js';
+import { follow, get, notice } from '/net.js';
 
 const $ = id => document.getElementById(id);
 const most = 8000, tabs = ['run', 'pipeline', 'cluster', 'console'];
@@ -52,7 +52,7 @@ function figures() {
 async function look() {
   try {
     const answer = await get('/api/status');
-    if (answer && answer.data) { status = answer.data; $('run').textContent = (status.run || 'run').split('/').pop(); document.title = `${status.step} · ${$('run').textContent}`; phase(status.phase); figures(); }
+    if (answer && answer.data) { status = answer.data; $('run').textContent = (status.run || 'run').split('/').pop(); document.title = `${status.step} · ${$('run').textContent}`; phase(status.phase); figures(); others(status.nodes || []); }
     if (page === 'pipeline') await lookAtPipeline();
     if (page === 'cluster') { cluster.nodes((await get('/api/nodes'))?.data ?? []); cluster.axis(marks); cluster.links((await get('/api/links'))?.data ?? []); }
   } catch { /* The stream says when the run is back. */ }
@@ -92,6 +92,19 @@ function take(name, data) {
   else if (name === 'happening') { cluster.happened(data); marks = [...marks.slice(-2000), data]; charts.setMarks(marks); if (page === 'cluster') cluster.axis(marks); if (/run-|recover|rolled|moved/.test(data.kind)) look(); }
 }
 
+// Who may lead the run next on other machines: for people to follow, since the page itself asks nobody but its own server.
+let elsewhere = [], lostAt = 0;
+function others(nodes) {
+  if (/^(localhost|127\.|\[::1\])/.test(location.hostname)) return;
+  const hosts = nodes.filter(node => node.roles.includes('coordinator')).map(node => node.address.replace(/^.*@/, '').replace(/:\d+$/, ''));
+  elsewhere = [...new Set(hosts)].filter(host => host && host !== location.hostname).map(host => `${location.protocol}//${host}:${location.port}/`);
+}
+function lost() {
+  phase(status.phase === 'ended' || status.phase === 'ending' ? 'ended' : 'no answer', true);
+  lostAt ||= Date.now();
+  if (elsewhere.length && Date.now() - lostAt > 10000) notice('Nobody answers here. The run may be led from another machine now:', elsewhere);
+}
+
 async function names() {
   const runs = (await get('/api/runs'))?.data ?? [];
   const chosen = $('compare').value;
@@ -109,7 +122,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { ch
 setInterval(() => { if (dirty && page === 'run' && !document.hidden) { dirty = false; if (!zoomed) charts.refresh(false); figures(); } }, 300);
 setInterval(() => { if (!document.hidden) look(); }, 2000);
 follow({
-  opened: async () => { await load(); await look(); names().catch(() => {}); },
+  opened: async () => { lostAt = 0; await load(); await look(); names().catch(() => {}); },
   event: take,
-  lost: () => phase(status.phase === 'ended' || status.phase === 'ending' ? 'ended' : 'no answer', true),
+  lost,
 });

@@ -23,7 +23,7 @@ export function meter(busy, wait) {
 }
 
 export function nodes(list) {
-  table('nodes', ['Node', 'Duty', 'Ranks', 'Host', 'Process', 'Roles', 'Processor', 'Memory'], list.map(one => [one.name, one.coordinates ? 'leads' : one.ranks.length ? 'computes' : 'spare', one.ranks.join(', ') || '–', one.host, one.pid, one.roles.join(', '), span(one.cpu_seconds), mebibytes(one.memory_bytes)]));
+  table('nodes', ['Node', 'Duty', 'Ranks', 'Host', 'Process', 'Roles', 'Device', 'Processor', 'Memory'], list.map(one => [one.name, one.coordinates ? 'leads' : one.ranks.length ? 'computes' : 'spare', one.ranks.join(', ') || '–', one.host, one.pid, one.roles.join(', '), one.device, span(one.cpu_seconds), mebibytes(one.memory_bytes)]));
 }
 
 export function links(list) {

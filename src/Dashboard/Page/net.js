@@ -12,9 +12,14 @@ if (location.hash.startsWith('#token=')) {
 export const token = kept;
 export function setToken(text) { sessionStorage.setItem('token', text.trim()); }
 
-export function notice(text) {
+export function notice(text, links = []) {
   const host = document.getElementById('notice');
   host.textContent = text;
+  for (const address of links) {
+    const link = document.createElement('a');
+    link.href = address; link.textContent = address;
+    host.append(' ', link);
+  }
   host.hidden = !text;
 }
 
@@ -30,7 +35,7 @@ export async function post(path, body) {
 }
 
 // The stream is read by hand, since the browser's own reader cannot show a token. It is opened again for as long as the page is: whoever
-// leads the run next answers at the same address, if telemetry.port is set.
+// leads the run next takes the port of the leader before.
 export async function follow({ opened, event, lost }) {
   for (let wait = 300; ; wait = Math.min(4000, wait * 2)) {
     try {

@@ -25,10 +25,14 @@ public sealed partial class RunHostActor
         Receive<Attended>(OnAttended);
         Receive<AuditRefusal>(refusal => _desk?.Refused(refusal.Source, refusal.Reason));
         Receive<ListLinks>(_ => OnListLinks());
+        Receive<ListLoads>(_ => OnListLoads());
         Receive<ListNodes>(_ => Sender.Tell(new NodeList([.. _nodes.Values.Select(node => new OperatedNode(node.Info.Id, LineOf(node)))])));
     }
 
     private void OnListLinks() => _ = LinkSurvey.AskAsync([.. _nodes.Keys.Select(MemberAt)]).PipeTo(Sender, success: links => new LinkList(links));
+
+    private void OnListLoads() =>
+        _ = LinkSurvey.LoadsAsync([.. _nodes.Select(node => (node.Value.Info.Id, MemberAt(node.Key)))]).PipeTo(Sender, success: loads => new LoadList(loads));
 
     private CommandDesk DeskFor(RunFiles files, RunWatch watch)
     {
@@ -37,6 +41,7 @@ public sealed partial class RunHostActor
             new OperatedRun(files, coordinator, async cancellation => (await self.Ask<NodeList>(new ListNodes(), NodesPatience, cancellation).ConfigureAwait(false)).Nodes, () => coordinator.Tell(StopRun.Instance))
             {
                 Links = async cancellation => (await self.Ask<LinkList>(new ListLinks(), NodesPatience, cancellation).ConfigureAwait(false)).Links,
+                Loads = async cancellation => (await self.Ask<LoadList>(new ListLoads(), NodesPatience, cancellation).ConfigureAwait(false)).Loads,
                 Generate = (prompt, cancellation) => _source.GenerateAsync(files, prompt, cancellation),
             },
             watch);
@@ -50,7 +55,7 @@ public sealed partial class RunHostActor
 
     private void OnAttended(Attended attended)
     {
-        if (attended.Fault is { } fault) _log.Error(fault, "Nobody looks after the run in {0}; it goes on.", attended.Submission.Directory);
+        if (attended.Fault is { } fault) _log.Say(LogLevel.ErrorLevel, new LogSaying("run-unattended", $"Nobody looks after the run in {attended.Submission.Directory}; it goes on."), fault);
         if (_desk is null || !ReferenceEquals(_submission, attended.Submission))
         {
             _ = attended.Attendance?.DisposeAsync().AsTask();
@@ -97,6 +102,10 @@ public sealed partial class RunHostActor
     private sealed record ListLinks : INoSerializationVerificationNeeded;
 
     private sealed record LinkList(IReadOnlyList<LinkLine> Links) : INoSerializationVerificationNeeded;
+
+    private sealed record ListLoads : INoSerializationVerificationNeeded;
+
+    private sealed record LoadList(IReadOnlyDictionary<NodeId, NodeLoad> Loads) : INoSerializationVerificationNeeded;
 
     private sealed record ListNodes : INoSerializationVerificationNeeded;
 

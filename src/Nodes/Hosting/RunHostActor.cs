@@ -105,7 +105,7 @@ public sealed partial class RunHostActor : ReceiveActor
         if (!_up.Contains(node.Info.Id)) return;
         if (_admission.Value.RefusalOf(node, _nodes.Where(known => !_silent.Contains(known.Key)).Select(known => known.Value)) is { } refusal)
         {
-            _log.Warning("{0} It is not let take part.", refusal);
+            _log.Say(LogLevel.WarningLevel, new LogSaying("node-not-admitted", $"{refusal} It is not let take part."));
             Sender.Tell(new NotAdmitted(refusal));
             return;
         }
@@ -177,14 +177,14 @@ public sealed partial class RunHostActor : ReceiveActor
     private void OnOpeningFailed(OpeningFailed failed)
     {
         if (_submission is not { } submission) return;
-        _log.Error(failed.Fault, "The run in {0} cannot be opened.", submission.Directory);
+        _log.Say(LogLevel.ErrorLevel, new LogSaying("run-not-opened", $"The run in {submission.Directory} cannot be opened."), failed.Fault);
         RunEnding.Write(new RunFiles(submission.Directory), new RunOutcome(RunEnd.Failed, submission.ResumeFrom, failed.Fault.Message) { IsPreparationFailure = true });
         Forget();
     }
 
     private void OnEnded(RunOutcome outcome)
     {
-        _log.Info("The run ended: {0} at step {1}.", outcome.End, outcome.Step);
+        _log.Say(LogLevel.InfoLevel, new LogSaying("run-ended", $"The run ended: {outcome.End.ToString().ToLowerInvariant()} at step {outcome.Step}.", Step: outcome.Step));
         var isTakenOver = _run is { IsTakenOver: true };
         _run?.Dispose();
         _run = null;
@@ -276,7 +276,7 @@ public sealed partial class RunHostActor : ReceiveActor
         links);
 
     private NodeLine LineOf(MembershipProtocol.NodeDescribed node) => new(
-        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString());
+        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString(), node.Info.Device);
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 

@@ -19,6 +19,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private readonly NodeInfo _self;
     private readonly IStageWorkloadFactory _workloads;
     private readonly Action<string> _fenced;
+    private readonly Action<Generation>? _heard;
     private readonly TimeSpan _beatEvery;
     private readonly LinkHub? _hub;
     private readonly CopyLinks? _copyLinks;
@@ -32,8 +33,9 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
-    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub, LinkKindChoice choice)
+    public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub, LinkKindChoice choice, Action<Generation>? heard)
     {
+        _heard = heard;
         _copyLinks = hub is null ? null : new CopyLinks(hub, choice);
         (_self, _workloads, _fenced, _beatEvery, _hub) = (self, workloads, fenced, beatEvery, hub);
         Receive<HostStage>(IsObeyed, OnHostStage);
@@ -57,8 +59,10 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     /// <param name="beatEvery">Time between its signs of life.</param>
     /// <param name="hub">The node's links to others; null where tensors travel as messages.</param>
     /// <param name="choice">What carries copies of states to other nodes.</param>
-    public static Props Props(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub = null, LinkKindChoice choice = LinkKindChoice.Automatic) =>
-        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery, hub, choice));
+    /// <param name="heard">Told each generation that it obeys; null for nobody.</param>
+    public static Props Props(
+        NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub = null, LinkKindChoice choice = LinkKindChoice.Automatic, Action<Generation>? heard = null) =>
+        Akka.Actor.Props.Create(() => new StageHostActor(self, workloads, fenced, beatEvery, hub, choice, heard));
 
     /// <summary>A stage that failed has lost its state: it stops, and the coordinator hears of it.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
@@ -79,6 +83,7 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
         if (_run is { } run && run != command.Run && _stages.Count > 0) return false;
         if (_run == command.Run && command.Generation < _generation) return false;
         if (_run is { } former && former != command.Run) _copies.Tell(new ForgetRun(former));
+        if (_run != command.Run || _generation != command.Generation) _heard?.Invoke(command.Generation);
         (_run, _generation, _coordinator) = (command.Run, command.Generation, Sender);
         return true;
     }

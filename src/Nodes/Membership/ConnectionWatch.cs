@@ -3,6 +3,7 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Event;
 using Akka.Remote;
+using Pipeline.Protocol;
 using static Pipeline.Protocol.MembershipProtocol;
 
 namespace Pipeline.Nodes;
@@ -83,7 +84,8 @@ public sealed class ConnectionWatch : ReceiveActor, IWithTimers
     {
         if (probed.Refuses)
         {
-            _log.Warning("Nobody listens at {0} any more: the process of {1} has ended and is removed.", _controlAddresses.GetValueOrDefault(probed.Member), probed.Member);
+            _log.Say(LogLevel.WarningLevel, new LogSaying(
+                "process-gone", $"Nobody listens at {_controlAddresses.GetValueOrDefault(probed.Member)} any more: the process of {probed.Member} has ended and is removed."));
             _cluster.Down(probed.Member);
         }
         else if (probed.Left > 0)

@@ -10,7 +10,9 @@ public static class ClusterHocon
     private const string Fixed = """
         akka {
           loglevel = WARNING
-          stdout-loglevel = WARNING
+          # Before the log is there, and after.
+          stdout-loglevel = ERROR
+          loggers = ["Pipeline.Nodes.NodeLogActor, Pipeline.Nodes"]
           log-dead-letters = off
           log-dead-letters-during-shutdown = off
           actor.provider = cluster

@@ -3,6 +3,7 @@ using System.Text;
 using Akka.Actor;
 using Akka.Configuration;
 using Akka.Event;
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
@@ -15,7 +16,8 @@ internal static class NodeLinks
     private static readonly Config Quiet = ConfigurationFactory.ParseString("""
         akka {
           loglevel = WARNING
-          stdout-loglevel = WARNING
+          stdout-loglevel = ERROR
+          loggers = ["Pipeline.Nodes.NodeLogActor, Pipeline.Nodes"]
           log-dead-letters = off
           log-dead-letters-during-shutdown = off
           remote.log-remote-lifecycle-events = off
@@ -25,7 +27,7 @@ internal static class NodeLinks
 
     /// <summary>Starts to listen; null where the node has no links. The tunnels' actor system is guarded as the node's own is.</summary>
     /// <exception cref="SecurityException">The node would be reachable without TLS.</exception>
-    internal static LinkHub? Start(NodeSettings settings, ActorSystem system, PeerCredentials? credentials, PeerRoles roles, TimeProvider time)
+    internal static LinkHub? Start(NodeSettings settings, ActorSystem system, PeerCredentials? credentials, PeerRoles roles, NodeLog words, TimeProvider time)
     {
         if (settings.Links is not { } links) return null;
         var log = Logging.GetLogger(system, "links");
@@ -41,7 +43,7 @@ internal static class NodeLinks
                 // Without certificates links do not leave the machine, and nodes that can read each other's token belong together.
                 Secret = credentials is not null ? [] : SHA256.HashData(Encoding.UTF8.GetBytes("links " + TokenFile.ReadOrCreate(settings.TokenPath))),
                 Tunnels = settings.HasTunnels
-                    ? SecureRemoting.For(new(settings.Host, settings.Bind, 0), credentials, roles, [LinkHub.TunnelPath], time).Complete(LinkHub.TunnelHocon.WithFallback(Quiet))
+                    ? SecureRemoting.For(new(settings.Host, settings.Bind, 0), credentials, roles, [LinkHub.TunnelPath], time).Complete(LinkHub.TunnelHocon.WithFallback(Quiet)).And(new NodeLogSetup(words))
                     : null,
             },
             raised => Tell(raised, log, system.EventStream));
@@ -65,7 +67,7 @@ internal static class NodeLinks
 
     private static void Tell(LinkEvent raised, ILoggingAdapter log, EventStream stream)
     {
-        if (raised is LinkWarning or LinkEnded) log.Warning("{0}", raised);
+        if (raised is LinkWarning or LinkEnded) log.Say(LogLevel.WarningLevel, new LogSaying(raised is LinkEnded ? "link-ended" : "link-warning", $"{raised}"));
         stream.Publish(raised);
     }
 }

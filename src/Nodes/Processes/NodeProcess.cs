@@ -4,6 +4,8 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote;
+using Microsoft.Extensions.Logging;
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
@@ -27,7 +29,7 @@ public sealed class NodeProcess
     private readonly NodeSettings _settings;
     private readonly IRunSource _source;
     private readonly TimeProvider _time;
-    private readonly TextWriter _output;
+    private readonly NodeLog _log;
     private readonly TaskCompletionSource<NodeEnd> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly JoinRefusals _refusals;
     private ControlServer? _control;
@@ -38,9 +40,9 @@ public sealed class NodeProcess
     private NodeDescribed? _self;
     private volatile bool _isUp;
 
-    private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output)
+    private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, NodeLog log)
     {
-        (_settings, _source, _time, _output) = (settings, source, time, output);
+        (_settings, _source, _time, _log) = (settings, source, time, log);
         _refusals = new JoinRefusals(settings.SeedNodes, FormattableString.Invariant($"{settings.Host}:{settings.Port}"));
     }
 
@@ -48,11 +50,14 @@ public sealed class NodeProcess
     /// <param name="settings">Who it is and whom it joins.</param>
     /// <param name="source">What it computes with.</param>
     /// <param name="time">Clock of the endpoint's file.</param>
-    /// <param name="output">Told that it has joined.</param>
+    /// <param name="output">Where its log goes.</param>
     /// <param name="orphaned">Ends when whoever started it is gone.</param>
     /// <param name="drain">Asks it to leave in good order.</param>
-    public static Task<NodeEnd> RunAsync(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output, Task orphaned, CancellationToken drain) =>
-        new NodeProcess(settings, source, time, output).RunAsync(orphaned, drain);
+    public static async Task<NodeEnd> RunAsync(NodeSettings settings, IRunSource source, TimeProvider time, TextWriter output, Task orphaned, CancellationToken drain)
+    {
+        using NodeLog log = new(output, settings.LogFormat, settings.Name, time);
+        return await new NodeProcess(settings, source, time, log).RunAsync(orphaned, drain).ConfigureAwait(false);
+    }
 
     private async Task<NodeEnd> RunAsync(Task orphaned, CancellationToken drain)
     {
@@ -75,11 +80,11 @@ public sealed class NodeProcess
         ActorSystem system;
         _credentials = _settings.Security?.Load(_time);
         var remoting = SecureRemoting.For(new(_settings.Host, _settings.Bind, _settings.Port), _credentials, Roles(), TrustedSelections, _time);
-        _output.WriteLine(remoting.Notice);
+        Say("node-starts", remoting.Notice);
         remoting.Refused = OnRefused;
         try
         {
-            system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())));
+            system = ActorSystem.Create(_settings.Cluster, remoting.Complete(ClusterHocon.For(_settings, remoting.Scheme).WithFallback(ClusterSingleton.DefaultConfig())).And(new NodeLogSetup(_log)));
         }
         catch (Exception fault) when (SocketFault(fault) is { } taken)
         {
@@ -108,7 +113,7 @@ public sealed class NodeProcess
     {
         var cluster = Cluster.Get(system);
         var address = cluster.SelfAddress.ToString();
-        _hub = NodeLinks.Start(_settings, system, _credentials, Roles(), _time);
+        _hub = NodeLinks.Start(_settings, system, _credentials, Roles(), _log, _time);
         NodeInfo info = new(
             new NodeId(address, cluster.SelfUniqueAddress.Uid), $"{address}/user/{StageHostActor.Name}", _settings.Roles, _settings.Device, Environment.ProcessorCount,
             GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, _settings.Speed, Environment.MachineName, _hub is null ? "" : LinkAddressText.Of(_hub.Address));
@@ -116,8 +121,8 @@ public sealed class NodeProcess
         _self = new NodeDescribed(
             _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. NodeLinks.SharedToken(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
-        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice), StageHostActor.Name);
-        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub)), MemberActor.Name);
+        system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice, generation => _log.Hears(generation.Number)), StageHostActor.Name);
+        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), run => _log.At(Path.GetFileName(run))), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 
@@ -133,13 +138,13 @@ public sealed class NodeProcess
     {
         _isUp = true;
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Write(path, _control!, _time);
-        _output.WriteLine($"node {_settings.Name} is up at {cluster.SelfAddress}, takes commands at {_control!.Address}");
+        Say("node-up", $"Node {_settings.Name} is up at {cluster.SelfAddress}, takes commands at {_control!.Address}.");
     }
 
     /// <summary>Called by the actor that leads a run, once it does so here.</summary>
     private void AnnounceRun(string directory, Uri? dashboard)
     {
-        if (dashboard is not null) _output.WriteLine($"dashboard of {directory}: {dashboard}");
+        if (dashboard is not null) Say("page-opened", $"The web page of {directory} is at {dashboard}.");
         EndpointAnnouncement.Write(new RunFiles(directory).Endpoint, _control!, _time, dashboard);
     }
 
@@ -157,6 +162,8 @@ public sealed class NodeProcess
         if (_settings.EndpointPath is { } path) EndpointAnnouncement.Remove(path);
         if (_control is not null) await _control.DisposeAsync().ConfigureAwait(false);
     }
+
+    private void Say(string name, string sentence) => _log.Write(LogLevel.Information, typeof(NodeProcess).FullName!, name, sentence);
 
     private static SocketException? SocketFault(Exception? fault) => fault switch
     {

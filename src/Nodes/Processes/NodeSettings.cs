@@ -1,3 +1,4 @@
+using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using Pipeline.Protocol.Security;
@@ -60,6 +61,9 @@ public sealed record NodeSettings
 
     /// <summary>How long it tries to join.</summary>
     public required TimeSpan JoinPatience { get; init; }
+
+    /// <summary>Form of what it says.</summary>
+    public LogFormat LogFormat { get; init; }
 
     /// <summary>File that says where it takes commands, written once it has joined; null for none.</summary>
     public string? EndpointPath { get; init; }

@@ -12,7 +12,7 @@ public static class CommandCatalogue
     /// <summary>All commands, in the order in which help lists them.</summary>
     public static IReadOnlyList<OperatorCommand> All { get; } =
     [
-        .. StandingCommands.All, .. MeasureCommands.All, .. FlowCommands.All, .. SettingCommands.All, .. PlacementCommands.All, .. StateCommands.All, .. RecordCommands.All, HelpCommand.Command,
+        .. StandingCommands.All, TopCommand.Command, .. MeasureCommands.All, .. FlowCommands.All, .. SettingCommands.All, .. PlacementCommands.All, .. StateCommands.All, .. RecordCommands.All, HelpCommand.Command,
     ];
 
     /// <summary>The command of a word; null if there is none.</summary>

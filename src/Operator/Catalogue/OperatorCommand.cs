@@ -64,6 +64,9 @@ public enum Completion
     /// <summary>What <c>set</c> may change.</summary>
     Setting,
 
+    /// <summary>A word that the setting before it may be set to.</summary>
+    SettingValue,
+
     /// <summary>now, ls, keep.</summary>
     CheckpointWord,
 

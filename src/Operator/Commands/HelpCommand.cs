@@ -27,7 +27,7 @@ public static class HelpCommand
     {
         if (CommandCatalogue.Find(name) is not { } command) return null;
         List<string> lines = [$"{command.Usage}", $"  {command.Summary}"];
-        if (command.Detail.Length > 0) lines.Add($"  {command.Detail}");
+        if (command.Detail.Length > 0) lines.AddRange(command.Detail.Split('\n').Select(line => $"  {line.Trim()}"));
         foreach (var (flag, meaning) in command.Flags) lines.Add($"  {flag}  {meaning}");
         if (command.Warning is not null) lines.Add($"  {CommandCatalogue.Consent}  does it without asking; needed where no terminal is there");
         foreach (var (line, purpose) in command.Examples) lines.Add($"  > {line}    {purpose}");

@@ -82,7 +82,7 @@ internal static class RecordCommands
 
     private static string Describe(JsonObject line)
     {
-        var fields = line.Where(field => field.Key is not ("time" or "event" or "severity") && field.Value is not null).Select(field => $"{field.Key}={SafeText.Of(field.Value!.ToString())}");
+        var fields = line.Where(field => field.Key is not ("time" or "event" or "severity" or "id") && field.Value is not null).Select(field => $"{field.Key}={SafeText.Of(field.Value!.ToString())}");
         return $"{SafeText.Of(line["time"]?.ToString())}  {SafeText.Of(line["event"]?.ToString()),-18} {string.Join("  ", fields)}";
     }
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Pipeline.Coordinator;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Security;
@@ -14,12 +13,17 @@ internal static class SettingCommands
     [
         new("set", "NAME VALUE", "Gives a setting another value from the next step on that is not granted yet.")
         {
-            Detail = "lr (the peak; warm-up and decay keep their shape), clip, steps (where the run ends), eval-every, checkpoint-every. lr and clip hold after a resume too, and `verify` knows of them; the others are the command line's at each start.",
-            Examples = [("set lr 3e-4 --yes", "half the learning rate"), ("set steps 2000 --yes", "train longer")],
+            Detail = """
+                lr (the peak; warm-up and decay keep their shape), clip, steps (where the run ends), eval-every, checkpoint-every.
+                protection none|memory|disk and protection-every: where copies of the ranks' states go, and after how many steps; no loss depends on them. On disk means protection.folder, or the folder copies of the run's directory.
+                compression and compression-answer none|bf16|int8|int4|top-k|power-sgd|one-bit: what replicas contribute, and the sums that go back; what is lost goes with later steps, and losses differ from there on. rounding, share and rank stay as they were when the run began; one-bit needs moments frozen from the beginning.
+                lr, clip and both compressions hold after a resume too; the others are the command line's at each start. `verify` knows of lr and clip.
+                """,
+            Examples = [("set lr 3e-4 --yes", "half the learning rate"), ("set steps 2000 --yes", "train longer"), ("set protection-every 16 --yes", "fewer copies, longer replays"), ("set compression int8 --yes", "a quarter of the bytes between replicas")],
             ArgumentCount = (2, 2),
-            Completions = [Completion.Setting],
+            Completions = [Completion.Setting, Completion.SettingValue],
             IsChange = true,
-            Warning = request => $"This sets {SafeText.Of(request[0])} to {SafeText.Of(request[1])} from the next boundary on.",
+            Warning = WarningOf,
             Run = SetAsync,
         },
         new("evaluate", "", "Evaluates the held-out text after the next step that is not granted yet.")
@@ -40,16 +44,24 @@ internal static class SettingCommands
         },
     ];
 
+    private static string WarningOf(CommandRequest request)
+    {
+        var sentence = $"This sets {SafeText.Of(request[0])} to {SafeText.Of(request[1])} from the next boundary on.";
+        return SettingChange.ParseChangeable(request[0]) switch
+        {
+            SettingKind.ProtectionKind when request[1] == "none" => sentence + " Until it is set again, a lost rank takes all of them back to the newest checkpoint.",
+            SettingKind.GradientCompression or SettingKind.AnswerCompression => sentence + " What replicas exchange loses something then, and losses are no longer those of the run without it.",
+            _ => sentence,
+        };
+    }
+
     private static Task<CommandAnswer> SetAsync(CommandRequest request)
     {
-        if (request[0] == "protection")
-            throw new OperatorException("Protection is part of what each rank was assigned, and cannot change under way. Stop the run and go on with: pipeline train --resume DIR --set protection.kind=memory.");
-        if (request[0] == "compression")
-            throw new OperatorException("Compression cannot change under way: what it holds back for later steps belongs to the run's state.");
-        if (SettingChange.Parse(request[0]) is not { } setting)
+        if (SettingChange.ParseChangeable(request[0]) is not { } setting)
             throw new OperatorException($"'{SafeText.Of(request[0])}' cannot be changed of a run under way. Expected one of {string.Join(", ", SettingChange.SettingNames)}.");
-        return double.TryParse(request[1], NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && double.IsFinite(value)
-            ? request.Run.OperateAsync(new ChangeSetting(setting, value), request.Cancellation, BoundaryPatience)
-            : throw new OperatorException($"'{SafeText.Of(request[1])}' is no number.");
+        if (SettingChange.ValueOf(setting, request[1]) is { } value) return request.Run.OperateAsync(new ChangeSetting(setting, value), request.Cancellation, BoundaryPatience);
+        throw new OperatorException(SettingChange.WordsOf(setting) is { Count: > 0 } words
+            ? $"'{SafeText.Of(request[1])}' is nothing that {request[0]} can be. Expected one of {string.Join(", ", words)}."
+            : $"'{SafeText.Of(request[1])}' is no number.");
     }
 }

@@ -15,9 +15,8 @@ internal static class StandingCommands
             Examples = [("status", "is it healthy?"), ("status --json", "for programs")],
             Run = StatusAsync,
         },
-        new("nodes", "", "Who is there: process, machine, roles, stages, processor time and memory.")
+        new("nodes", "", "Who is there: process, machine, roles, stages, device, processor time and memory.")
         {
-            Detail = "Processor and memory are measured for nodes on the leader's own machine.",
             Examples = [("nodes", "who leads, who is spare")],
             Run = NodesAsync,
         },
@@ -50,18 +49,20 @@ internal static class StandingCommands
     {
         var nodes = await request.Run.NodesAsync(request.Cancellation).ConfigureAwait(false);
         var stages = request.Run.IsLed ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Stages : [];
+        var loads = await request.Run.Loads(request.Cancellation).ConfigureAwait(false);
         var rows = nodes.OrderBy(node => node.Line.Name, StringComparer.Ordinal).Select(node =>
         {
             var ranks = stages.Where(stage => NameOf(nodes, stage.Node) == node.Line.Name).Select(stage => stage.Rank).ToArray();
-            var load = node.Line.Host == Environment.MachineName ? ProcessLoad.Of(node.Line.ProcessId) : null;
+            // One that does not answer can still be measured where it lies on this machine.
+            var load = loads.GetValueOrDefault(node.Id) ?? (node.Line.Host == Environment.MachineName ? ProcessLoad.Of(node.Line.ProcessId) : null);
             return (node.Line, Ranks: ranks, Load: load);
         }).ToArray();
         return new CommandAnswer(
             true,
-            TextTable.Of(["node", "pid", "host", "roles", "duty", "cpu s", "memory"], rows.Select(row => (IReadOnlyList<string>)
+            TextTable.Of(["node", "pid", "host", "roles", "duty", "device", "cpu s", "memory"], rows.Select(row => (IReadOnlyList<string>)
             [
                 row.Line.Name, $"{row.Line.ProcessId}", row.Line.Host, string.Join('+', row.Line.Roles),
-                (row.Line.Leads ? "leads, " : "") + (row.Ranks.Length > 0 ? "ranks " + string.Join(", ", row.Ranks) : "spare"),
+                (row.Line.Leads ? "leads, " : "") + (row.Ranks.Length > 0 ? "ranks " + string.Join(", ", row.Ranks) : "spare"), row.Line.Device,
                 row.Load is { } load ? load.ProcessorSeconds.ToString("F1", CultureInfo.InvariantCulture) : "-",
                 row.Load is { } held ? $"{held.ResidentBytes >> 20} MiB" : "-",
             ])),
@@ -69,7 +70,7 @@ internal static class StandingCommands
             {
                 ["name"] = row.Line.Name, ["pid"] = row.Line.ProcessId, ["host"] = row.Line.Host, ["roles"] = new JsonArray([.. row.Line.Roles.Select(role => (JsonNode)role)]),
                 ["coordinates"] = row.Line.Leads, ["ranks"] = new JsonArray([.. row.Ranks.Select(rank => (JsonNode)rank)]),
-                ["cpu_seconds"] = row.Load?.ProcessorSeconds, ["memory_bytes"] = row.Load?.ResidentBytes,
+                ["device"] = row.Line.Device, ["cpu_seconds"] = row.Load?.ProcessorSeconds, ["memory_bytes"] = row.Load?.ResidentBytes,
             })]));
     }
 

@@ -2,12 +2,13 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Globalization;
 using Pipeline.Coordinator;
+using Pipeline.Protocol;
 
 namespace Pipeline.Operator;
 
 /// <summary>
-/// A run in the standard forms of .NET: instruments of the meter <see cref="Name"/>, and a trace a step with a span for each rank, put
-/// together from what the ranks report, so that no context need travel with their messages. Whoever exports them listens; nobody need.
+/// A run in the standard forms of .NET: instruments of the meter <see cref="Name"/>, and in the trace of each step a span for its being committed, which
+/// follows from what the first rank did; the ranks' own spans are made where they compute. Whoever exports them listens; nobody need.
 /// </summary>
 public sealed class RunMeter : IRunObserver, IDisposable
 {
@@ -28,13 +29,15 @@ public sealed class RunMeter : IRunObserver, IDisposable
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _recovery;
     private readonly TimeProvider _time;
+    private readonly RunId _run;
     private StepSummary? _last;
     private double _validation = double.NaN;
 
     /// <param name="time">Clock of the traces.</param>
-    public RunMeter(TimeProvider time)
+    /// <param name="run">The run, which with a step names the step's trace.</param>
+    public RunMeter(TimeProvider time, RunId run = default)
     {
-        _time = time;
+        (_time, _run) = (time, run);
         _steps = _meter.CreateCounter<long>("pipeline.steps", "{step}", "Committed steps");
         _tokens = _meter.CreateCounter<long>("pipeline.tokens", "{token}", "Tokens of committed steps");
         _busy = _meter.CreateCounter<double>("pipeline.rank.busy.time", "s", "Time in which a rank computed");
@@ -91,19 +94,15 @@ public sealed class RunMeter : IRunObserver, IDisposable
     private void Trace(StepSummary step)
     {
         var end = _time.GetUtcNow();
-        var start = end - TimeSpan.FromSeconds(step.Seconds);
-        // A step belongs to nothing else: each begins a trace of its own.
+        // The observer's thread belongs to no step.
         Activity.Current = null;
-        using var whole = Activities.StartActivity("step", ActivityKind.Internal, default(ActivityContext), [new("pipeline.step", step.Step), new("pipeline.loss", step.Loss)], startTime: start);
-        if (whole is null) return;
-        foreach (var rank in step.Ranks)
-        {
-            using var part = Activities.StartActivity("rank", ActivityKind.Internal, whole.Context,
-                [new("pipeline.rank", rank.Rank), new("pipeline.busy_seconds", rank.Timing.BusySeconds), new("pipeline.wait_seconds", rank.Timing.WaitSeconds)], startTime: end - TimeSpan.FromSeconds(rank.Timing.Seconds));
-            part?.SetEndTime(end.UtcDateTime);
-        }
-
-        whole.SetEndTime(end.UtcDateTime);
+        using var commit = Activities.StartActivity("commit", ActivityKind.Internal, StepTraces.ContextOf(_run, step.Step, step.Ranks.Select(rank => rank.Span).FirstOrDefault(span => span != 0)),
+        [
+            new("pipeline.run", _run.ToString()), new("pipeline.step", step.Step), new("pipeline.loss", step.Loss), new("pipeline.gradient_norm", step.GradientNorm),
+            new("pipeline.seconds", step.Seconds), new("pipeline.bubble", step.Bubble),
+        ],
+        startTime: end - TimeSpan.FromSeconds(step.Seconds));
+        commit?.SetEndTime(end.UtcDateTime);
     }
 
     private void Gauge(string name, string unit, string description, Func<StepSummary, double> value) =>

@@ -22,7 +22,7 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
         RunNotice.Stopping stopping => new(time, step, "stop-requested", $"after step {stopping.EndStep} at the latest"),
         RunNotice.Paused paused => new(time, paused.Step, "run-paused", $"after step {paused.Step}"),
         RunNotice.Resumed resumed => new(time, resumed.Step, "run-resumed", $"after step {resumed.Step}"),
-        RunNotice.SettingChanged { Change: var change } => new(time, change.FromStep, "setting-changed", Invariant($"{SettingChange.NameOf(change.Setting)} = {change.Value:R} from step {change.FromStep} on")),
+        RunNotice.SettingChanged { Change: var change } => new(time, change.FromStep, "setting-changed", Invariant($"{SettingChange.NameOf(change.Setting)} = {change.AsText()} from step {change.FromStep} on")),
         RunNotice.Commanded commanded => new(time, step, commanded.IsDone ? "command-done" : "command-refused", $"{commanded.Operator}: {commanded.Command}: {commanded.Result}"),
         RunNotice.Warned warned => new(time, warned.Step, warned.Kind, warned.Message),
         RunNotice.FlightGathered { Dump: var dump } => new(time, dump.Step, "flight-dumped", dump.Reason),
@@ -40,7 +40,7 @@ public sealed record Happening(DateTimeOffset Time, long Step, string Kind, stri
     /// <summary>What a line of the run's events says to people.</summary>
     public static Happening Of(RecordedEvent line)
     {
-        var text = line.Fields.Where(field => field.Key is not ("step" or "detail" or "preparation") && field.Value.Length > 0)
+        var text = line.Fields.Where(field => field.Key is not ("step" or "detail" or "preparation" or "id") && field.Value.Length > 0)
             .Select(field => field.Key is "message" or "result" or "reason" ? field.Value : $"{field.Key} {field.Value}");
         return new(line.Time, long.TryParse(line.Fields.GetValueOrDefault("step"), CultureInfo.InvariantCulture, out var step) ? step : 0, line.Name, Protocol.Security.SafeText.Of(string.Join(", ", text), 400));
     }

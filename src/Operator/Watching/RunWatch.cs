@@ -12,6 +12,7 @@ public sealed class RunWatch : IRunObserver
 {
     private const int RecentCount = 512;
     private const int HappeningCount = 2048;
+    private const int FormerCallCount = 1024;
     private const int TracedCount = 8;
     private readonly Lock _gate = new();
     private readonly List<StepPoint> _points = [];
@@ -36,8 +37,18 @@ public sealed class RunWatch : IRunObserver
         }
 
         if (!File.Exists(files.Events)) return;
-        foreach (var line in EventLog.Read(files.Events)) Keep(_happenings, Happening.Of(line), HappeningCount);
+        Queue<string> calls = [];
+        foreach (var line in EventLog.Read(files.Events))
+        {
+            Keep(_happenings, Happening.Of(line), HappeningCount);
+            if (line.Name is "command-done" or "command-refused" && line.Fields.GetValueOrDefault("id") is { Length: > 0 } id && !calls.Contains(id)) Keep(calls, id, FormerCallCount);
+        }
+
+        FormerCalls = [.. calls];
     }
+
+    /// <summary>Calls that were carried out, or refused, before this process watched the run, the newest last.</summary>
+    internal IReadOnlyList<string> FormerCalls { get; } = [];
 
     /// <summary>The clock of what happens.</summary>
     internal TimeProvider Time => _time;

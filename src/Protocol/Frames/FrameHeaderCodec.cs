@@ -6,7 +6,7 @@ using MessagePack;
 namespace Pipeline.Protocol.Frames;
 
 /// <summary>
-/// The hand-written MessagePack form of what stands in front of a frame's bytes: an array of version, key, tensors, checksum (or nil),
+/// The hand-written MessagePack form of what stands in front of a frame's bytes: an array of version, key, tensors, span, checksum (or nil),
 /// and the head of the <c>bin32</c> that the bytes are. Reading it decides whether the bytes are taken at all, before any memory is.
 /// </summary>
 public static class FrameHeaderCodec
@@ -14,8 +14,8 @@ public static class FrameHeaderCodec
     /// <summary>The longest header that is read: more than sixteen tensors of eight dimensions need.</summary>
     public const int MaxLength = 4096;
 
-    private const int Version = 1;
-    private const int FieldCount = 12;
+    private const int Version = 2;
+    private const int FieldCount = 13;
     private const byte Bin32 = 0xC6;
     private const int BinHeadLength = 5;
 
@@ -36,6 +36,7 @@ public static class FrameHeaderCodec
         writer.Write((int)key.Kind);
         writer.WriteArrayHeader(header.Tensors.Count);
         foreach (var tensor in header.Tensors) Write(ref writer, tensor);
+        writer.Write(header.Span);
         writer.Flush();
     }
 
@@ -92,7 +93,7 @@ public static class FrameHeaderCodec
         if (fieldCount != FieldCount) throw new FrameException($"Tensor frame: expected {FieldCount} fields, found {fieldCount}.");
         var version = reader.ReadInt32();
         if (version != Version) throw new FrameException($"Tensor frame: version {version} is not known; this build reads {Version}.");
-        var header = new FrameHeader(ReadKey(ref reader), ReadTensors(ref reader, limits));
+        var header = new FrameHeader(ReadKey(ref reader), ReadTensors(ref reader, limits), reader.ReadUInt64());
         var fieldsLength = (int)reader.Consumed;
         var checksum = ReadChecksum(ref reader);
         var blockLength = header.BlockLength;

@@ -47,7 +47,8 @@ public sealed record FrameTensor(FrameDataType DataType, IReadOnlyList<long> Sha
 /// <param name="key">Which tensor it is.</param>
 /// <param name="tensors">What lies in the bytes, in order.</param>
 /// <param name="bytes">Row-major, little-endian elements of all tensors.</param>
-public sealed class TensorFrame(FrameKey key, IReadOnlyList<FrameTensor> tensors, ReadOnlyMemory<byte> bytes) : IWireMessage
+/// <param name="span">The span that it is sent from; 0 for none.</param>
+public sealed class TensorFrame(FrameKey key, IReadOnlyList<FrameTensor> tensors, ReadOnlyMemory<byte> bytes, ulong span = 0) : IWireMessage
 {
     /// <summary>Tensors start at multiples of so many bytes.</summary>
     public const int Alignment = 64;
@@ -60,6 +61,9 @@ public sealed class TensorFrame(FrameKey key, IReadOnlyList<FrameTensor> tensors
 
     /// <summary>Elements of all tensors.</summary>
     public ReadOnlyMemory<byte> Bytes { get; } = bytes;
+
+    /// <summary>The span that it is sent from, see <see cref="StepTraces"/>; 0 for none.</summary>
+    public ulong Span { get; } = span;
 
     /// <summary>Bytes of one of the tensors.</summary>
     public ReadOnlyMemory<byte> BytesOf(int index)

@@ -14,7 +14,7 @@ public static class TensorFrameCodec
     public static byte[] Encode(TensorFrame frame)
     {
         var header = new ArrayBufferWriter<byte>(128);
-        FrameHeaderCodec.WriteFields(header, new FrameHeader(frame.Key, frame.Tensors));
+        FrameHeaderCodec.WriteFields(header, new FrameHeader(frame.Key, frame.Tensors, frame.Span));
         var checksum = XxHash3.HashToUInt64(frame.Bytes.Span, FrameHeaderCodec.ChecksumSeed(header.WrittenSpan));
         FrameHeaderCodec.WriteTail(header, checksum, frame.Bytes.Length);
         var bytes = GC.AllocateUninitializedArray<byte>(checked(header.WrittenCount + frame.Bytes.Length));
@@ -33,6 +33,6 @@ public static class TensorFrameCodec
             throw new FrameException($"Tensor frame: the tensors need {parsed.BlockLength} bytes, the block holds {block.Length}.");
         if (XxHash3.HashToUInt64(block.Span, parsed.ChecksumSeed) != parsed.Checksum)
             throw new FrameException($"Tensor frame {parsed.Header.Key}: the checksum does not match; the frame was altered on its way.");
-        return new TensorFrame(parsed.Header.Key, parsed.Header.Tensors, block);
+        return new TensorFrame(parsed.Header.Key, parsed.Header.Tensors, block, parsed.Header.Span);
     }
 }

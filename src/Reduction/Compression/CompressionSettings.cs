@@ -29,8 +29,15 @@ public sealed record CompressionSettings
     /// <summary>Asked after the first steps whether a step is compressed; null where all are. The same answer at both ends, and in every replay.</summary>
     public Func<long, bool>? IsOn { get; init; }
 
+    /// <summary>Asked after the first steps for another kind than <see cref="Kind"/>; null, or an answer of null, where it stays. The same answer at both ends, and in every replay.</summary>
+    public Func<long, CompressionKind?>? Instead { get; init; }
+
     /// <summary>The kind of a step, counted from 1.</summary>
-    public CompressionKind KindAt(long step) => step <= WarmupSteps || IsOn?.Invoke(step) == false ? CompressionKind.None : Kind;
+    public CompressionKind KindAt(long step)
+    {
+        if (step <= WarmupSteps) return CompressionKind.None;
+        return Instead?.Invoke(step) ?? (IsOn?.Invoke(step) == false ? CompressionKind.None : Kind);
+    }
 
     /// <summary>The compressor of one span.</summary>
     /// <param name="length">Elements of the span.</param>

@@ -1,5 +1,6 @@
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Compression;
 
 namespace Pipeline.Stages;
 
@@ -10,6 +11,7 @@ namespace Pipeline.Stages;
 /// <param name="layout">The layout at first.</param>
 internal sealed class LiveSettings(PipelineLayout layout)
 {
+    private readonly ProtectionDuties _protection = layout.Protection;
     private volatile StepCadence _cadence = layout.Cadence;
 
     /// <summary>Which points of the run the rank meets by itself.</summary>
@@ -28,6 +30,12 @@ internal sealed class LiveSettings(PipelineLayout layout)
             Clip = SettingChange.Latest(changes, SettingKind.Clip, step) ?? settings.Clip,
         };
     }
+
+    /// <summary>Whether and where the state after a step is copied.</summary>
+    internal ProtectionDuties Protection(long step) => _protection.At(step, _cadence.Changes);
+
+    /// <summary>What replicas contribute, or what goes back to them, as an operator has it compressed from some step on; null where nobody has.</summary>
+    internal CompressionKind? CompressionOf(SettingKind direction, long step) => (CompressionKind?)(int?)SettingChange.Latest(_cadence.Changes, direction, step);
 
     /// <summary>Whether a step is compressed, as far as that was decided while the run was under way.</summary>
     internal bool Compresses(long step) => SettingChange.Latest(_cadence.Changes, SettingKind.Compression, step) is not 0;

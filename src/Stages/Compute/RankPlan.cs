@@ -20,7 +20,11 @@ internal sealed class RankPlan : IDisposable
     private RankPlan(StageProtocol.AssignStage assignment, StageWorkload workload, ReplicaShare share, LiveSettings live)
     {
         _live = live;
-        Reduction = workload.Reduction with { Contributions = Switched(workload.Reduction.Contributions), Answers = Switched(workload.Reduction.Answers) };
+        Reduction = workload.Reduction with
+        {
+            Contributions = Switched(workload.Reduction.Contributions, SettingKind.GradientCompression),
+            Answers = Switched(workload.Reduction.Answers, SettingKind.AnswerCompression),
+        };
         Assignment = assignment;
         Workload = workload;
         Schedule = share.Schedule;
@@ -71,6 +75,9 @@ internal sealed class RankPlan : IDisposable
 
     /// <summary>The optimizer's settings of a step, with what an operator has changed.</summary>
     internal OptimizerSettings OptimizerAt(long step) => _live.Optimizer(Workload.Optimizer, step);
+
+    /// <summary>Whether every rank copies its state after a step, so that none goes ahead of its outcome.</summary>
+    internal bool CopiesAfter(long step) => _live.Protection(step).CopiesAfter(step);
 
     /// <summary>The rank's stages by their numbers.</summary>
     internal IReadOnlyDictionary<int, StageModel> Models => _models;
@@ -166,11 +173,15 @@ internal sealed class RankPlan : IDisposable
             if (StepsLocally && Place.Index > 0) StateLoader.LoadWhereThere(model, checkpoint, OwnName);
         }
 
-        if (Place.Count > 1 && (Workload.Reduction.IsLossy || StepsLocally)) Residuals.Load(checkpoint);
+        // Also where nothing is compressed now: an operator may have had it compressed before, and what was lost is still owed.
+        if (Place.Count > 1) Residuals.Load(checkpoint);
     }
 
-    private CompressionSettings Switched(CompressionSettings settings) =>
-        settings with { IsOn = step => Workload.Reduction.Trial?.CompressesAt(step) ?? _live.Compresses(step) };
+    private CompressionSettings Switched(CompressionSettings settings, SettingKind direction) => settings with
+    {
+        IsOn = step => Workload.Reduction.Trial?.CompressesAt(step) ?? _live.Compresses(step),
+        Instead = step => _live.CompressionOf(direction, step),
+    };
 
     private string OwnName(string tensor) => ResidualStore.NameOf(FormattableString.Invariant($"{ReplicaPlace.Prefix}{Place.Index}.{tensor}"));
 

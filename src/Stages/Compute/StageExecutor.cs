@@ -121,7 +121,7 @@ internal sealed class StageExecutor
 
     private void Work(RankPlan plan)
     {
-        using var steps = new StepRunner(plan, _inbox, _links, _recorder, settled => OnSettled(plan, settled));
+        using var steps = new StepRunner(plan, _inbox, _links, _recorder, _flight.Trace, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.Place.Index * plan.StageCount, plan.StageCount * (plan.Owners is null ? 1 : plan.Place.Count)) : null;
         try
@@ -157,12 +157,12 @@ internal sealed class StageExecutor
         var step = ++_step;
         _recorder.BeginStep(_live.WantsSpans(_assignment.Recording, step));
         steps.Run(step);
-        var (copies, evaluates) = (_assignment.Layout.Protection.CopiesAfter(step), _live.Cadence.EvaluatesAfter(step));
+        var (copies, evaluates) = (plan.CopiesAfter(step), _live.Cadence.EvaluatesAfter(step));
         if (copies || evaluates) steps.Settle();
         // A step that was begun after the last one never was, and what follows the last one was done before.
         if (_step != step) return true;
         var since = Stopwatch.GetTimestamp();
-        if (copies && _links.WantsCopyAfter(step)) Protect(plan);
+        if (copies && _links.TakesCopies) Protect(plan);
         if (evaluates) Evaluate(plan, evaluation);
         _recorder.Exclude(since);
         return true;
@@ -202,7 +202,7 @@ internal sealed class StageExecutor
             ? [.. plan.Models.OrderBy(pair => pair.Key).SelectMany(pair => StateDigest.Of(pair.Value))]
             : [];
         var report = new StepCompleted(_assignment.Generation, _assignment.Rank, settled.Step, settled.Outcome,
-            plan.OptimizerAt(settled.Step).LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans);
+            plan.OptimizerAt(settled.Step).LearningRateAt(settled.Step), settled.Timing, torch.Tensor.TotalCount, digests, settled.Spans, settled.Span);
         if (digests.Count > 0) _recorder.Exclude(since);
         return report;
     }

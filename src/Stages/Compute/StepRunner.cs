@@ -13,6 +13,7 @@ internal sealed class StepRunner : IDisposable
     private readonly RankPlan _plan;
     private readonly StageInbox _inbox;
     private readonly StepRecorder _recorder;
+    private readonly StepTrace _trace;
     private readonly StepLosses _losses;
     private readonly GradientReduction? _reduction;
     private readonly OuterExchange? _outer;
@@ -27,12 +28,13 @@ internal sealed class StepRunner : IDisposable
     /// <param name="inbox">Where inputs arrive.</param>
     /// <param name="links">The ways out.</param>
     /// <param name="recorder">Measures.</param>
+    /// <param name="trace">Traces.</param>
     /// <param name="settled">Told every step, in order, once its outcome is known and acted on.</param>
-    internal StepRunner(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, Action<SettledStep> settled)
+    internal StepRunner(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder, StepTrace trace, Action<SettledStep> settled)
     {
         _plan = plan;
         _inbox = inbox;
-        _recorder = recorder;
+        (_recorder, _trace) = (recorder, trace);
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
         var totals = _totals = new TotalsExchange(plan, inbox, links);
         if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
@@ -71,6 +73,7 @@ internal sealed class StepRunner : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _trace.Abandon();
         _actions.Dispose();
         _reduction?.Dispose();
         _outer?.Dispose();
@@ -80,8 +83,10 @@ internal sealed class StepRunner : IDisposable
     /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
     private bool AddUp(GradientReducer reducer)
     {
+        _trace.Began(StageAction.StepLevel(_plan.Schedule.StagesOf(_plan.Rank)[0], ActionKind.ReduceScatter));
         reducer.Run(_key);
-        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans());
+        _trace.Ended();
+        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans(), _trace.End());
         return true;
     }
 
@@ -96,9 +101,11 @@ internal sealed class StepRunner : IDisposable
                 _inbox.ThrowIfClosed();
                 Current = action;
                 _recorder.Began(action, step);
+                _trace.Began(action);
                 if (_settlement.Awaited is { } awaited && (action.Kind.IsStepLevel() || _inbox.HasTotals(awaited))) SettleUnderway();
                 _plan.Workload.Probe?.Invoke(new StagePoint(action.Kind.Term(), _plan.Rank, step, _plan.Assignment.Generation));
                 Run(action);
+                _trace.Ended();
             }
         }
         catch (VoidStepException)
@@ -116,13 +123,14 @@ internal sealed class StepRunner : IDisposable
 
         Current = null;
         _actions.Finish();
-        _settlement.Finish(_key, _end.Outcome, _actions.TokenCount, _recorder.EndStep(), _recorder.Spans());
+        _settlement.Finish(_key, _end.Outcome, _actions.TokenCount, _recorder.EndStep(), _recorder.Spans(), _trace.End());
         return true;
     }
 
     private void Begin(long step)
     {
         _key = _plan.KeyOf(step, _settlement.NextAttempt);
+        _trace.Begin(_plan.Assignment.Rank, _key);
         // Others may have begun the step on the assumption that this rank knows to be wrong.
         if (_key.Attempt > 0) _inbox.Abandon(_key with { Attempt = 0 });
         _losses.Begin();

@@ -33,9 +33,9 @@ internal sealed class StepSettlement(
     internal bool HasEnded => Last is { IsLast: true };
 
     /// <summary>Enters a finished step: with its outcome, or without where it was taken ahead.</summary>
-    internal void Finish(StepKey key, StepOutcome? outcome, long tokenCount, StepTiming timing, IReadOnlyList<ExecutedSpan> spans)
+    internal void Finish(StepKey key, StepOutcome? outcome, long tokenCount, StepTiming timing, IReadOnlyList<ExecutedSpan> spans, ulong span)
     {
-        var step = new OpenStep(key, tokenCount, timing, spans);
+        var step = new OpenStep(key, tokenCount, timing, spans, span);
         if (outcome is not null)
         {
             Close(step, outcome);
@@ -85,13 +85,13 @@ internal sealed class StepSettlement(
         if (isSkipped) plan.Residuals.Forget();
         Last = outcome;
         // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
-        NextAttempt = isClipped && !plan.Assignment.Layout.Protection.CopiesAfter(step.Key.Step) ? 1 : 0;
+        NextAttempt = isClipped && !plan.CopiesAfter(step.Key.Step) ? 1 : 0;
         choice.Settled(isClipped);
         inbox.FinishPhase(StageInbox.StepPhase(step.Key.Step));
-        settled(new SettledStep(step.Key.Step, outcome, step.Timing, step.Spans));
+        settled(new SettledStep(step.Key.Step, outcome, step.Timing, step.Spans, step.Span));
     }
 
-    private sealed record OpenStep(StepKey Key, long TokenCount, StepTiming Timing, IReadOnlyList<ExecutedSpan> Spans);
+    private sealed record OpenStep(StepKey Key, long TokenCount, StepTiming Timing, IReadOnlyList<ExecutedSpan> Spans, ulong Span);
 }
 
 /// <summary>A step that is done on one rank: its state, if it was applied, is in the master weights and moments.</summary>
@@ -99,4 +99,5 @@ internal sealed class StepSettlement(
 /// <param name="Outcome">What the whole step amounted to.</param>
 /// <param name="Timing">Where the rank's time went.</param>
 /// <param name="Spans">Its actions, where they are recorded.</param>
-internal sealed record SettledStep(long Step, StepOutcome Outcome, StepTiming Timing, IReadOnlyList<ExecutedSpan> Spans);
+/// <param name="Span">The span of the rank's part in the step's trace; 0 for none.</param>
+internal sealed record SettledStep(long Step, StepOutcome Outcome, StepTiming Timing, IReadOnlyList<ExecutedSpan> Spans, ulong Span);

@@ -23,7 +23,7 @@ public sealed class CopyHolder : ReceiveActor
     {
         _links = links;
         var log = Context.GetLogger();
-        _strays = new StrayInputs(TimeProvider.System, sentence => log.Warning("{0}", sentence));
+        _strays = new StrayInputs(TimeProvider.System, sentence => log.Say(LogLevel.WarningLevel, new LogSaying("copy-refused", sentence)));
         Receive<OfferCopy>(OnOffer);
         Receive<CopyChunk>(OnChunk);
         Receive<CopyPartArrived>(OnPart);

@@ -21,11 +21,12 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
     /// <summary>Points it at the place of a generation; what is not known to be there is sent again.</summary>
     internal void Direct(PipelineLayout layout, int rank, Func<string, IActorRef> resolve)
     {
-        var former = _holder;
-        _folder = layout.Protection.Kind == ProtectionKind.Disk ? new CopyFolder(layout.Protection.Folder) : null;
+        var (former, wasOnDisk) = (_holder, _folder is not null);
+        _folder = layout.ProtectionNow.Kind == ProtectionKind.Disk ? new CopyFolder(layout.Protection.Folder) : null;
         _holder = layout.Ranks[rank].Holder is { } place ? resolve(place.Path) : ActorRefs.Nobody;
-        if (_folder is not null) return;
-        if (_holder.IsNobody())
+        // What is being written goes on being written.
+        if (_folder is not null && wasOnDisk) return;
+        if (_folder is null && _holder.IsNobody())
         {
             // Nobody is left to hold them.
             while (_waiting.TryDequeue(out var copy)) Free(copy);
@@ -52,7 +53,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
     /// <summary>A copy has arrived where it is kept; false if it was not the one under way.</summary>
     internal bool Delivered(CopyDelivered delivered)
     {
-        if (!_waiting.TryPeek(out var first) || first != delivered.Copy || !(delivered.Receiver.Equals(_holder) || _folder is not null)) return false;
+        if (!_waiting.TryPeek(out var first) || first != delivered.Copy || !delivered.Receiver.Equals(_folder is null ? _holder : ActorRefs.Nobody)) return false;
         _waiting.Dequeue();
         Free(_newest);
         _newest = first;
@@ -60,10 +61,10 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
         return true;
     }
 
-    /// <summary>A copy could not be kept; training goes on with less protection.</summary>
+    /// <summary>A copy could not be written; training goes on with less protection.</summary>
     internal void Failed(StateCopy copy)
     {
-        if (!_waiting.TryPeek(out var first) || first != copy) return;
+        if (_folder is null || !_waiting.TryPeek(out var first) || first != copy) return;
         Free(_waiting.Dequeue());
         SendNext();
     }

@@ -23,6 +23,9 @@ internal sealed class FlightRecorder
     private string? _end;
     private RankMap _map = RankMap.Empty;
 
+    /// <summary>The same as spans, for whoever listens.</summary>
+    internal StepTrace Trace { get; } = new();
+
     /// <summary>Which rank sends what, once the rank knows its schedule.</summary>
     internal void Know(RankMap map)
     {

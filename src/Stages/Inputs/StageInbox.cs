@@ -219,6 +219,7 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
         {
             var arrived = TakeFrom(_tensors, key, FlightSubject.Of(key));
             _taken.Add(key);
+            _flight.Trace.Received(arrived.Value.Span);
             return arrived;
         }
     }

@@ -35,7 +35,8 @@ public sealed class AlreadyDone : ICompletion
 /// <param name="Key">Which tensor it is.</param>
 /// <param name="Tensor">The tensor, outside every dispose scope.</param>
 /// <param name="Completion">When it may be read.</param>
-public sealed record TensorHandover(FrameKey Key, torch.Tensor Tensor, ICompletion Completion) : INoSerializationVerificationNeeded;
+/// <param name="Span">The span that it is sent from; 0 for none.</param>
+public sealed record TensorHandover(FrameKey Key, torch.Tensor Tensor, ICompletion Completion, ulong Span = 0) : INoSerializationVerificationNeeded;
 
 /// <summary>A note to a rank of the same node. Never leaves the process.</summary>
 /// <param name="Note">What it says.</param>

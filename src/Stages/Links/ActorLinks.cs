@@ -29,11 +29,12 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         }
 
         flight.Sent(FlightSubject.Of(key), to);
+        var span = flight.Trace.Origin();
         lock (_gate)
         {
             var isKept = !_isClosed && _table.IsSpread;
             if (isKept) _kept.Add(to, key, tensor, completion);
-            _table.Send(to, key, tensor, completion, isKept, self);
+            _table.Send(to, key, tensor, completion, isKept, self, span);
         }
     }
 
@@ -55,9 +56,12 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
-    public bool WantsCopyAfter(long step)
+    public bool TakesCopies
     {
-        lock (_gate) return _table.WantsCopyAfter(step);
+        get
+        {
+            lock (_gate) return _table.TakesCopies;
+        }
     }
 
     /// <inheritdoc/>

@@ -13,8 +13,8 @@ internal interface IStageLinks
     /// <summary>Sends a note to a rank.</summary>
     void Send(int rank, NeighbourProtocol.INote note);
 
-    /// <summary>Whether a copy of the state after a step is wanted, and there is somewhere to keep it.</summary>
-    bool WantsCopyAfter(long step);
+    /// <summary>Whether there is somewhere to keep copies of the state.</summary>
+    bool TakesCopies { get; }
 
     /// <summary>Sends a copy of the rank's state to where copies are kept; takes ownership.</summary>
     void Protect(StateCopy copy);

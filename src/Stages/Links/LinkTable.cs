@@ -13,7 +13,6 @@ internal sealed class LinkTable : IDisposable
     private readonly IActorRef[] _ranks;
     private readonly Func<int, IActorRef> _resolve;
     private readonly bool[] _isNear;
-    private readonly ProtectionDuties _protection;
     private readonly RankLinks? _links;
 
     /// <param name="rank">Who sends.</param>
@@ -27,13 +26,14 @@ internal sealed class LinkTable : IDisposable
         _generation = layout.Generation;
         _coordinator = coordinator;
         IsSpread = layout.Ranks.Any(place => place.Node != layout.Ranks[rank].Node) || layout.Links == TensorLinkKind.Frames;
-        _protection = layout.Protection.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is null ? ProtectionDuties.None : layout.Protection;
+        TakesCopies = layout.ProtectionNow.Kind == ProtectionKind.Disk || (layout.ProtectionNow.Kind == ProtectionKind.Memory && layout.Ranks[rank].Holder is not null);
         _resolve = other => resolve(layout.Ranks[other].StagePath);
         _ranks = [.. layout.Ranks.Select((_, other) => _resolve(other))];
         _isNear = [.. layout.Ranks.Select(place => place.Node == layout.Ranks[rank].Node && layout.Links != TensorLinkKind.Frames)];
     }
 
-    internal bool WantsCopyAfter(long step) => _protection.CopiesAfter(step);
+    /// <summary>Whether there is somewhere to keep copies of the rank's state.</summary>
+    internal bool TakesCopies { get; }
 
     /// <summary>Whether ranks lie on several nodes, so that one may be lost and the others kept; then what is sent is kept too.</summary>
     internal bool IsSpread { get; }
@@ -46,19 +46,19 @@ internal sealed class LinkTable : IDisposable
     /// </summary>
     internal bool IsNear(int rank) => _isNear[rank];
 
-    /// <summary>Sends a tensor; takes ownership unless it is kept by the caller.</summary>
-    internal void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion, bool isKept, IActorRef self)
+    /// <summary>Sends a tensor; takes ownership unless it is kept by the caller. What is sent again follows from no span: that it was sent from has ended.</summary>
+    internal void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion, bool isKept, IActorRef self, ulong span = 0)
     {
         var stamped = key.In(_generation);
         if (_isNear[rank])
         {
-            Of(rank).Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion), self);
+            Of(rank).Tell(new TensorHandover(stamped, isKept ? KeptMessages.Alias(tensor) : tensor, completion, span), self);
             return;
         }
 
         completion.Wait();
-        if (_links?.Reaches(rank) == true) _links.Send(rank, stamped, tensor);
-        else Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor), self);
+        if (_links?.Reaches(rank) == true) _links.Send(rank, stamped, tensor, span);
+        else Of(rank).Tell(TensorBytes.ToFrame(stamped, tensor, span), self);
         if (!isKept) tensor.Dispose();
     }
 

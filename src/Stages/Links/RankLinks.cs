@@ -32,14 +32,14 @@ internal sealed class RankLinks : IDisposable
     internal bool Reaches(int rank) => _layout.Ranks[rank].LinkAddress.Length > 0;
 
     /// <summary>Sends a tensor, which stays the caller's.</summary>
-    internal void Send(int rank, FrameKey key, torch.Tensor tensor)
+    internal void Send(int rank, FrameKey key, torch.Tensor tensor, ulong span)
     {
         var payload = TensorMemory.ToSend(tensor);
         lock (_gate)
         {
             if (!_isDisposed)
             {
-                (_links[rank] ??= Open(rank)).Send(payload.Header(key), payload);
+                (_links[rank] ??= Open(rank)).Send(payload.Header(key, span), payload);
                 return;
             }
         }

@@ -24,7 +24,7 @@ internal sealed class StageFrameSink(IActorRef stage, AwaitedInputs? awaited = n
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)
     {
-        stage.Tell(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take()));
+        stage.Tell(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take(), frame.Header.Span));
         frame.Consume();
     }
 }
@@ -32,10 +32,11 @@ internal sealed class StageFrameSink(IActorRef stage, AwaitedInputs? awaited = n
 /// <summary>A tensor that came over a link from another process. Never leaves this one.</summary>
 /// <param name="Key">Which.</param>
 /// <param name="Tensor">In the processor's memory; owned by who takes the message.</param>
-public sealed record TensorReceived(FrameKey Key, torch.Tensor Tensor) : INoSerializationVerificationNeeded;
+/// <param name="Span">The span that it was sent from; 0 for none.</param>
+public sealed record TensorReceived(FrameKey Key, torch.Tensor Tensor, ulong Span = 0) : INoSerializationVerificationNeeded;
 
 /// <summary>A tensor of the processor's memory on its way to an action.</summary>
-internal sealed class ReceivedTensor(TensorReceived received) : TensorArrival(received.Key)
+internal sealed class ReceivedTensor(TensorReceived received) : TensorArrival(received.Key, received.Span)
 {
     internal override torch.Tensor Take(torch.Device device)
     {

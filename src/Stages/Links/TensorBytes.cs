@@ -8,7 +8,10 @@ namespace Pipeline.Stages;
 internal static class TensorBytes
 {
     /// <summary>The bytes of a tensor as a frame; the tensor stays the caller's.</summary>
-    internal static TensorFrame ToFrame(FrameKey key, Tensor tensor)
+    /// <param name="key">Which it is.</param>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="span">The span that it is sent from; 0 for none.</param>
+    internal static TensorFrame ToFrame(FrameKey key, Tensor tensor, ulong span = 0)
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
@@ -16,7 +19,7 @@ internal static class TensorBytes
         var rowMajor = onHost.is_contiguous() ? onHost : onHost.contiguous();
         var bytes = GC.AllocateUninitializedArray<byte>(checked((int)(rowMajor.numel() * rowMajor.element_size())));
         rowMajor.bytes.CopyTo(bytes);
-        return new TensorFrame(key, [new FrameTensor(WireType(tensor.dtype), rowMajor.shape, bytes.Length)], bytes);
+        return new TensorFrame(key, [new FrameTensor(WireType(tensor.dtype), rowMajor.shape, bytes.Length)], bytes, span);
     }
 
     /// <summary>One tensor of a frame on a device, aligned as every tensor of the library; owned by the caller.</summary>

@@ -43,7 +43,9 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
     }
 
     /// <summary>What a frame of the tensor begins with.</summary>
-    internal FrameHeader Header(FrameKey key) => new(key, [new FrameTensor(TensorBytes.WireType(_tensor!.dtype), _tensor.shape, _length)]);
+    /// <param name="key">Which it is.</param>
+    /// <param name="span">The span that it is sent from; 0 for none.</param>
+    internal FrameHeader Header(FrameKey key, ulong span = 0) => new(key, [new FrameTensor(TensorBytes.WireType(_tensor!.dtype), _tensor.shape, _length)], span);
 
     /// <summary>The tensor, which is the caller's from now on.</summary>
     internal Tensor Take()

@@ -26,6 +26,9 @@ internal sealed class ResidualStore : IDisposable
     /// <summary>Whether a copy or checkpoint that was loaded has a name that nobody has asked for yet.</summary>
     internal bool IsLoaded(string name) => _loaded.ContainsKey(NameOf(name));
 
+    /// <summary>Whether there are numbers of a name, in use or loaded.</summary>
+    internal bool Holds(string name) => _tensors.ContainsKey(NameOf(name)) || IsLoaded(name);
+
     /// <summary>Whether nothing is compressed here.</summary>
     internal bool IsEmpty => _tensors.Count == 0;
 

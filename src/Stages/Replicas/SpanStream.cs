@@ -14,11 +14,12 @@ namespace Pipeline.Stages;
 internal sealed class SpanStream : IDisposable
 {
     private readonly CompressionSettings _settings;
+    private readonly IReadOnlyList<MatrixRange> _matrices;
     private readonly ulong _stream;
-    private readonly ICompressor _compressor;
     private readonly ResidualStore? _residuals;
     private readonly string _name;
     private readonly int _length;
+    private ICompressor? _compressor;
     private bool _owes;
 
     /// <param name="settings">Compression.</param>
@@ -30,15 +31,12 @@ internal sealed class SpanStream : IDisposable
     /// <param name="residuals">Where the end that sends keeps what it lost; null at the end that receives.</param>
     internal SpanStream(CompressionSettings settings, int length, IReadOnlyList<MatrixRange> matrices, string name, string residual, ulong seed, ResidualStore? residuals)
     {
-        _settings = settings;
-        _length = length;
-        _name = residual;
+        (_settings, _length, _matrices, _name, _residuals) = (settings, length, matrices, residual, residuals);
         _stream = Philox.Key(seed, name);
-        _compressor = settings.Create(length, matrices, _stream);
-        if (settings.Kind == CompressionKind.None) return;
-        _residuals = residuals;
-        if (residuals is not null && settings.ErrorFeedback) _owes = residuals.Of(_name, length).ContainsAnyExcept(0f);
-        if (residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(Factors(power, residuals));
+        var compresses = settings.Kind != CompressionKind.None;
+        // Where nothing is to be compressed something may still be owed of steps in which it was.
+        if (residuals is not null && settings.ErrorFeedback && (compresses || residuals.Holds(_name))) _owes = residuals.Of(_name, length).ContainsAnyExcept(0f);
+        if (compresses) _ = CompressorOf(settings.Kind);
     }
 
     /// <summary>Writes the values of a span.</summary>
@@ -47,8 +45,8 @@ internal sealed class SpanStream : IDisposable
     /// <summary>Reads the values of a span.</summary>
     internal delegate void Reader(ReadOnlySpan<float> values);
 
-    /// <summary>Whether what the other end gets may be another thing than what was put in: less, or what was owed as well.</summary>
-    internal bool MayAlter => _settings.Kind != CompressionKind.None;
+    /// <summary>Whether the tensor that was made last stands for other values than were put in: fewer, or what was owed as well.</summary>
+    internal bool HasAltered { get; private set; }
 
     /// <summary>Whether a step's values are compressed.</summary>
     internal bool LosesAt(long step) => _settings.KindAt(step) != CompressionKind.None;
@@ -60,7 +58,9 @@ internal sealed class SpanStream : IDisposable
     internal Tensor Encode(long step, Filler fill, long? roundingIndex = null)
     {
         using var guard = no_grad();
-        if (!LosesAt(step))
+        var kind = _settings.KindAt(step);
+        HasAltered = kind != CompressionKind.None || _owes;
+        if (kind == CompressionKind.None)
         {
             var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
             var whole = MemoryMarshal.Cast<byte, float>(tensor.bytes);
@@ -71,7 +71,7 @@ internal sealed class SpanStream : IDisposable
 
         using var values = new FloatBuffer(_length);
         fill(values.Span);
-        return Compressed(values.Span, new RoundingKey(_stream, roundingIndex ?? step));
+        return Compressed(CompressorOf(kind), values.Span, new RoundingKey(_stream, roundingIndex ?? step));
     }
 
     /// <summary>Shows the values that a tensor of the other end stands for.</summary>
@@ -100,7 +100,8 @@ internal sealed class SpanStream : IDisposable
         }
 
         if (tensor.dtype != ScalarType.Byte) throw new CompressionException($"Expected a compressed span, found {tensor.dtype}.");
-        _compressor.Decompress(CompressedSpanCodec.Decode(tensor.bytes, _compressor.Kind, values.Length), values);
+        var compressor = CompressorOf(_settings.KindAt(step));
+        compressor.Decompress(CompressedSpanCodec.Decode(tensor.bytes, compressor.Kind, values.Length), values);
     }
 
     /// <inheritdoc/>
@@ -109,25 +110,35 @@ internal sealed class SpanStream : IDisposable
         (_compressor as IDisposable)?.Dispose();
     }
 
-    private Tensor Compressed(ReadOnlySpan<float> values, RoundingKey key)
+    /// <summary>The compressor of a kind; it may change between two steps, and what was owed is owed on.</summary>
+    private ICompressor CompressorOf(CompressionKind kind)
     {
-        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
-        var (start, most) = (CompressedSpanCodec.Overhead(_compressor.Kind, values.Length), _compressor.MaxByteCount(values.Length));
+        if (_compressor?.Kind == kind) return _compressor;
+        (_compressor as IDisposable)?.Dispose();
+        _compressor = (_settings with { Kind = kind }).Create(_length, _matrices, _stream);
+        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(Factors(power, _residuals));
+        return _compressor;
+    }
+
+    private Tensor Compressed(ICompressor compressor, ReadOnlySpan<float> values, RoundingKey key)
+    {
+        if (_residuals is not null && compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
+        var (start, most) = (CompressedSpanCodec.Overhead(compressor.Kind, values.Length), compressor.MaxByteCount(values.Length));
         var bytes = empty(start + most, ScalarType.Byte, CPU).DetachFromDisposeScope();
         var payload = bytes.bytes[start..];
         int byteCount;
         if (_residuals is { } residuals && _settings.ErrorFeedback)
         {
             _owes = true;
-            byteCount = ErrorFeedback.Compress(_compressor, values, residuals.Of(_name, _length), payload, key);
+            byteCount = ErrorFeedback.Compress(compressor, values, residuals.Of(_name, _length), payload, key);
         }
         else
         {
-            byteCount = _compressor.Compress(values, default, payload, key);
+            byteCount = compressor.Compress(values, default, payload, key);
         }
 
-        if (_residuals is not null && _compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
-        CompressedSpanCodec.WriteHead(bytes.bytes, _compressor.Kind, values.Length, byteCount);
+        if (_residuals is not null && compressor is PowerSgdCompressor { WarmStart.Length: > 0 } power) power.WarmStart.CopyTo(_residuals.Of(FactorsOf(_name), power.WarmStart.Length));
+        CompressedSpanCodec.WriteHead(bytes.bytes, compressor.Kind, values.Length, byteCount);
         if (byteCount == most) return bytes;
         // What is sent may be kept for long: not with the memory that it could have needed.
         using (bytes)

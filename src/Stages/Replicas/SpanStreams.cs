@@ -50,7 +50,7 @@ internal sealed class SpanStreams : IDisposable
         var transfer = FormattableString.Invariant($"unit-{_bucket.Name}.shard-{shard.Index}.{name}");
         // Several sums in one transfer are losses of parts of the tree: they belong to it alone.
         if (nodeCount > 1) return new SpanStream(settings, checked(nodeCount * shard.Length), all, transfer, transfer, seed, residuals);
-        if (settings is { Kind: not CompressionKind.None, ErrorFeedback: true }) residuals?.Adopt(range, takes);
+        if (settings.ErrorFeedback) residuals?.Adopt(range, takes);
         return new SpanStream(settings, shard.Length, all, transfer, range.Name, seed, residuals);
     }
 }

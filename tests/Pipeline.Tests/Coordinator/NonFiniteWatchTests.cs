@@ -40,6 +40,16 @@ public sealed class NonFiniteWatchTests
     }
 
     [Fact]
+    public void A_successor_counts_on_where_its_predecessor_was()
+    {
+        NonFiniteWatch first = new(NonFinitePolicy.Default, 0);
+        Assert.Equal(NonFiniteVerdict.RollBack, Read(first, "1 2! 3!")[^1]);
+        Assert.Equal([new CountedFailure(new NonFiniteStep(3, 1), 1)], first.Failures);
+        NonFiniteWatch second = new(NonFinitePolicy.Default, 2, skippedInRow: 1, first.Failures);
+        Assert.Equal(NonFiniteVerdict.End, Read(second, "3!")[^1]);
+    }
+
+    [Fact]
     public void Another_failure_of_the_same_step_is_not_the_same_failure()
     {
         NonFiniteWatch watch = new(new NonFinitePolicy(0, 2), 0);

@@ -23,6 +23,7 @@ public sealed class OperatorEventsTests : IDisposable
             recorder.OnNotice(new RunNotice.Paused(3));
             recorder.OnNotice(new RunNotice.Resumed(3));
             recorder.OnNotice(new RunNotice.SettingChanged(new SettingChange(4, SettingKind.LearningRate, 1e-4)));
+            recorder.OnNotice(new RunNotice.SettingChanged(new SettingChange(5, SettingKind.GradientCompression, 2)));
             recorder.OnNotice(new RunNotice.Commanded("someone@here", "stop --yes", true, "The run stops."));
             recorder.OnNotice(new RunNotice.Commanded("nobody", "stop", false, "The token is missing."));
             recorder.OnNotice(new RunNotice.Warned("straggler", 5, "Rank 1 is slow."));
@@ -34,12 +35,14 @@ public sealed class OperatorEventsTests : IDisposable
                 "run-paused: time event severity step",
                 "run-resumed: time event severity step",
                 "setting-changed: time event severity step setting value",
-                "command-done: time event severity operator command result",
-                "command-refused: time event severity operator command result",
+                "setting-changed: time event severity step setting value",
+                "command-done: time event severity operator command result id",
+                "command-refused: time event severity operator command result id",
                 "straggler: time event severity step message",
             ],
             lines.Select(line => $"{line.GetProperty("event").GetString()}: {string.Join(' ', line.EnumerateObject().Select(field => field.Name))}"));
-        Assert.Equal([new ChangedSetting(4, "lr", 1e-4)], SettingsLedger.Read(files.Changes));
+        Assert.Equal([new ChangedSetting(4, "lr", 1e-4), new ChangedSetting(5, "compression", double.NaN, "int8")], SettingsLedger.Read(files.Changes));
+        Assert.Equal("int8", lines[3].GetProperty("value").GetString());
     }
 
     [Fact]

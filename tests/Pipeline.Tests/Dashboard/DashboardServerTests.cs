@@ -21,6 +21,7 @@ public sealed class DashboardServerTests : IAsyncLifetime
     private readonly TemporaryFolder _folder = new();
     private readonly RunWatch _watch = new(TimeProvider.System);
     private readonly RunMeter _meter = new(TimeProvider.System);
+    private CommandDesk _desk = null!;
     private DashboardServer _server = null!;
     private HttpClient _client = null!;
     private int _stops;
@@ -30,7 +31,8 @@ public sealed class DashboardServerTests : IAsyncLifetime
         IReadOnlyList<OperatedNode> nodes = [new(default, new NodeLine("<b>evil</b>\u001b[2J", Environment.ProcessId, ["stage"], "", Environment.MachineName, true))];
         // Without a coordinator: what the unsplit trainer's run can be asked.
         var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder.Folder), ActorRefs.Nobody, _ => Task.FromResult(nodes), () => _stops++), _watch);
-        _server = await DashboardServer.StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token), () => desk, TimeProvider.System);
+        _desk = desk;
+        _server = await StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token));
         _client = new HttpClient { BaseAddress = _server.Address, Timeout = Patience };
     }
 
@@ -138,6 +140,90 @@ public sealed class DashboardServerTests : IAsyncLifetime
         Assert.Contains(lines, line => line.Contains("run-paused", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("/api/status")]
+    [InlineData("/api/points")]
+    [InlineData("/api/compare?run=other")]
+    [InlineData("/api/stream")]
+    [InlineData("/metrics")]
+    [InlineData("/healthz")]
+    [InlineData("/nothing")]
+    public async Task On_an_address_that_others_reach_everything_but_the_page_itself_needs_the_token(string path)
+    {
+        await using var server = await StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Any, 0), Token));
+        using HttpClient client = new() { BaseAddress = new Uri($"http://127.0.0.1:{server.Address.Port}"), Timeout = Patience };
+        Assert.Equal(HttpStatusCode.Forbidden, (await client.GetAsync(path)).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden, (await client.SendAsync(new HttpRequestMessage(HttpMethod.Head, path))).StatusCode);
+        // A token in the address would stand in logs and histories.
+        Assert.Equal(HttpStatusCode.Forbidden, (await client.GetAsync(path + (path.Contains('?', StringComparison.Ordinal) ? "&" : "?") + "token=" + Token)).StatusCode);
+        client.DefaultRequestHeaders.Authorization = new("Bearer", Token + "0");
+        Assert.Equal(HttpStatusCode.Forbidden, (await client.GetAsync(path)).StatusCode);
+        client.DefaultRequestHeaders.Authorization = new("Bearer", Token);
+        Assert.NotEqual(HttpStatusCode.Forbidden, (await client.GetAsync(path, HttpCompletionOption.ResponseHeadersRead)).StatusCode);
+        client.DefaultRequestHeaders.Authorization = null;
+        Assert.Equal(HttpStatusCode.OK, (await client.GetAsync("/")).StatusCode);
+    }
+
+    [Fact]
+    public async Task The_next_leader_takes_the_port_of_the_former_one_so_that_a_page_finds_it_and_another_where_somebody_has_it()
+    {
+        var former = await StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token));
+        var address = former.Address;
+        await using (var beside = await StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token, address))) Assert.NotEqual(address, beside.Address);
+        var next = StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token, address));
+        // It waits for one that is about to end.
+        await former.DisposeAsync();
+        await using var server = await next;
+        Assert.Equal(address, server.Address);
+        using HttpClient client = new() { BaseAddress = address, Timeout = Patience };
+        Assert.Equal("ok\n", await client.GetStringAsync("/healthz"));
+    }
+
+    [Fact]
+    public async Task Another_run_is_compared_by_its_course_as_far_as_it_has_come()
+    {
+        RunFiles other = new(Path.Combine(Path.GetDirectoryName(_folder.Folder)!, Path.GetFileName(_folder.Folder) + "-other"));
+        Directory.CreateDirectory(other.Folder);
+        try
+        {
+            using (var metrics = MetricsWriter.Create(other.Metrics))
+            {
+                for (var step = 1; step <= 3; step++) metrics.Write(RunRecorder.MetricsOf(Steps.Of(step, step == 2 ? double.NaN : 4.0 / step)));
+                metrics.Write(new EvaluationMetrics(3, 1.5, null));
+            }
+
+            // A line that is being written is no course yet.
+            await File.AppendAllTextAsync(other.Metrics, "{\"step\": 4, \"lo");
+            var compared = (await _client.GetFromJsonAsync<JsonObject>("/api/compare?run=" + Path.GetFileName(other.Folder)))!;
+            Assert.Equal([(1L, 4.0), (2L, null), (3L, 4.0 / 3)], compared["points"]!.AsArray().Select(point => (point![0]!.GetValue<long>(), point[1]?.GetValue<double>())));
+            Assert.Equal(1.5, compared["evaluations"]![0]![1]!.GetValue<double>());
+        }
+        finally
+        {
+            Directory.Delete(other.Folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task What_Prometheus_reads_keeps_the_rules_of_its_format()
+    {
+        _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(1, double.NaN) with { Ranks = [new RankSummary(0, new StepTiming(1, 0.75, 0.25), 0, []), new RankSummary(1, new StepTiming(1, 0.5, 0.5), 0, [])] }));
+        _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(2, 3.5)));
+        _meter.OnNotice(new RunNotice.Warned("odd \"kind\"\\\n", 2, "It is odd."));
+        _meter.OnNotice(new RunNotice.Evaluated(2, 3.25, 10));
+        using var response = await _client.GetAsync("/metrics");
+        Assert.Equal("text/plain", response.Content.Headers.ContentType!.MediaType);
+        var families = ExpositionFormat.Read(await response.Content.ReadAsStringAsync()).Where(family => family.Name.StartsWith("pipeline_", StringComparison.Ordinal)).ToArray();
+        Assert.Empty(families.SelectMany(family => family.Faults()));
+        var steps = Assert.Single(families, family => family.Name == "pipeline_steps_total");
+        Assert.Equal("counter", steps.Type);
+        var duration = Assert.Single(families, family => family.Name == "pipeline_step_duration_seconds");
+        Assert.Equal("histogram", duration.Type);
+        Assert.Equal(16, duration.Samples.Count(sample => sample.Name.EndsWith("_bucket", StringComparison.Ordinal)) - 1);
+        Assert.Subset(Assert.Single(families, family => family.Name == "pipeline_rank_busy_time_seconds_total").Samples.Select(sample => sample.Labels["rank"]).ToHashSet(), new HashSet<string> { "0", "1" });
+        Assert.Contains(Assert.Single(families, family => family.Name == "pipeline_warnings_total").Samples, sample => sample.Labels["kind"] == "odd \"kind\"\\\n");
+    }
+
     [Fact]
     public async Task Prometheus_reads_what_was_measured()
     {
@@ -186,6 +272,8 @@ public sealed class DashboardServerTests : IAsyncLifetime
     [InlineData("")]
     public async Task Another_run_is_found_by_its_name_only(string name) =>
         Assert.Equal(HttpStatusCode.NotFound, (await _client.GetAsync("/api/compare?run=" + Uri.EscapeDataString(name))).StatusCode);
+
+    private Task<DashboardServer> StartAsync(DashboardOptions options) => DashboardServer.StartAsync(options, () => _desk, TimeProvider.System);
 
     private async Task<HttpResponseMessage> PostAsync(string line, string? token)
     {

@@ -130,7 +130,8 @@ public sealed class NodeFaultTests : IDisposable
         var saved = store.List().Where(summary => summary.State == CheckpointState.Complete).Select(summary => summary.Step).DefaultIfEmpty(0).Max();
         var home = cluster.NodeNames.First(node => !victims.Contains(node));
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        var predecessor = journal.Last is { } entry ? new Predecessor(entry, recorded, evaluated, saved) : null;
+        var skipped = cluster.Notices.Steps.Reverse().TakeWhile(step => double.IsNaN(step.Loss)).Count();
+        var predecessor = journal.Last is { } entry ? new Predecessor(entry, recorded, evaluated, saved, skipped) : null;
         cluster.StartCoordinator(home, run => run with { Journal = journal, Predecessor = predecessor }, ended, cluster.NodeNames.Where(node => node != "a"));
         cluster.Coordinator.Tell(new NodeLeft(cluster.Node("a").Id), ActorRefs.NoSender);
         return await cluster.UntilAsync(ended.Task);

@@ -122,6 +122,61 @@ public sealed class ClusterCommandTests : IDisposable
         Assert.DoesNotContain(cluster.Work, work => work.Key.Node == "e");
     }
 
+    /// <summary>A command that is added to the catalogue has to be added here.</summary>
+    [Fact]
+    public async Task Every_command_of_the_catalogue_is_carried_out_on_a_cluster_and_no_loss_changes()
+    {
+        RunFiles files = new(Path.Combine(_folder, "run"));
+        Directory.CreateDirectory(files.Logs);
+        await File.WriteAllTextAsync(files.Configuration, "pipeline.seed = 17  # the command line\n");
+        await File.WriteAllTextAsync(Path.Combine(files.Logs, "node-1.log"), "It is up.\n");
+        var plan = Plan(ProtectionKind.Memory) with { Steps = 60, Checkpoints = new CheckpointPlan(new FolderCheckpointStore(files.Checkpoints), RunTests.Describe) };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        RunWatch watch = new(TimeProvider.System);
+        IReadOnlyList<int> wanted = [1, 4, 3];
+        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
+        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) }, observer: new ObserverChain(cluster.Notices, watch));
+        await cluster.UntilAsync(await cluster.UntilAsync(paused));
+        await ReachPauseAsync(cluster);
+        IReadOnlyList<OperatedNode> nodes = [.. cluster.NodeNames.Select(name => new OperatedNode(cluster.Node(name).Id, new NodeLine(name, 1, ["stage"], name, name, name == "a")))];
+        IReadOnlyDictionary<NodeId, NodeLoad> loads = new Dictionary<NodeId, NodeLoad> { [cluster.Node("e").Id] = new(12.5, 1 << 20) };
+        CommandDesk desk = new(
+            new OperatedRun(files, cluster.Coordinator, _ => Task.FromResult(nodes), () => cluster.Coordinator.Tell(StopRun.Instance))
+            {
+                Generate = (prompt, _) => Task.FromResult(new CommandAnswer(true, prompt + "se")),
+                Loads = _ => Task.FromResult(loads),
+            },
+            watch);
+        var queries = CommandCatalogue.All.Where(command => !command.IsChange && command.ArgumentCount.Least == 0).Select(command => command.Name);
+        string[] changes =
+        [
+            "checkpoint now", "checkpoint ls", "checkpoint keep", "verify", "generate the", "dump", "trace start", "evaluate", "set clip 0.5 --yes", "cordon e", "uncordon e", "move 1 e --yes", "drain c --yes", "restart 2 --yes",
+            "rebalance", "resume", "pause", "resume", "stop --yes",
+        ];
+        HashSet<string> carriedOut = new(StringComparer.Ordinal);
+        foreach (var line in queries.Concat(changes))
+        {
+            var answer = await cluster.UntilAsync(desk.RunAsync(new CommandCall(line, "tester", Guid.NewGuid().ToString("N")), CancellationToken.None));
+            Assert.True(answer.IsDone, $"{line}: {answer.Text}");
+            Assert.NotEmpty(answer.Text);
+            carriedOut.Add(CommandWords.Parse(line).Name);
+            // A node on another machine says itself what it has used.
+            if (line == "nodes") Assert.Equal([("d", null), ("e", 12.5)], answer.Json!.AsArray().TakeLast(2).Select(node => (node!["name"]!.GetValue<string>(), node["cpu_seconds"]?.GetValue<double>())));
+        }
+
+        Assert.Equal(CommandCatalogue.All.Select(command => command.Name).Order(StringComparer.Ordinal), carriedOut.Order(StringComparer.Ordinal));
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.True(outcome.End is RunEnd.Stopped or RunEnd.Completed, outcome.Error);
+        TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, 60).Take((int)outcome.Step)], cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.Contains((1, new NodeId("e", 1)), cluster.Notices.All.OfType<RunNotice.Recovering>().SelectMany(notice => notice.Ranks));
+        Assert.Equal(wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        // Each change is in the audit with who and what; queries are not.
+        Assert.Equal(
+            changes.Where(line => CommandWords.Parse(line) is var words && CommandCatalogue.Find(words.Name) is { IsChange: true } command && !command.QueryWords.Contains(words.Arguments.Count > 0 ? words.Arguments[0] : "")),
+            cluster.Notices.All.OfType<RunNotice.Commanded>().Where(command => command.Operator == "tester").Skip(1).Select(command => command.Command));
+    }
+
     [Fact]
     public async Task A_change_holds_for_a_rank_that_computes_its_steps_again()
     {

@@ -5,6 +5,7 @@ using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Operator;
 using Pipeline.Protocol;
+using Pipeline.Runs;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -109,6 +110,29 @@ public sealed class CommandDeskTests : IDisposable
     }
 
     [Fact]
+    public async Task A_call_that_a_former_leader_has_carried_out_is_not_carried_out_again_and_the_refusal_is_written_down()
+    {
+        var run = await PausedAsync();
+        Assert.True((await run.RunAsync("checkpoint now", "call-7")).IsDone);
+        Assert.True((await run.RunAsync("pause")).IsDone);
+        Assert.Equal("call-7", Assert.Single(run.Notices.All.OfType<RunNotice.Commanded>(), command => command.Command == "checkpoint now").Id);
+        // As the next leader finds it: the course, and what happened.
+        using (RunRecorder recorder = new(MetricsWriter.Create(run.Files.Metrics), DigestFile.Create(run.Files.Digests), EventLog.Open(run.Files.Events, TimeProvider.System)))
+        {
+            foreach (var notice in run.Notices.All.Where(notice => notice is RunNotice.StepCommitted or RunNotice.Commanded)) recorder.OnNotice(notice);
+        }
+
+        CommandDesk next = new(run.Desk.Run, new RunWatch(TimeProvider.System, run.Files));
+        var again = await next.RunAsync(new CommandCall("resume", "tester", "call-7"), CancellationToken.None);
+        Assert.False(again.IsDone);
+        Assert.Contains("not done twice", again.Text, StringComparison.Ordinal);
+        Assert.Equal("paused", (await run.Desk.Run.StatusAsync(CancellationToken.None)).Phase);
+        Assert.True((await next.RunAsync(new CommandCall("pause", "tester", "call-8"), CancellationToken.None)).IsDone);
+        await EndAsync(run);
+        Assert.Contains(run.Notices.All.OfType<RunNotice.Commanded>(), command => !command.IsDone && command.Id == "call-7" && command.Command == "resume");
+    }
+
+    [Fact]
     public async Task Stop_now_ends_a_run_without_a_further_step()
     {
         var run = await PausedAsync();
@@ -169,8 +193,9 @@ public sealed class CommandDeskTests : IDisposable
     [InlineData("set steps 1 --yes", "Expected a whole number above")]
     [InlineData("set eval-every 2.5 --yes", "Expected a whole number of steps")]
     [InlineData("set seed 7 --yes", "cannot be changed of a run under way")]
-    [InlineData("set protection none --yes", "cannot change under way")]
-    [InlineData("set compression topk --yes", "cannot change under way")]
+    [InlineData("set protection none --yes", "The run has one process")]
+    [InlineData("set compression topk --yes", "'topk' is nothing that compression can be")]
+    [InlineData("set compression int8 --yes", "The run has one replica")]
     [InlineData("generate text", "cannot generate from here")]
     [InlineData("checkpoint keep 777", "holds no checkpoint of step 777")]
     public async Task A_value_that_cannot_be_is_refused_in_a_sentence(string line, string sentence)

@@ -16,6 +16,7 @@ public sealed class TensorFrameCodecTests
         {
             var copy = TensorFrameCodec.Decode(TensorFrameCodec.Encode(frame), FrameLimits.Default);
             Assert.Equal(frame.Key, copy.Key);
+            Assert.Equal(frame.Span, copy.Span);
             Assert.Equivalent(frame.Tensors, copy.Tensors, strict: true);
             Assert.True(frame.Bytes.Span.SequenceEqual(copy.Bytes.Span));
         }, iter: 200);

@@ -39,7 +39,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
         .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
-    private static readonly Gen<SettingChange> Changes = Gen.Select(Long, Gen.Int[0, 6], Gen.Double).Select((step, setting, value) => new SettingChange(step, (SettingKind)setting, value));
+    private static readonly Gen<SettingChange> Changes = Gen.Select(Long, Gen.Int[0, 11], Gen.Double).Select((step, setting, value) => new SettingChange(step, (SettingKind)setting, value));
 
     private static readonly Gen<PipelineLayout> Layouts = Gen.Select(
             Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),
@@ -79,8 +79,8 @@ internal static class WireMessageGenerators
             Steps, Gen.Int[0, 9], Gen.Int[0, 99], Gen.Int[0, 3], Gen.Enum<FrameKind>(),
             Gen.Select(Gen.Enum<FrameDataType>(), Gen.Long[1, 5].Array[0, 4])
                 .Select((type, shape) => new FrameTensor(type, shape, FrameTensor.SizeOf(type) * shape.Aggregate(1L, (a, b) => a * b))).Array[0, 3])
-        .SelectMany((step, edge, microBatch, slice, kind, tensors) => Gen.Byte.Array[(int)TensorFrame.BlockLength(tensors)]
-            .Select(bytes => new TensorFrame(new FrameKey(step, edge, microBatch, slice, kind), tensors, bytes)));
+        .SelectMany((step, edge, microBatch, slice, kind, tensors) => Gen.Select(Gen.Byte.Array[(int)TensorFrame.BlockLength(tensors)], Gen.ULong)
+            .Select((bytes, span) => new TensorFrame(new FrameKey(step, edge, microBatch, slice, kind), tensors, bytes, span)));
 
     private static readonly Gen<OperatorProtocol.SubmitRun> Submissions = Gen.Select(Text, Text, Long, Number, Text, Gen.Bool).Select(
         (configuration, directory, step, count, start, isLocked) => new OperatorProtocol.SubmitRun(configuration, directory, step, count, start, isLocked));
@@ -113,7 +113,7 @@ internal static class WireMessageGenerators
         [typeof(StopStage)] = Generations.Select(generation => (IWireMessage)new StopStage(generation)),
         [typeof(StageReady)] = Gen.Select(Generations, Number, Long).Select((generation, rank, count) => (IWireMessage)new StageReady(generation, rank, count)),
         [typeof(StepCompleted)] = Gen.Select(Generations, Number, Long, Outcomes, Real, Records, Long).Select((generation, rank, step, totals, rate, records, live) =>
-            (IWireMessage)new StepCompleted(generation, rank, step, totals, rate, records.Timing, live, records.Digests, records.Spans)),
+            (IWireMessage)new StepCompleted(generation, rank, step, totals, rate, records.Timing, live, records.Digests, records.Spans, (ulong)live)),
         [typeof(HeldOutEvaluated)] = Gen.Select(Generations, Number, Long, Real, Long).Select((generation, rank, step, loss, tokens) =>
             (IWireMessage)new HeldOutEvaluated(generation, rank, step, loss, tokens)),
         [typeof(CheckpointPartWritten)] = Gen.Select(Generations, Number, Long, Files.Array[0, 2]).Select((generation, rank, step, files) =>
@@ -143,11 +143,11 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.CommandAnswered)] = Gen.Select(Gen.Bool, Text, Text, Gen.Bool)
             .Select((isDone, text, json, asks) => (IWireMessage)new OperatorProtocol.CommandAnswered(isDone, text, json, asks)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
-                Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads)).Array[0, 3],
+                Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads, host)).Array[0, 3],
                 Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text, Links.Array[0, 3])
             .Select((nodes, stages, generation, step, phase, directory, links) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step, links)),
         [typeof(MembershipProtocol.DescribeLinks)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeLinks()),
-        [typeof(MembershipProtocol.LinksDescribed)] = Links.Array[0, 3].Select(links => (IWireMessage)new MembershipProtocol.LinksDescribed(links)),
+        [typeof(MembershipProtocol.LinksDescribed)] = Gen.Select(Links.Array[0, 3], Gen.Null(Gen.Select(Real, Long).Select((seconds, bytes) => new NodeLoad(seconds, bytes)))).Select((links, load) => (IWireMessage)new MembershipProtocol.LinksDescribed(links, load)),
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
         [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions), Platforms, Shared.Array[0, 3]).Select((name, process, control, info, run, platform, shared) =>
             (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run, platform, shared)),

@@ -70,7 +70,7 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     public void Send(int rank, NeighbourProtocol.INote note) => throw new NotSupportedException("Replicas alone tell each other nothing but tensors.");
 
     /// <inheritdoc/>
-    public bool WantsCopyAfter(long step) => false;
+    public bool TakesCopies => false;
 
     /// <inheritdoc/>
     public void Protect(StateCopy copy) => copy.Dispose();

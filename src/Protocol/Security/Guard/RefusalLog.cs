@@ -28,16 +28,16 @@ internal sealed class RefusalLog(TimeProvider time)
     {
         source = Plain(source);
         Interlocked.Increment(ref _count);
-        Say(log, source, $"Refused from {SafeText.Of(source)}: {clause}.");
+        Say(log, source, "peer-refused", $"Refused from {SafeText.Of(source)}: {clause}.");
     }
 
     /// <summary>Writes a line about somebody who was not reached, if it is time for one.</summary>
     /// <param name="log">Where to.</param>
     /// <param name="address">Who was dialled.</param>
     /// <param name="reason">Why it came to nothing.</param>
-    public void Unreached(ILoggingAdapter log, string address, string reason) => Say(log, address, $"No connection to {SafeText.Of(address)}: {SafeText.Of(reason.TrimEnd('.'))}.");
+    public void Unreached(ILoggingAdapter log, string address, string reason) => Say(log, address, "peer-unreached", $"No connection to {SafeText.Of(address)}: {SafeText.Of(reason.TrimEnd('.'))}.");
 
-    private void Say(ILoggingAdapter log, string source, string sentence)
+    private void Say(ILoggingAdapter log, string source, string name, string sentence)
     {
         long unsaid;
         lock (_gate)
@@ -51,7 +51,7 @@ internal sealed class RefusalLog(TimeProvider time)
             (unsaid, _silent) = (_silent, 0);
         }
 
-        log.Warning("{0}{1}", sentence, unsaid > 0 ? $" {unsaid} more such lines were left out since the last one." : "");
+        log.Say(LogLevel.WarningLevel, new LogSaying(name, unsaid > 0 ? $"{sentence} {unsaid} more such lines were left out since the last one." : sentence));
     }
 
     /// <summary>One name for a source, however the transport spells its address.</summary>

@@ -15,7 +15,7 @@ internal sealed class DirectLinks(StageInbox[] inboxes) : IStageLinks
 
     public void Send(int rank, NeighbourProtocol.INote note) => inboxes[rank].Post(note);
 
-    public bool WantsCopyAfter(long step) => false;
+    public bool TakesCopies => false;
 
     public void Protect(StateCopy copy) => copy.Dispose();
 
