@@ -11,7 +11,7 @@ namespace Pipeline.Cli.Execution;
 /// <summary>Makes of the settings that a run is submitted with what this node computes with. Corpora stay open until the process ends.</summary>
 internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStageWorkloadFactory
 {
-    private readonly FaultHook? _fault = FaultHook.From(context.Variables);
+    private readonly IReadOnlyList<FaultHook> _faults = FaultHook.From(context.Variables);
     private readonly Lock _gate = new();
     private readonly Dictionary<string, RunMaterials> _materials = new(StringComparer.Ordinal);
 
@@ -30,7 +30,12 @@ internal sealed class ConfiguredRuns(CommandContext context) : IRunSource, IStag
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
         var plan = materials.Plan(CheckpointStores.Open(materials.Settings.Checkpoint, new RunFiles(directory)), configuration, 0);
-        return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _fault is null ? null : _fault.Pass };
+        return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _faults.Count == 0 ? null : Pass };
+    }
+
+    private void Pass(StagePoint point)
+    {
+        foreach (var fault in _faults) fault.Pass(point);
     }
 
     /// <summary>Stages of one process share the token files, and prepare a corpus that is new here once.</summary>
