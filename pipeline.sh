@@ -2,7 +2,7 @@
 # Builds what changed and runs it.
 #
 #   ./pipeline.sh train            the main job; every word but the three below goes to the executable
-#   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`; --full first: every combination
+#   ./pipeline.sh test [ARGS]      builds and passes all tests; ARGS go to `dotnet test`; --full first: every combination, many seeds, a million cases
 #   ./pipeline.sh bench [ARGS]     runs the benchmarks
 #   ./pipeline.sh chaos [ARGS]     does things to real processes: --count 300 --seed 1 | recovery | cuts | soak
 #

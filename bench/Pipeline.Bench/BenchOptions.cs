@@ -9,23 +9,23 @@ internal sealed record BenchOptions
     /// <summary>What can be asked for.</summary>
     public const string Usage = """
         ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-bytes|replica-steps|replica-scale|summation|curves|
-                             soak|simulator|prediction|wire|wire-control|telemetry|all] [options]
-        'all', the default, leaves out schedules, prediction, those of replicas, curves, wire, wire-control and telemetry, which take long.
+                             soak|simulator|prediction|wire|wire-control|telemetry|protection|processes|all] [options]
+        'all', the default, leaves out schedules, prediction, those of replicas, summation, curves, wire, wire-control, telemetry, protection and processes, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
-          --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules)
-          --vocabulary N       one vocabulary alone (efficiency, split, schedules)
-          --micro-batches M    one number of micro-batches alone (efficiency, replica-steps, schedules, summation)
+          --precision NAME     fp32 or bf16 alone (gemm, efficiency, split, schedules, protection, processes)
+          --vocabulary N       one vocabulary alone (efficiency, split, schedules, processes)
+          --micro-batches M    one number of micro-batches alone (efficiency, replica-steps, schedules, summation, processes)
           --schedule NAME      one schedule alone, or plan for what the planner chooses (schedules)
-          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), of telemetry off and on (telemetry), rounds (schedules), seeds (curves)
-          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp (replica-link), of compression (curves); replicas (prediction)
-          --steps N            measured steps (gemm, split, schedules, latency, replica-steps, summation, curves, soak), rounds (reduction, replica-link, replica-bytes)
+          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), of telemetry off and on (telemetry), of runs (protection, processes), rounds (schedules), seeds (curves)
+          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp (replica-link), of compression (curves); replicas (prediction); gpt-small or gpt-nano (protection)
+          --steps N            measured steps (gemm, split, schedules, latency, replica-steps, summation, curves, soak, processes), rounds (reduction, replica-link, replica-bytes)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "soak", "simulator", "prediction", "wire", "wire-control", "telemetry"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "soak", "simulator", "prediction", "wire", "wire-control", "telemetry", "protection", "processes"];
 
-    private static readonly string[] Long = ["schedules", "prediction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "wire", "wire-control", "telemetry"];
+    private static readonly string[] Long = ["schedules", "prediction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "wire", "wire-control", "telemetry", "protection", "processes"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

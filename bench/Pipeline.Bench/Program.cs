@@ -1,6 +1,7 @@
 using System.Globalization;
 using Pipeline.Bench;
 using Pipeline.Bench.Measures;
+using Pipeline.Bench.Measures.Processes;
 using Pipeline.Bench.Measures.Replicas;
 using Pipeline.Bench.Measures.Wire;
 using Pipeline.Bench.Reports;
@@ -50,6 +51,8 @@ if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));
+if (options.Wants("protection")) writer.Write(ProtectionOverhead.Measure(options));
+if (options.Wants("processes")) writer.Write(ProcessEfficiency.Measure(options));
 if (options.Wants("telemetry")) writer.Write(await TelemetryOverhead.MeasureAsync(options));
 if (options.Wants("wire-control")) writer.Write(ControlLatency.Measure(options));
 return 0;

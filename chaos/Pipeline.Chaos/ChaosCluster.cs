@@ -33,6 +33,10 @@ internal sealed class ChaosCluster : IDisposable
     internal static ChaosCluster Start(TinyTraining tiny, string run, int processes, params IEnumerable<string> arguments) =>
         new(tiny, run, ProgramRun.Start(tiny.Arguments(run, 1_000_000, ["--processes", $"{processes}", .. arguments])));
 
+    /// <summary>Starts a run of the preset gpt-nano that does not end by itself.</summary>
+    internal static ChaosCluster StartNano(TinyTraining tiny, string run, int processes, params IEnumerable<string> arguments) =>
+        new(tiny, run, ProgramRun.Start(tiny.NanoArguments(run, 1_000_000, ["--processes", $"{processes}", .. arguments])));
+
     /// <summary>Waits for a status.</summary>
     internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 90) => _tiny.StatusAsync(
         _run,

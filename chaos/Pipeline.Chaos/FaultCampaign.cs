@@ -7,16 +7,20 @@ namespace Pipeline.Chaos;
 /// Random faults over many runs, the same ones for the same seed: each must be survived, and at the end every line of every run must be the
 /// unsplit trainer's, each step once.
 /// </summary>
-internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter output, params string[] settings)
+/// <param name="tiny">What is trained.</param>
+/// <param name="seed">The same seed gives the same faults.</param>
+/// <param name="processes">Processes of a run; where its ranks are fewer, and the leader's has none, the rest are spares.</param>
+/// <param name="output">Told what happens.</param>
+/// <param name="settings">Words of the runs' command lines and of that of their reference.</param>
+internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, TextWriter output, params string[] settings)
 {
-    private const int Processes = 4;
-
     /// <summary>Of one cluster: starting and ending one takes as long as some faults.</summary>
     private const int FaultsPerRun = 25;
 
     private readonly FaultDice _dice = new(seed);
     private readonly List<RecoveryTime> _recoveries = [];
     private readonly List<Strike> _strikes = [];
+    private readonly SortedDictionary<Fault, int> _survivedOf = [];
     private readonly RunLedger _ledger = new(tiny, output, settings);
     private int _survived;
     private int _divergences;
@@ -25,7 +29,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     /// <returns>Whether all were survived without divergence.</returns>
     internal async Task<bool> RunAsync(int count)
     {
-        output.WriteLine($"chaos: {count} faults, seed {seed}, {Processes} processes, {(settings.Length == 0 ? "3 stages" : string.Join(' ', settings))}");
+        output.WriteLine($"chaos: {count} faults, seed {seed}, {processes} processes, {(settings.Length == 0 ? "3 stages" : string.Join(' ', settings))}");
         for (var run = 1; _survived < count; run++)
         {
             if (await RunOnceAsync($"run-{run}", Math.Min(FaultsPerRun, count - _survived))) continue;
@@ -39,7 +43,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
 
     private async Task<bool> RunOnceAsync(string run, int faults)
     {
-        using var cluster = ChaosCluster.Start(tiny, run, Processes, [.. settings.Length == 0 ? ["--stages", "3"] : new[] { "--stages", "2" }, .. settings]);
+        using var cluster = ChaosCluster.Start(tiny, run, processes, [.. settings.Length == 0 ? ["--stages", "3"] : new[] { "--stages", "2" }, .. settings]);
         _strikes.Clear();
         try
         {
@@ -47,9 +51,11 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
             {
                 var status = await SettledAsync(cluster);
                 await Task.Delay(_dice.Pause());
-                await StrikeAsync(cluster, status, _dice.Next());
+                var kind = _dice.Next();
+                await StrikeAsync(cluster, status, kind);
                 await SettledAsync(cluster);
                 _survived++;
+                _survivedOf[kind] = _survivedOf.GetValueOrDefault(kind) + 1;
             }
 
             if (await cluster.StopAsync() is var code && code != 0) throw new InvalidOperationException($"The train process ended with {code}.");
@@ -76,10 +82,10 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
     }
 
     /// <summary>All nodes are there, no recovery is under way, and steps are being committed.</summary>
-    private static async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
+    private async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
     {
-        var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count >= 3);
-        return await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Step >= first.Step + 3);
+        var first = await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Phase == "running" && status.Stages.Count >= 3);
+        return await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Step >= first.Step + 3);
     }
 
     private async Task StrikeAsync(ChaosCluster cluster, ControlStatus status, Fault fault)
@@ -120,7 +126,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, TextWriter outp
 
     private void Report()
     {
-        output.WriteLine($"survived {_survived}, divergences {_divergences}");
+        output.WriteLine($"survived {_survived}, divergences {_divergences}; {string.Join(", ", _survivedOf.Select(kind => $"{kind.Key} {kind.Value}"))}");
         RecoveryTime.Report(_recoveries, output);
     }
 }

@@ -42,6 +42,14 @@ public sealed class TinyTraining : IDisposable
         .. more,
     ];
 
+    /// <summary>Arguments of a run of the preset gpt-nano as it is, without evaluations: what recoveries are measured on.</summary>
+    internal IEnumerable<string> NanoArguments(string run, int steps, params IEnumerable<string> more) =>
+    [
+        "train", "--preset", "gpt-nano", "--data", In("corpus.txt"), "--cache", In("cache"), "--run", In(run), "--steps", $"{steps}", "--micro-batches", "4",
+        "--set", "optimizer.horizon=100", "--set", "run.digest-every=0", "--set", "run.eval-every=0", "--set", "checkpoint.every=100", "--set", "run.sample-tokens=0",
+        .. more,
+    ];
+
     /// <summary>What the unsplit trainer gives after so many steps.</summary>
     /// <param name="steps">Steps.</param>
     /// <param name="settings">Words of the command line that the bits depend on, such as the replicas whose order of addition is followed.</param>

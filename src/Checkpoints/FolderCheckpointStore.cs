@@ -112,6 +112,13 @@ public sealed class FolderCheckpointStore : ICheckpointStore
         return new PruneReport([.. plan.Checkpoints.Select(folder => folder.Step)], plan.Leftovers.Count);
     }
 
+    /// <inheritdoc/>
+    public void RemoveAfter(long step) => Guarded(_root, () =>
+    {
+        // One that stepped aside for another of its step would be read in its place.
+        foreach (var folder in CheckpointFolder.Scan(_root).Where(folder => folder.Step > step && folder.IsCandidate)) Remove(folder);
+    });
+
     /// <summary>Renamed before it is deleted: a half-deleted checkpoint must not look like a damaged one.</summary>
     private void Remove(CheckpointFolder folder)
     {

@@ -69,6 +69,10 @@ public interface ICheckpointStore
     /// <summary>Removes what an attempt has written, for example after a full disk.</summary>
     void Abandon(SaveAttempt attempt);
 
+    /// <summary>Removes the checkpoints of all steps after one, newest first, also those that are to be kept: what they hold is not the run's past any more.</summary>
+    /// <exception cref="CheckpointException">One could not be removed.</exception>
+    void RemoveAfter(long step);
+
     /// <summary>All checkpoints and torn saves, newest first.</summary>
     /// <param name="verify">Whether to read every byte and compare the hashes, or only manifests, sizes and headers.</param>
     IReadOnlyList<CheckpointSummary> List(bool verify = false);

@@ -98,7 +98,7 @@ public sealed record CoordinatedRun
     /// Divides the units over a number of ranks of each replica, for a number of replicas: the divisions to try, in this order, none where the schedule cannot be had for it; null where
     /// the number stays what it is. Used when the nodes that are left cannot hold the ranks as they are.
     /// </summary>
-    public Func<int, int, IEnumerable<UnitDivision>>? Fewer { get; init; }
+    public Func<int, int, IEnumerable<UnitDivision>>? DivideOver { get; init; }
 
     /// <summary>How the run goes on with fewer replicas while there is no room for all; null where lost ranks go to the nodes that are left in any case.</summary>
     public ElasticReplicas? Elastic { get; init; }

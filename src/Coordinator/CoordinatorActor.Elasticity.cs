@@ -63,7 +63,7 @@ public sealed partial class CoordinatorActor
     /// After a loss: fewer replicas, from the newest state that is left of the run. Not where the lost ranks alone can begin from a newer one,
     /// on the nodes that are left: then that comes first, and the number of replicas changes at a step's end.
     /// </summary>
-    private (UnitDivision Division, StartingPoint Start)? Fewer(RecoveryPlan inPlace, IReadOnlyList<int> lostRanks)
+    private (UnitDivision Division, StartingPoint Start)? WithFewerReplicas(RecoveryPlan inPlace, IReadOnlyList<int> lostRanks)
     {
         if (Resized(grows: false) is not { } division || NewestStart() is not { } start) return null;
         var isOlder = inPlace is RecoveryPlan.Replay replay && replay.Starts.Values.Min(rank => rank.Step) > start.Step;
@@ -87,7 +87,7 @@ public sealed partial class CoordinatorActor
 
     private StartingPoint FromCopies(long step) => new(StartKind.Copies, step, [.. HoldersAt(step)!.Select(copy => SourceOf(copy.Rank, copy.Holder, step))]);
 
-    private void GoOnWith(UnitDivision division, StartingPoint start, string reason)
+    private void GoOnWithFewerReplicas(UnitDivision division, StartingPoint start, string reason)
     {
         DropDivision($"The run goes on with {division.ReplicaCount} replicas.");
         _progress.GiveUpEvaluations(start.Step);

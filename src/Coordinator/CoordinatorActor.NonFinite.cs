@@ -11,20 +11,35 @@ namespace Pipeline.Coordinator;
 public sealed partial class CoordinatorActor
 {
     private readonly NonFiniteWatch _nonFinite;
+    private readonly Dictionary<long, StepOutcome> _unjudged = [];
 
-    /// <summary>Whether a step may be committed. The first rank that speaks of it is enough: the totals are the same for all.</summary>
+    /// <summary>
+    /// Whether what was reported may be committed. The first rank that speaks of a step is enough: the totals are the same for all. Steps are judged in their order,
+    /// also where one is heard of before the one before it.
+    /// </summary>
     private bool IsBearable(StepCompleted report)
     {
-        var fault = NonFiniteStep.Of(report.Step, report.Totals);
-        var verdict = _nonFinite.Read(report.Step, fault);
+        if (report.Step > _nonFinite.Last) _unjudged.TryAdd(report.Step, report.Totals);
+        while (_unjudged.Remove(_nonFinite.Last + 1, out var totals))
+        {
+            if (!Bears(_nonFinite.Last + 1, totals)) return false;
+        }
+
+        return true;
+    }
+
+    private bool Bears(long step, StepOutcome totals)
+    {
+        var fault = NonFiniteStep.Of(step, totals);
+        var verdict = _nonFinite.Read(step, fault);
         if (fault is null)
         {
             if (verdict == NonFiniteVerdict.Revised)
-                Warn("step-revised", report.Step, $"Step {report.Step} was passed over when it was first run and was applied now: its line in metrics.jsonl tells of the first time. Look at the memory and the disks of the nodes.");
+                Warn("step-revised", step, $"Step {step} was passed over when it was first run and was applied now: its line in metrics.jsonl tells of the first time. Look at the memory and the disks of the nodes.");
             return true;
         }
 
-        if (verdict == NonFiniteVerdict.Skipped) Warn("non-finite", report.Step, $"{fault.Sentence}; the step was passed over and changed nothing.");
+        if (verdict == NonFiniteVerdict.Skipped) Warn("non-finite", step, $"{fault.Sentence}; the step was passed over and changed nothing.");
         if (verdict == NonFiniteVerdict.RollBack) RollBack(fault);
         if (verdict == NonFiniteVerdict.End) EndFor(fault);
         return verdict is NonFiniteVerdict.Skipped or NonFiniteVerdict.GoOn;
@@ -44,6 +59,9 @@ public sealed partial class CoordinatorActor
     private void RollBack(NonFiniteStep fault)
     {
         var target = _nonFinite.Target(_saving.Kept);
+        // Before it is written down that all go back: a successor takes the newest checkpoint for one of the run's own past.
+        _lastDecision = Task.WhenAll(_lastDecision, _saving.RollBack(target));
+        _progress.Unlearn();
         _progress.GiveUpEvaluations(target);
         if (!Spread(_ranks.Division, StartingPoint.Checkpoint(target) with { Evaluates = _progress.Evaluates(target) })) return;
         _observer.Tell(new RunNotice.RolledBack(_ranks.Generation, target, $"{fault.Sentence}, and no further step may be passed over in a row: all go back to the end of step {target} and try again."));

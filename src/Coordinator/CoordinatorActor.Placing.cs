@@ -24,21 +24,26 @@ public sealed partial class CoordinatorActor
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>
     private bool TryPlace(IReadOnlyList<int> moved)
     {
-        if (Fits(moved)) return true;
+        if (_run.Stages is not null) return true;
+        if (PlacementFor(moved) is { } placement)
+        {
+            Place(placement, moved);
+            return true;
+        }
+
         End(Failed($"Ranks without a node, of up to {_ranks.RankBytes.Max() >> 20:N0} MiB each, fit on none of the {_nodes.Usable.Count} nodes that are left. "
             + $"Start nodes with the role '{NodeInfo.StageRole}' and memory for them, and resume the run; with more stages each needs less."));
         return false;
     }
 
-    /// <summary>Places all ranks anew but those that stay, if they fit.</summary>
-    private bool Fits(IReadOnlyList<int> moved)
+    /// <summary>Whether all ranks find a place, those that stay where they are.</summary>
+    private bool Fits(IReadOnlyList<int> moved) => _run.Stages is not null || PlacementFor(moved) is not null;
+
+    private void Place(Placement placement, IReadOnlyList<int> moved)
     {
-        if (_run.Stages is not null) return true;
-        if (PlacementFor(moved) is not { } placement) return false;
         var former = _ranks.Places;
         RankPlace[] places = [.. placement.Nodes.Select((node, rank) => PlaceOf(rank, node, placement.Holders[rank], IsKept(rank, moved) ? former[rank] : null))];
         _ranks.Place(places, [.. places.Select(place => Resolve(place.StagePath))]);
-        return true;
     }
 
     private bool IsKept(int rank, IReadOnlyList<int> moved) =>
@@ -111,7 +116,7 @@ public sealed partial class CoordinatorActor
 
     private void OnAssigned(StageAssigned assigned)
     {
-        Moved();
+        if (_ranks.Unassigned.Contains(assigned.Rank)) Reached(Waypoint.Assigned, assigned.Rank);
         if (_run.Stages is null) _ranks.Speaks(assigned.Rank, Sender);
         if (_ranks.Assigned(assigned.Rank)) RegenerateOthers();
     }

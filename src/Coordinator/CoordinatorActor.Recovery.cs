@@ -13,10 +13,11 @@ public sealed partial class CoordinatorActor
     private readonly HashSet<int> _assignedNow = [];
     // Lost ranks of a decision that is being written down: a further loss meanwhile includes them.
     private readonly HashSet<int> _toAssign = [];
+    private readonly Standstill _standstill;
     private RecoveryEpisode? _episode;
     private Action? _decided;
     private Task _lastDecision = Task.CompletedTask;
-    private int _repeats;
+    private bool _asksWhatRanksAreAt;
 
     private void ReceiveNodes()
     {
@@ -67,6 +68,7 @@ public sealed partial class CoordinatorActor
         }
 
         _nodes.Lose(node, reason);
+        _standstill.Lose();
         _mayResize = true;
         Timers.Cancel(node);
         _copies.Lose(node);
@@ -102,35 +104,58 @@ public sealed partial class CoordinatorActor
         Recover(failure.Message, [failure.Rank]);
     }
 
-    /// <summary>Something was said that the run waits for.</summary>
+    /// <summary>Something was said that the run waits for, and that was not said before.</summary>
     private void Moved()
     {
-        _repeats = 0;
+        _standstill.Moved();
         WatchProgress();
+    }
+
+    private void Reached(Waypoint point, int rank)
+    {
+        if (_standstill.Reach(point, rank, _ranks.Starts[rank].Step)) WatchProgress();
     }
 
     private void WatchProgress()
     {
         if (_run.Recovery.StallAfter <= TimeSpan.Zero || _outcome is not null) return;
+        _asksWhatRanksAreAt = false;
         var longest = TimeSpan.FromSeconds(8 * _progress.MedianSeconds);
         Timers.StartSingleTimer("stall", new StallTick(), longest > _run.Recovery.StallAfter ? longest : _run.Recovery.StallAfter);
     }
 
     private void OnStall()
     {
-        WatchProgress();
         var isWaiting = _ranks.Unready.Count > 0 || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
+        if (isWaiting && !_asksWhatRanksAreAt)
+        {
+            AskWhatRanksAreAt();
+            return;
+        }
+
+        WatchProgress();
         if (!isWaiting) return;
         GatherFlights("nothing has moved");
-        if (++_repeats > _run.Recovery.RepeatLimit)
+        if (!_standstill.Repeats(IsSomebodyAtWork))
         {
             End(Failed(StallText.For(_progress, _ranks, _standing.Values)));
             return;
         }
 
-        foreach (var node in _nodes.Alive) Ask(node);
         Recover("nothing has moved", []);
     }
+
+    /// <summary>All have been quiet for long: right after everything was said again, whoever it woke would seem to compute.</summary>
+    private void AskWhatRanksAreAt()
+    {
+        _asksWhatRanksAreAt = true;
+        _standing.Clear();
+        foreach (var node in _nodes.Alive) Ask(node);
+        Timers.StartSingleTimer("stall", new StallTick(), AskAgainAfter);
+    }
+
+    private bool IsSomebodyAtWork => _standing.Values.Where(report => report.Asked == _ranks.Generation).SelectMany(report => report.Stages)
+        .Any(stage => stage.Awaits is "" or HostedStage.State or HostedStage.Copies);
 
     /// <summary>
     /// The generation rises and is written down; then ranks that have lost their state are assigned anew, and once they take inputs, the
@@ -140,16 +165,22 @@ public sealed partial class CoordinatorActor
     {
         var lost = lostRanks.Concat(_toAssign).Concat(_ranks.Unassigned).Concat(_ranks.Unready.Where(IsSourceLost)).Distinct().Order().ToArray();
         var plan = RecoveryPlan.For(ReportOf(lost));
-        if (lost.Length > 0 && Fewer(plan, lostRanks) is var (division, start))
+        if (lost.Length > 0 && WithFewerReplicas(plan, lostRanks) is var (division, start))
         {
-            GoOnWith(division, start, reason);
+            GoOnWithFewerReplicas(division, start, reason);
+            return;
+        }
+
+        if (!Fits(lostRanks) && OverFewerRanks() is { } smaller)
+        {
+            GoOnOverFewerRanks(smaller, reason);
             return;
         }
 
         _saving.Abandon();
         _rebalance.Restart();
         _ranks.Generation = _ranks.Generation.Next();
-        if (!FitsOrShrinks(reason, lostRanks)) return;
+        if (!TryPlace(lostRanks)) return;
         _episode = new RecoveryEpisode(reason, plan, _run.Clock);
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
         {
@@ -250,7 +281,10 @@ public sealed partial class CoordinatorActor
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step, _ranks.RankCount);
+        // Evaluations after steps that are not committed are run again, and may have another result.
+        _early.Clear();
         _nonFinite.RestartFrom(_ranks.Base.Step);
+        _unjudged.Clear();
         _reached.Restart();
         _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;

@@ -28,10 +28,13 @@ public sealed partial class CoordinatorActor
 
     private void OnCommitted(CheckpointCommitted saved)
     {
-        _saving.Succeeded(saved.Attempt);
-        _progress.Forget(saved.Attempt.Step);
-        _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
-        AnswerSaves(saved.Attempt.Step, true, $"The state after step {saved.Attempt.Step} is saved.");
+        if (_saving.Succeeded(saved.Attempt))
+        {
+            _progress.Forget(saved.Attempt.Step);
+            _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
+            AnswerSaves(saved.Attempt.Step, true, $"The state after step {saved.Attempt.Step} is saved.");
+        }
+
         AfterCommit();
     }
 

@@ -9,25 +9,16 @@ namespace Pipeline.Coordinator;
 /// </summary>
 public sealed partial class CoordinatorActor
 {
-    /// <summary>Whether the recovery goes on as planned: not where fewer ranks go on, or none.</summary>
-    private bool FitsOrShrinks(string reason, IReadOnlyList<int> lostRanks)
+    /// <summary>The most replicas, and of these the most ranks, that fit; null where there are none, or where the number of ranks stays what it is.</summary>
+    private UnitDivision? OverFewerRanks()
     {
-        if (Fits(lostRanks)) return true;
-        if (Smaller() is not { } smaller) return TryPlace(lostRanks);
-        Shrink(smaller, reason);
-        return false;
-    }
-
-    /// <summary>The most replicas, and of these the most ranks, that fit.</summary>
-    private UnitDivision? Smaller()
-    {
-        if (_run.Fewer is not { } fewer || !_hasBegun) return null;
+        if (_run.DivideOver is not { } divideOver || !_hasBegun) return null;
         var least = _run.Elastic is null ? _ranks.ReplicaCount : 1;
         for (var replicas = _ranks.ReplicaCount; replicas >= least; replicas--)
         {
             for (var ranks = _ranks.RanksPerReplica - 1; ranks > 0; ranks--)
             {
-                if (fewer(ranks, replicas).FirstOrDefault(division => division.RankBytes.Count > 0 && HasRoom(division, replicas, ranks)) is { } found)
+                if (divideOver(ranks, replicas).FirstOrDefault(division => division.RankBytes.Count > 0 && HasRoom(division, replicas, ranks)) is { } found)
                     return found with { ReplicaCount = replicas };
             }
         }
@@ -35,7 +26,7 @@ public sealed partial class CoordinatorActor
         return null;
     }
 
-    private void Shrink(UnitDivision division, string reason)
+    private void GoOnOverFewerRanks(UnitDivision division, string reason)
     {
         var start = NewestStart() ?? StartingPoint.Checkpoint(_saving.LastSaved);
         DropDivision("The run goes on with fewer stages.");

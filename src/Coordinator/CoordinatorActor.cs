@@ -49,6 +49,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
         _reached = new ReachedSteps(_ranks.RankCount);
+        _standstill = new Standstill(run.Recovery.RepeatLimit);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow, run.Predecessor?.Entry.Failures);
@@ -136,11 +137,11 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void OnReady(StageReady ready)
     {
-        Moved();
         if (_run.Stages is null) _ranks.Speaks(ready.Rank, Sender);
         // Who has its state takes inputs; the word of that may have been lost.
         if (_ranks.Assigned(ready.Rank)) RegenerateOthers();
         if (!_ranks.Ready(ready.Rank)) return;
+        Reached(Waypoint.Ready, ready.Rank);
         _parameterCounts[ready.Rank] = ready.ParameterCount;
         if (_ranks.Unready.Count == 0) OnAllReady();
         else if (_hasBegun) SendGrant(ready.Rank);
@@ -161,7 +162,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void OnStepCompleted(StepCompleted report)
     {
-        if (IsBearable(report)) Commit(_progress.Enter(report));
+        if (!IsBearable(report)) return;
+        // A rank that runs again what is committed comes on, too.
+        if (report.Step > _progress.CompletedBy(report.Rank)) Moved();
+        Commit(_progress.Enter(report));
     }
 
     private void Commit(IReadOnlyList<IReadOnlyList<StepCompleted>> committed)
@@ -209,8 +213,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private void OnCopyStored(CopyStored stored)
     {
         if (stored.Holder != default && _nodes[stored.Holder] is null) return;
-        Moved();
-        _copies.Enter(stored.Rank, stored.Step, stored.Holder);
+        if (_copies.Enter(stored.Rank, stored.Step, stored.Holder)) Moved();
         AnnounceProtection();
         TryMove();
     }

@@ -112,4 +112,11 @@ public sealed record HostedStage(
     [property: Key(5)] long ProtectedStep,
     [property: Key(6)] bool IsEnded,
     [property: Key(7)] string Awaits,
-    [property: Key(8)] string Name = "");
+    [property: Key(8)] string Name = "")
+{
+    /// <summary>What is awaited by a rank that fetches the state to begin with: its transfer mends itself, and may take long.</summary>
+    public const string State = "its state";
+
+    /// <summary>What is awaited by a rank whose copies are still on their way; so do they.</summary>
+    public const string Copies = "the holder of its copies";
+}

@@ -192,7 +192,7 @@ public sealed class StageActor : ReceiveActor
 
     private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
         assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
-        _executor is null ? "its state" : _inbox.Awaited?.ToString() ?? "", Self.Path.Name);
+        _executor is null ? HostedStage.State : _inbox.Awaited?.ToString() ?? "", Self.Path.Name);
 
     private void OnReportFlight(ReportFlight ask)
     {

@@ -81,6 +81,7 @@ internal sealed class ReferenceCourse : IDisposable
     private long RollBack(NonFiniteStep fault)
     {
         var target = _nonFinite.Target(_saved);
+        ForgetSaved(target);
         _generation = _generation.Next();
         _observer.OnNotice(new RunNotice.RolledBack(_generation, target, $"{fault.Sentence}, and no further step may be passed over in a row: the run goes back to the end of step {target} and tries again."));
         _model.Dispose();
@@ -88,6 +89,20 @@ internal sealed class ReferenceCourse : IDisposable
         _trainer = Trainer();
         _nonFinite.RestartFrom(target);
         return target;
+    }
+
+    /// <summary>What was saved after a step holds steps that come again otherwise.</summary>
+    private void ForgetSaved(long step)
+    {
+        _saved.RemoveWhere(saved => saved > step);
+        try
+        {
+            _plan.Checkpoints?.Store.RemoveAfter(step);
+        }
+        catch (CheckpointException fault)
+        {
+            _observer.OnNotice(CheckpointKeeper.StaleCheckpoints(step, fault));
+        }
     }
 
     private StageModel Model(long step)

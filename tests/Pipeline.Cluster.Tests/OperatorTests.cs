@@ -9,7 +9,8 @@ namespace Pipeline.Cluster.Tests;
 
 /// <summary>The main words of an operator against a run over several processes: each does what it says, and the losses are those of a run that was left alone.</summary>
 [SupportedOSPlatform("linux")]
-public sealed class OperatorTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+[Collection(BusyCollection.Name)]
+public sealed class OperatorTests(TinyTraining tiny)
 {
     [Fact]
     public async Task The_main_words_in_one_run_leave_every_loss_as_it_is()

@@ -10,7 +10,8 @@ namespace Pipeline.Cluster.Tests;
 /// direction, again and again. One side goes on, the other ends, and the run has the bits of the unsplit trainer, each step once.
 /// </summary>
 [SupportedOSPlatform("linux")]
-public sealed class PartitionTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+[Collection(BusyCollection.Name)]
+public sealed class PartitionTests(TinyTraining tiny)
 {
     [SkippableFact]
     public async Task A_link_that_flaps_a_node_that_nobody_hears_and_a_leader_on_the_smaller_side_each_leave_one_side_that_goes_on()

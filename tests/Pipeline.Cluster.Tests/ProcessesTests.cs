@@ -7,7 +7,8 @@ namespace Pipeline.Cluster.Tests;
 
 /// <summary><c>train --processes</c> in real processes: the bits, the life and death of the children, what may be relied on at the edge.</summary>
 [SupportedOSPlatform("linux")]
-public sealed class ProcessesTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+[Collection(BusyCollection.Name)]
+public sealed class ProcessesTests(TinyTraining tiny)
 {
     [Theory]
     [InlineData(2, 2, "unix", "zb-h1")]

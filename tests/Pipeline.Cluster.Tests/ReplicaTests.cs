@@ -7,7 +7,8 @@ namespace Pipeline.Cluster.Tests;
 
 /// <summary>Replicas of the pipeline over real processes: the bits of the unsplit trainer, also when one is killed.</summary>
 [SupportedOSPlatform("linux")]
-public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining>
+[Collection(BusyCollection.Name)]
+public sealed class ReplicaTests(TinyTraining tiny)
 {
     private static readonly string[] s_invariant = ["--set", "parallelism.data=2", "--set", "numerics.summation=invariant"];
     private static readonly string[] s_fast = ["--set", "parallelism.data=2"];

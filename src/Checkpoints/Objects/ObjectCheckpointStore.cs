@@ -134,6 +134,12 @@ public sealed class ObjectCheckpointStore : ICheckpointStore
         return new PruneReport([.. removed.Select(attempt => attempt.Attempt.Step).Distinct()], leftovers.Count);
     }
 
+    /// <inheritdoc/>
+    public void RemoveAfter(long step)
+    {
+        foreach (var attempt in Attempts().Where(attempt => attempt.HasManifest && attempt.Attempt.Step > step)) Remove(attempt);
+    }
+
     private List<ObjectAttempt> Attempts() => [.. _keys.Attempts(_objects.List(_keys.Root))];
 
     /// <summary>As with a folder: at least as many as asked for, and as many more as it takes to have one whose every byte was verified.</summary>

@@ -13,7 +13,7 @@ namespace Pipeline.Cli.Execution;
 /// <summary>Makes of the settings that a run is submitted with what this node computes with. Corpora stay open until the process ends.</summary>
 internal sealed class ConfiguredRuns(CommandContext context, string node) : IRunSource, IStageWorkloadFactory, IDisposable
 {
-    private readonly FaultHook? _fault = FaultHook.From(context.Variables);
+    private readonly IReadOnlyList<FaultHook> _faults = FaultHook.From(context.Variables);
     private readonly Lock _gate = new();
     private readonly Dictionary<string, RunMaterials> _materials = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Uri?> _formerPages = new(StringComparer.Ordinal);
@@ -39,7 +39,12 @@ internal sealed class ConfiguredRuns(CommandContext context, string node) : IRun
         var materials = MaterialsOf(configuration);
         var directory = materials.Settings.Run.Directory ?? throw new InvalidOperationException("The run was submitted without its directory.");
         var plan = materials.Plan(CheckpointStores.Open(materials.Settings.Checkpoint, new RunFiles(directory)), configuration, 0);
-        return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _fault is null ? null : _fault.Pass };
+        return PipelineRun.WorkloadOf(plan).Create(assignment) with { Probe = _faults.Count == 0 ? null : Pass };
+    }
+
+    private void Pass(StagePoint point)
+    {
+        foreach (var fault in _faults) fault.Pass(point);
     }
 
     public void Dispose() => _export.Dispose();

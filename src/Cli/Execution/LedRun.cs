@@ -65,7 +65,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Predecessor = predecessor,
                 RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),
                 Repartition = divisions.Measured,
-                Fewer = divisions.Over,
+                DivideOver = divisions.Over,
                 DivisionFor = divisions.OfReplicas,
                 Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
                 Recovery = new RecoverySettings

@@ -14,14 +14,15 @@ internal sealed class CopyLedger(int rankCount, long startStep)
     /// <summary>No rank will be put back further than to the end of this step; it never falls.</summary>
     internal long ProtectedStep { get; private set; } = startStep;
 
-    /// <summary>A copy is stored.</summary>
-    internal void Enter(int rank, long step, NodeId holder)
+    /// <summary>A copy is stored; false if it is known, or older than those that are kept.</summary>
+    internal bool Enter(int rank, long step, NodeId holder)
     {
         if (!_steps.TryGetValue((rank, holder), out var steps)) _steps.Add((rank, holder), steps = []);
-        steps.Add(step);
+        var isNew = steps.Add(step);
         while (steps.Count > KeptCount) steps.Remove(steps.Min);
         var common = Enumerable.Range(0, rankCount).Select(StepsOf).Aggregate((one, other) => [.. one.Intersect(other)]);
         if (common.Count > 0) ProtectedStep = Math.Max(ProtectedStep, common.Max());
+        return isNew && steps.Contains(step);
     }
 
     /// <summary>A node is gone, and the copies that it held.</summary>

@@ -67,7 +67,8 @@ public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int sk
 {
     private readonly Dictionary<NonFiniteStep, int> _failures = (failures ?? []).ToDictionary(failure => failure.What, failure => failure.Count);
     private readonly SortedSet<long> _skipped = [.. Enumerable.Range(0, skippedInRow).Select(back => lastStep - back)];
-    private long _last = lastStep;
+    /// <summary>The last step that was read.</summary>
+    public long Last { get; private set; } = lastStep;
 
     /// <summary>The failures so far: a successor must not begin to count anew.</summary>
     public IReadOnlyList<CountedFailure> Failures => [.. _failures.Select(failure => new CountedFailure(failure.Key, failure.Value)).OrderBy(failure => failure.What.Step)];
@@ -77,7 +78,7 @@ public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int sk
         get
         {
             var count = 0;
-            while (_skipped.Contains(_last - count)) count++;
+            while (_skipped.Contains(Last - count)) count++;
             return count;
         }
     }
@@ -85,8 +86,8 @@ public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int sk
     /// <summary>Takes note of a step; a repeated report of one says nothing.</summary>
     public NonFiniteVerdict Read(long step, NonFiniteStep? fault)
     {
-        if (step <= _last) return NonFiniteVerdict.GoOn;
-        _last = step;
+        if (step <= Last) return NonFiniteVerdict.GoOn;
+        Last = step;
         if (fault is null) return _skipped.Remove(step) ? NonFiniteVerdict.Revised : NonFiniteVerdict.GoOn;
         var isNew = _skipped.Add(step);
         if (InRow <= policy.SkippedInRow) return isNew ? NonFiniteVerdict.Skipped : NonFiniteVerdict.GoOn;
@@ -99,14 +100,14 @@ public sealed class NonFiniteWatch(NonFinitePolicy policy, long lastStep, int sk
     /// <param name="saved">Steps whose state can be had.</param>
     public long Target(IEnumerable<long> saved)
     {
-        var first = _last;
+        var first = Last;
         while (_skipped.Contains(first - 1)) first--;
         var known = saved.Order().ToArray();
         return known.Where(step => step < first).DefaultIfEmpty(known[0]).Max();
     }
 
     /// <summary>All run again from the end of a step.</summary>
-    public void RestartFrom(long step) => _last = step;
+    public void RestartFrom(long step) => Last = step;
 
     /// <summary>Why the run ends, and the ways out.</summary>
     public string Ending(NonFiniteStep fault)

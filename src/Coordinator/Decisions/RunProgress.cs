@@ -145,8 +145,12 @@ internal sealed class RunProgress
         Granted = step;
         Limit = long.MaxValue;
         _openEvaluations.RemoveWhere(after => after > Committed);
+        _knownEvaluations.RemoveWhere(after => after > Committed);
         if (IsStopWanted) _plan = _plan with { EndStep = Math.Max(Committed, step) };
     }
+
+    /// <inheritdoc cref="StepLedger.Unlearn"/>
+    internal void Unlearn() => _ledger.Unlearn();
 
     /// <inheritdoc cref="StepLedger.Resize"/>
     internal void Resize(int rankCount, long step, bool isSameOrder) => _ledger.Resize(rankCount, step, isSameOrder);

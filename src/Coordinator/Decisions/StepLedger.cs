@@ -90,6 +90,13 @@ internal sealed class StepLedger(int rankCount, long startStep)
         if (!isSameOrder) _known.Clear();
     }
 
+    /// <summary>What is not committed comes again, and may have other bits than what was said of it.</summary>
+    internal void Unlearn()
+    {
+        _open.Clear();
+        foreach (var step in _known.Keys.Where(step => step > Committed).ToArray()) _known.Remove(step);
+    }
+
     /// <summary>Steps through this one will not be run again.</summary>
     internal void Forget(long throughStep)
     {

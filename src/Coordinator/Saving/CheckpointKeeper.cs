@@ -39,6 +39,18 @@ public sealed class CheckpointKeeper(
         }
     }
 
+    /// <summary>Removes the checkpoints of all steps after one; none if that one is not there to be gone back to.</summary>
+    /// <exception cref="CheckpointException">Some could not be removed.</exception>
+    internal void RemoveAfter(long step)
+    {
+        if (step == 0 || store.List().Any(summary => summary.Step == step && summary.State == CheckpointState.Complete)) store.RemoveAfter(step);
+        else throw new CheckpointException($"There is no checkpoint of step {step}: the later ones were left.");
+    }
+
+    /// <summary>What is told where the checkpoints after a step, to which all went back, could not be removed.</summary>
+    public static RunNotice StaleCheckpoints(long step, CheckpointException fault) => new RunNotice.Warned(
+        "stale-checkpoint", step, $"Checkpoints after step {step} are of a past that was rolled back and could not be removed; until they are replaced, do not resume from them. {fault.Message}");
+
     /// <summary>Removes what a failed attempt has left.</summary>
     internal void Abandon(SaveAttempt attempt) => store.Abandon(attempt);
 }

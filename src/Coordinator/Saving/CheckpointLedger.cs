@@ -11,11 +11,16 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
 {
     private readonly Dictionary<SaveAttempt, IReadOnlyList<WrittenFile>?[]> _open = [];
     private readonly HashSet<SaveAttempt> _committing = [];
-    private int _lastAttempt = firstAttempt - 1;
     private int _rankCount = rankCount;
+
+    /// <summary>Number of the newest try.</summary>
+    internal int LastAttempt { get; private set; } = firstAttempt - 1;
 
     /// <summary>Attempts whose end is not known yet.</summary>
     internal bool HasOpen => _open.Count > 0;
+
+    /// <summary>Steps whose manifests are being written.</summary>
+    internal IEnumerable<long> CommittingSteps => _committing.Select(attempt => attempt.Step);
 
     /// <summary>Attempts that begin from now on have so many parts.</summary>
     internal void Resize(int count) => _rankCount = count;
@@ -23,7 +28,7 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
     /// <summary>A new try to save a step.</summary>
     internal SaveAttempt Begin(long step)
     {
-        var attempt = new SaveAttempt(step, ++_lastAttempt);
+        var attempt = new SaveAttempt(step, ++LastAttempt);
         _open.Add(attempt, new IReadOnlyList<WrittenFile>?[_rankCount]);
         return attempt;
     }

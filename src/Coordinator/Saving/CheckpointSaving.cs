@@ -25,8 +25,8 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     /// <inheritdoc cref="SaveProgress.LastSaved"/>
     internal long LastSaved => _progress.LastSaved;
 
-    /// <summary>Steps whose state can be had: the newest checkpoints, as many as are kept, and the initial weights.</summary>
-    internal IEnumerable<long> Kept => _progress.Saved.TakeLast(run.Keeper?.KeepCount ?? 1).Concat(_progress.Saved.Where(step => step == 0));
+    /// <inheritdoc cref="SaveProgress.Kept"/>
+    internal IReadOnlyList<long> Kept => _progress.Kept(run.Keeper?.KeepCount ?? 1);
 
     /// <inheritdoc cref="SaveProgress.NeedsRetry"/>
     internal bool NeedsRetry => _progress.NeedsRetry;
@@ -59,11 +59,11 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
             failure: fault => new CommitFailed(attempt, fault.Message));
     }
 
-    /// <summary>A manifest is on disk.</summary>
-    internal void Succeeded(SaveAttempt attempt)
+    /// <summary>A manifest is on disk; false if all went back to before its step meanwhile, so that it is none of the run's any more.</summary>
+    internal bool Succeeded(SaveAttempt attempt)
     {
         _openCommits--;
-        _progress.Succeeded(attempt);
+        return _progress.Succeeded(attempt);
     }
 
     /// <summary>A manifest could not be written; see <see cref="Failed"/> for what follows.</summary>
@@ -81,6 +81,32 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     internal void Abandon()
     {
         foreach (var attempt in _progress.Abandon()) Remove(attempt);
+    }
+
+    /// <summary>
+    /// All go back to a checkpoint. Later ones are removed, also those that are being made: after these, and before any that is made from now on, which might
+    /// be pruned in their favour.
+    /// </summary>
+    /// <returns>Ends when they are gone, or could not be removed, which the coordinator is told.</returns>
+    internal Task RollBack(long step)
+    {
+        Abandon();
+        _progress.RollBack(step);
+        if (run.Keeper is not { } keeper) return Task.CompletedTask;
+        return _lastCommit = _lastCommit.ContinueWith(_ => RemoveAfter(keeper, step), TaskScheduler.Default);
+    }
+
+    private void RemoveAfter(CheckpointKeeper keeper, long step)
+    {
+        try
+        {
+            // Who was replaced meanwhile has no say in what its successor has saved.
+            if (run.Journal is not { IsSuperseded: true }) keeper.RemoveAfter(step);
+        }
+        catch (CheckpointException fault)
+        {
+            self.Tell(new RecordNotice(CheckpointKeeper.StaleCheckpoints(step, fault)));
+        }
     }
 
     private void Remove(SaveAttempt attempt)

@@ -33,6 +33,7 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     private int _failuresInRow;
     private int _finalFailures;
     private long _lastFailed;
+    private (int LastAttempt, long Step) _void = (int.MinValue, 0);
 
     /// <summary>The newest step whose save was asked for; at first the step that the run starts from.</summary>
     internal long LastIssued { get; private set; } = startStep;
@@ -40,14 +41,22 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     /// <summary>The newest step of which a checkpoint exists.</summary>
     internal long LastSaved { get; private set; } = startStep;
 
-    /// <summary>Steps of which checkpoints exist, as far as is known here, oldest first; at first that of the start.</summary>
-    internal IReadOnlyCollection<long> Saved => _saved;
-
     /// <summary>Whether the newest save failed and none has succeeded since.</summary>
     internal bool NeedsRetry => LastSaved < _lastFailed;
 
     /// <summary>Whether the end of a save is not known yet.</summary>
     internal bool IsSaving => _ledger.HasOpen;
+
+    /// <summary>
+    /// Steps whose state can be had, oldest first: the newest checkpoints, as many as are kept, and the initial weights. Those that are being made have
+    /// older ones pruned when they exist.
+    /// </summary>
+    internal IReadOnlyList<long> Kept(int count)
+    {
+        var newest = _saved.Union(_ledger.CommittingSteps).Order().TakeLast(count).ToHashSet();
+        long[] kept = [.. _saved.Where(step => step == 0 || newest.Contains(step))];
+        return kept.Length > 0 ? kept : [_saved.Max];
+    }
 
     /// <inheritdoc cref="CheckpointLedger.Resize"/>
     internal void Resize(int count) => _ledger.Resize(count);
@@ -72,21 +81,39 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
         return abandoned;
     }
 
-    internal void Succeeded(SaveAttempt attempt)
+    /// <summary>
+    /// All go back to a checkpoint: those of later steps are of a past that comes again otherwise. They, and what of them is still being made, count no longer;
+    /// the steps are saved anew when they come.
+    /// </summary>
+    internal void RollBack(long step)
+    {
+        _void = (_ledger.LastAttempt, step);
+        _saved.RemoveWhere(saved => saved > step);
+        LastSaved = _saved.Max;
+        LastIssued = Math.Min(LastIssued, step);
+        _lastFailed = Math.Min(_lastFailed, step);
+    }
+
+    /// <summary>A checkpoint exists; false if it counts no longer, since all went back to before it meanwhile.</summary>
+    internal bool Succeeded(SaveAttempt attempt)
     {
         _ledger.Close(attempt);
+        if (IsVoid(attempt)) return false;
         _failuresInRow = 0;
         LastSaved = Math.Max(LastSaved, attempt.Step);
         _saved.Add(attempt.Step);
+        return true;
     }
 
     /// <summary>What to do after a failure; null if the attempt had failed before, on another rank.</summary>
     internal SaveDecision? Failed(SaveAttempt attempt, bool isFinal)
     {
-        if (!_ledger.Close(attempt)) return null;
+        if (!_ledger.Close(attempt) || IsVoid(attempt)) return null;
         _failuresInRow++;
         _lastFailed = Math.Max(_lastFailed, attempt.Step);
         if (isFinal) _finalFailures++;
         return new SaveDecision(isFinal && _finalFailures >= retry.FinalTryCount, retry.DelayAfter(_failuresInRow));
     }
+
+    private bool IsVoid(SaveAttempt attempt) => attempt.Attempt <= _void.LastAttempt && attempt.Step > _void.Step;
 }

@@ -26,11 +26,11 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
     private readonly Dictionary<int, IActorRef> _stages = [];
     private readonly Dictionary<int, (AssignStage Assignment, IActorRef Coordinator)> _waiting = [];
     private readonly HashSet<IActorRef> _ending = [];
+    private readonly HostedGatherings _gatherings = new();
     private IActorRef _copies = ActorRefs.Nobody;
     private IActorRef _coordinator = ActorRefs.Nobody;
     private RunId? _run;
     private Generation _generation;
-    private HostedGathering? _gathering;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public StageHostActor(NodeInfo self, IStageWorkloadFactory workloads, Action<string> fenced, TimeSpan beatEvery, LinkHub? hub, LinkKindChoice choice, Action<Generation>? heard)
@@ -137,6 +137,8 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
 
     private void OnStageEnded(StageEnded ended)
     {
+        _gatherings.Lose(ended.Stage);
+        ReportHosted();
         if (!_ending.Remove(ended.Stage)) _stages.Remove(ended.Rank);
         if (!_waiting.Remove(ended.Rank, out var waiting)) return;
         Ensure(ended.Rank, waiting.Assignment.Layout);
@@ -145,28 +147,26 @@ public sealed class StageHostActor : ReceiveActor, IWithTimers
 
     private void OnReportHosted(ReportHosted ask)
     {
-        _gathering = new HostedGathering(Sender, ask.Run, ask.Generation, _stages.Count);
+        _gatherings.Add(new HostedGathering(Sender, ask.Run, ask.Generation, _stages.Values));
         foreach (var stage in _stages.Values) stage.Tell(new ReportStanding());
         _copies.Tell(new ReportHeld(ask.Run));
     }
 
     private void OnStanding(StageStanding standing)
     {
-        _gathering?.Enter(standing);
+        _gatherings.Enter(Sender, standing);
         ReportHosted();
     }
 
     private void OnHeld(HeldCopies held)
     {
-        _gathering?.Enter(held);
+        _gatherings.Enter(held);
         ReportHosted();
     }
 
     private void ReportHosted()
     {
-        if (_gathering is not { IsComplete: true } gathering) return;
-        gathering.Asker.Tell(gathering.Report(_self));
-        _gathering = null;
+        foreach (var gathering in _gatherings.TakeComplete()) gathering.Asker.Tell(gathering.Report(_self));
     }
 
     private void OnFenced(Fenced fence)

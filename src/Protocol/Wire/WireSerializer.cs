@@ -31,7 +31,8 @@ public sealed class WireSerializer(ExtendedActorSystem system) : SerializerWithS
             ?? throw new SerializationException($"No message has the manifest '{Shortened(manifest)}'; it is refused.");
         try
         {
-            return entry.Read(bytes) ?? throw new SerializationException($"A message with the manifest '{manifest}' is empty; it is refused.");
+            var message = entry.Read(bytes) ?? throw new SerializationException($"A message with the manifest '{manifest}' is empty; it is refused.");
+            return MissingParts.In(message) is { } missing ? throw new SerializationException($"A message with the manifest '{manifest}' lacks {missing}; it is refused.") : message;
         }
         catch (Exception fault) when (fault is MessagePackSerializationException or FrameException)
         {

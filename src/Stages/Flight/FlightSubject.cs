@@ -48,7 +48,7 @@ internal readonly record struct FlightSubject(FlightSubjectKind Kind, long Step,
         FlightSubjectKind.Totals => Invariant($"the totals of step {Step}"),
         FlightSubjectKind.Grant => Invariant($"a grant beyond step {Step}"),
         FlightSubjectKind.Save => Invariant($"a save after step {Step}"),
-        _ => "the holder of its copies",
+        _ => HostedStage.Copies,
     };
 
     private string Replica => MicroBatch < 0 ? "the reducer" : Invariant($"replica {MicroBatch}");

@@ -60,6 +60,21 @@ public sealed class FolderCheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public void What_was_saved_after_a_step_is_removed_with_what_stepped_aside_for_it_and_the_rest_stays()
+    {
+        foreach (var step in new[] { 20, 40, 60 }) SampleCheckpoint.Save(_store, step);
+        SampleCheckpoint.Save(_store, 60, attempt: 1, seed: 2);
+        _store.Keep(60);
+        _store.RemoveAfter(20);
+        Assert.Equal([20], _store.List().Select(summary => summary.Step));
+        using (var reader = _store.OpenLatest().Require()) SampleCheckpoint.AssertHolds(reader, 20);
+        _store.RemoveAfter(20);
+        new FolderCheckpointStore(_folder.In("none")).RemoveAfter(0);
+        _store.RemoveAfter(0);
+        Assert.Empty(_store.List());
+    }
+
+    [Fact]
     public void A_step_that_is_not_there_is_answered_with_those_that_are()
     {
         SampleCheckpoint.Save(_store, 20);

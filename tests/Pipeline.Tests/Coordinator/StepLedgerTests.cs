@@ -41,6 +41,22 @@ public sealed class StepLedgerTests
         Assert.Throws<InvalidOperationException>(() => ledger.Enter(Report(1, 1) with { Totals = new StepOutcome(1.5, 8, 1, StepVerdict.Apply, -1) }));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void What_was_known_is_held_against_what_comes_again_only_where_it_is_added_up_in_the_same_order(bool isSameOrder)
+    {
+        var ledger = new StepLedger(2, 0);
+        foreach (var step in new[] { 1, 2, 3, 4 }) foreach (var rank in new[] { 0, 1 }) ledger.Enter(Report(rank, step));
+        ledger.Resize(1, 4, isSameOrder);
+        // A later loss leads back to before the change.
+        ledger.RestartFrom(2, 1);
+        var other = Report(0, 3) with { Totals = new StepOutcome(3.5, 8, 1, StepVerdict.Apply, -1) };
+        if (isSameOrder) Assert.Throws<InvalidOperationException>(() => ledger.Enter(other));
+        else Assert.Empty(ledger.Enter(other));
+        Assert.Equal(4, ledger.Committed);
+    }
+
     internal static StepCompleted Report(int rank, long step) => new(
         Generation.First, rank, step, new StepOutcome(step, 8, 1, StepVerdict.Apply, -1), 0.1, new StepTiming(2, 1, 1), 10, [], []);
 

@@ -37,8 +37,9 @@ public sealed class NodeElasticityTests : IDisposable
         await AssertCompletedAsync(cluster, plan);
         var changed = Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
         Assert.Equal((replicas, replicas - 1, false), (changed.From, changed.To, changed.IsOtherOrder));
-        // Copies are taken after every second step: nobody goes back further than to those before the ones that were under way.
-        Assert.Contains(changed.Step, kind == ProtectionKind.None ? [0L, 4L] : new[] { 2L, 4L });
+        // Copies are taken after every second step: nobody goes back further than to those before the ones that were under way. Where the lost ranks' own are newer
+        // than the newest of all ranks, they are made good in place first, and the replica goes at a later step's end.
+        Assert.Contains(changed.Step, kind == ProtectionKind.None ? [0L, 4L] : new[] { 2L, 4L, 6L, 8L });
         Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
         // From then on nobody computes a micro-batch that another one computes, and all are computed.
         var last = cluster.Work.Keys.Where(work => work.Step == Steps).Select(work => work.MicroBatch).Distinct();
@@ -96,6 +97,31 @@ public sealed class NodeElasticityTests : IDisposable
         await AssertCompletedAsync(cluster, plan);
         Assert.Equal([(2, 1), (1, 2)], cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().Select(change => (change.From, change.To)));
         Assert.Equal(topology == ReductionTopology.Hierarchical, cluster.Notices.All.OfType<RunNotice.Grouped>().Any());
+    }
+
+    [Fact]
+    public async Task Fewer_replicas_that_would_not_fit_are_not_tried_and_the_lost_rank_goes_where_it_fits()
+    {
+        var plan = Plan(1, 2, 2, ProtectionKind.Memory);
+        // One replica alone would need more than any node has; both as they are find room on one.
+        using var cluster = new SimulatedCluster(1, plan, 2, memory: [200, 100]);
+        KillAt(cluster, "b", step: 5);
+        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60], Elastic = Sized(run, replicas => replicas == 1 ? [250] : [60, 60]) });
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+    }
+
+    [Fact]
+    public async Task Ranks_of_fewer_replicas_that_have_grown_too_large_for_where_they_are_go_where_they_fit()
+    {
+        var plan = Plan(2, 2, 2, ProtectionKind.Memory);
+        using var cluster = new SimulatedCluster(1, plan, 5, memory: [1, 100, 100, 300, 100]);
+        KillAt(cluster, "e", step: 5);
+        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60, 60], Elastic = Sized(run, replicas => replicas == 1 ? [150, 50] : [60, 60, 60, 60]) });
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Equal(["b", "c", "d", "e"], Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>()).Nodes.Select(node => node.Id.Address));
+        Assert.Equal(1, Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>()).To);
+        Assert.Equal(["d"], cluster.Work.Keys.Where(work => work.Step == Steps && work.Rank == 0).Select(work => work.Node).Distinct());
     }
 
     [Fact]
@@ -219,6 +245,11 @@ public sealed class NodeElasticityTests : IDisposable
         });
         await AssertCompletedAsync(cluster, plan);
     }
+
+    private static ElasticReplicas Sized(CoordinatedRun run, Func<int, IReadOnlyList<long>> rankBytes) => run.Elastic! with
+    {
+        Divide = (replicas, units) => run.Elastic.Divide(replicas, units) is { } division ? division with { RankBytes = rankBytes(replicas) } : null,
+    };
 
     private static void KillAt(SimulatedCluster cluster, string victim, long step)
     {

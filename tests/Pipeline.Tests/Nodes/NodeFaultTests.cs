@@ -15,7 +15,7 @@ namespace Pipeline.Tests.Nodes;
 
 /// <summary>
 /// A seeded adversary against whole clusters in one process. PIPELINE_FAULT_SEEDS=FROM-THROUGH runs other and more seeds than the few of
-/// every test run; a failure names its seed.
+/// every test run, and <c>./pipeline.sh test --full</c> ten times as many; a failure names its seed.
 /// </summary>
 [Collection(PipelineCollection.Name)]
 public sealed class NodeFaultTests : IDisposable
@@ -161,6 +161,7 @@ public sealed class NodeFaultTests : IDisposable
     internal static async Task ForSeedsAsync(int count, Func<int, Task> run)
     {
         var range = Environment.GetEnvironmentVariable("PIPELINE_FAULT_SEEDS")?.Split('-').Select(number => int.Parse(number, CultureInfo.InvariantCulture)).ToArray();
+        if (Environment.GetEnvironmentVariable("PIPELINE_TESTS") == "full") count *= 10;
         for (var seed = range?[0] ?? 1; seed <= (range?[1] ?? count); seed++)
         {
             try

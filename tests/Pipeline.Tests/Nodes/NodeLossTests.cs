@@ -73,14 +73,67 @@ public sealed class NodeLossTests
         // The coordinator's node can hold nothing, the others one rank of three, or one of two.
         using var cluster = new SimulatedCluster(1, plan, 4, memory: [1, 100, 100, 100]);
         var killed = cluster.AtStep(6, () => Task.FromResult(true), () => cluster.Kill("c"));
-        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60], Fewer = (ranks, _) => ranks == 2 ? [division with { RankBytes = [101, 10] }, division] : [] });
+        cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60], DivideOver = (ranks, _) => ranks == 2 ? [division with { RankBytes = [101, 10] }, division] : [] });
         Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
         Assert.True(await await killed);
         TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
         Assert.Equal([2, 4, 6, 8, 10], cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
+        // One decision, one generation.
+        var recoveries = cluster.Notices.All.OfType<RunNotice.Recovering>().ToArray();
+        Assert.Equal(Enumerable.Range(2, recoveries.Length), recoveries.Select(recovering => recovering.Generation.Number));
         Assert.Equal(two.UnitCounts, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
         Assert.Equal([0, 1], cluster.Notices.Steps[^1].Ranks.Select(rank => rank.Rank));
         Assert.Equal(Steps, store.List(verify: true).First(summary => summary.State == CheckpointState.Complete).Step);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Ranks_that_never_hear_each_other_end_the_run_after_as_many_repeats_as_it_has_and_it_says_what_is_missing()
+    {
+        using var cluster = new SimulatedCluster(1, TinyRun.Plan(2, 2), 3);
+        var cut = cluster.AtStep(2, () => Task.FromResult(true), () =>
+        {
+            cluster.Network.Cut(["b"], ["c"]);
+            cluster.Network.Cut(["c"], ["b"]);
+        });
+        cluster.StartCoordinator("a", run => run with { Recovery = run.Recovery with { RepeatLimit = 3 } });
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.True(await await cut);
+        Assert.Equal(RunEnd.Failed, outcome.End);
+        Assert.Contains("was not completed by every rank, although everything was sent again: rank ", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains(" awaits ", outcome.Error, StringComparison.Ordinal);
+        // Both ranks answer every time, and nothing of what they say is new.
+        Assert.Equal(3, cluster.Notices.All.OfType<RunNotice.Recovering>().Count(recovering => recovering.Reason == "nothing has moved"));
+    }
+
+    [Fact]
+    public async Task A_loss_after_all_went_back_past_the_newest_checkpoint_leads_to_none_of_the_past_that_was_left()
+    {
+        const int Steps = 10;
+        var folder = Directory.CreateTempSubdirectory("pipeline-rolled-back-").FullName;
+        var store = new FolderCheckpointStore(folder);
+        // Steps 3 to 5 fail the first time only. The checkpoint after step 4 is made while they are passed over.
+        var clean = TinyRun.Plan(3, 2, steps: Steps);
+        var plan = clean with
+        {
+            Units = [.. clean.Units.SkipLast(1), new InfiniteUnit(clean.Units[^1], 1, 3, 4, 5) { Heals = true }],
+            NonFinite = new NonFinitePolicy(2, 2),
+            StepsAhead = 1,
+            Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = 2, KeepCount = 3 },
+        };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var isKilled = 0;
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (from == "c" && message is TensorFrame { Key.Step.Step: 3 } && cluster.Notices.All.OfType<RunNotice.RolledBack>().Any() && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill("c");
+        };
+        cluster.StartCoordinator("a");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
+        Assert.Equal(1, isKilled);
+        Assert.InRange(Assert.Single(cluster.Notices.All.OfType<RunNotice.RolledBack>()).Step, 0, 2);
+        var reference = TinyRun.Train(clean);
+        TinyRun.AssertEqual([.. reference.Skip(4)], cluster.Notices.Steps.Skip(4), allowsMissingDigests: true);
+        TinyRun.AssertHolds(store, plan, reference[^1]);
         Directory.Delete(folder, recursive: true);
     }
 

@@ -52,6 +52,23 @@ public sealed class RunLogTests : IDisposable
         Assert.Contains(new KeyValuePair<string, object?>("generation", 1), collected.Entries[0].Fields);
     }
 
+    [SkippableFact]
+    public void A_log_whose_disk_fills_up_ends_and_neither_that_nor_its_closing_holds_the_run_up()
+    {
+        using var disk = Cli.SmallDisk.Mount(_folder.In("disk"), 64);
+        var path = Path.Combine(disk.Path, "run.log");
+        var log = RunLog.Open(path, LogFormat.Text, "first", TimeProvider.System);
+        log.OnNotice(new RunNotice.Paused(1));
+        Assert.Single(File.ReadAllLines(path));
+        disk.FillUpTo(0);
+        // What is left of the file's last page, and more.
+        for (var step = 2; step < 300; step++) log.OnNotice(new RunNotice.Paused(step));
+        var length = new FileInfo(path).Length;
+        log.Dispose();
+        Assert.Equal(length, new FileInfo(path).Length);
+        Assert.InRange(length, 1, 8192);
+    }
+
     [Fact]
     public void A_log_is_appended_to_and_one_that_cannot_be_written_does_not_hold_the_run_up()
     {

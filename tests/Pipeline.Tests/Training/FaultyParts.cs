@@ -55,6 +55,8 @@ internal sealed class FailingStore(ICheckpointStore inner, int failures, long fr
 
     public void Abandon(SaveAttempt attempt) => inner.Abandon(attempt);
 
+    public void RemoveAfter(long step) => inner.RemoveAfter(step);
+
     public IReadOnlyList<CheckpointSummary> List(bool verify = false) => inner.List(verify);
 
     public CheckpointReader Open(long step, bool verify = true) => inner.Open(step, verify);

@@ -1,6 +1,7 @@
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
+using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
@@ -67,6 +68,28 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         Assert.Equal([2f, 2f, 2f, 2f], store.Of("outer.shared.weight", 4).ToArray());
         Assert.Equal([3f, 3f, 3f, 3f], store.Of("outer.momentum.weight", 4).ToArray());
         Assert.Equal(new float[4], store.Of("bucket", 4).ToArray());
+    }
+
+    [Fact]
+    public void Second_moments_that_freeze_after_a_step_freeze_also_where_it_is_passed_over()
+    {
+        TorchRuntime.Initialize();
+        TorchRuntime.UseThreads(1);
+        var plan = Infinite(TinyRun.Plan(1, 2), 2);
+        using StageModel model = new(plan.Units, 0, plan.Units.Count, new StageOptions(plan.Precision, TorchSharp.torch.CPU, plan.Seed));
+        ReferenceTrainer trainer = new(model, plan.Batches, plan.Optimizer with { FrozenAfter = 2 }, Summation.Fast, 1);
+        trainer.Step(1);
+        // None may stay below a hundredth of its parameter's mean; after a first step many are.
+        var before = SecondMoments(model);
+        Assert.Contains(before, moment => moment.Least < 0.005 * moment.Mean);
+        Assert.NotNull(trainer.Step(2).Fault);
+        Assert.All(before.Zip(SecondMoments(model)), pair => Assert.True(pair.Second.Least >= 0.0099 * pair.First.Mean, $"{pair.Second.Least} of a mean of {pair.First.Mean}"));
+
+        static (double Least, double Mean)[] SecondMoments(StageModel model) => [.. model.State().Where(tensor => tensor.Name.EndsWith(".exp_avg_sq", StringComparison.Ordinal)).Select(tensor =>
+        {
+            using var scope = TorchSharp.torch.NewDisposeScope();
+            return ((double)tensor.Tensor.min().item<float>(), (double)tensor.Tensor.mean().item<float>());
+        })];
     }
 
     [Theory]

@@ -30,6 +30,16 @@ public sealed class ObjectCheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public void What_was_saved_after_a_step_is_removed_and_the_rest_stays()
+    {
+        foreach (var step in new[] { 20, 40, 60 }) SampleCheckpoint.Save(Store(), step);
+        SampleCheckpoint.Save(Store(), 60, attempt: 1);
+        Store().RemoveAfter(20);
+        Assert.Equal([20], Store().List().Select(summary => summary.Step));
+        using (var reader = Latest(20)) SampleCheckpoint.AssertHolds(reader, 20);
+    }
+
+    [Fact]
     public void A_save_that_dies_at_any_operation_leaves_a_loadable_checkpoint()
     {
         SampleCheckpoint.Save(Store(), 20);

@@ -1,21 +1,13 @@
-using System.Globalization;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Links;
 using Xunit;
 
 namespace Pipeline.Tests.Protocol.Links;
 
-/// <summary>
-/// Whatever bytes come, reading them ends in a value or in one of the wire's own exceptions, and takes no more memory than a header may.
-/// <c>PIPELINE_FUZZ_CASES</c> says how many (a million were run), <c>PIPELINE_FUZZ_SEED</c> from which seed on.
-/// </summary>
+/// <summary>Whatever bytes come over a link, reading them ends in a value or in one of the wire's own exceptions, and takes no more memory than a header may. See <see cref="FuzzCases"/>.</summary>
 public sealed class LinkFuzzTests
 {
     private const long MaxAllocation = 64 * 1024;
-
-    private static int CaseCount => int.Parse(Environment.GetEnvironmentVariable("PIPELINE_FUZZ_CASES") ?? "5000", CultureInfo.InvariantCulture);
-
-    private static int FirstSeed => int.Parse(Environment.GetEnvironmentVariable("PIPELINE_FUZZ_SEED") ?? "1", CultureInfo.InvariantCulture);
 
     [Fact]
     public void Frames_end_in_a_value_or_a_frame_exception() => Fuzz(
@@ -39,30 +31,8 @@ public sealed class LinkFuzzTests
     public void Streams_of_a_peer_that_was_let_in_end_in_frames_or_in_an_exception_of_the_wire() => Fuzz(
         [.. WireFuzz.Streams()], WireFuzz.ReadStream, fault => fault is LinkProtocolException or FrameException or FrameCorruptException or IOException, 4 * MaxAllocation);
 
-    private static void Fuzz(byte[][] valid, Action<byte[]> read, Func<Exception, bool> isAllowed, long maxAllocation = MaxAllocation)
-    {
-        foreach (var bytes in valid) read(bytes);
-        for (var seed = FirstSeed; seed < FirstSeed + CaseCount; seed++)
-        {
-            var bytes = WireFuzz.Mutate(valid[seed % valid.Length], new Random(seed));
-            var before = GC.GetAllocatedBytesForCurrentThread();
-            try
-            {
-                read(bytes);
-            }
-            catch (Exception fault) when (isAllowed(fault))
-            {
-                // What is wanted of most of these bytes.
-            }
-            catch (Exception fault)
-            {
-                throw new InvalidOperationException($"Seed {seed}: {Convert.ToHexString(bytes)}", fault);
-            }
-
-            var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-            Assert.True(allocated <= maxAllocation, $"Seed {seed}: {allocated} bytes were allocated for {bytes.Length}: {Convert.ToHexString(bytes)}");
-        }
-    }
+    private static void Fuzz(byte[][] valid, Action<byte[]> read, Func<Exception, bool> isAllowed, long maxAllocation = MaxAllocation) =>
+        FuzzCases.Run(valid, (_, bytes) => read(bytes), isAllowed, maxAllocation);
 }
 
 /// <summary>Bytes that are all there, and then the end.</summary>
