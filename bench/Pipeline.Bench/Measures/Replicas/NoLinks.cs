@@ -16,7 +16,7 @@ internal sealed class NoLinks : IStageLinks
     public void Send(int rank, NeighbourProtocol.INote note) => throw new UnreachableException($"a note for rank {rank}");
 
     /// <inheritdoc/>
-    public bool WantsCopyAfter(long step) => false;
+    public bool TakesCopies => false;
 
     /// <inheritdoc/>
     public void Protect(StateCopy copy) => copy.Dispose();
