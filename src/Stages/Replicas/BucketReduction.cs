@@ -27,7 +27,6 @@ internal sealed class BucketReduction : IBucketReduction
     private readonly Transfer[] _contributions;
     private readonly Transfer[] _answers;
     private readonly ILookup<int, Transfer> _told;
-    private readonly bool _isExchange;
     private readonly List<Transfer> _awaitedContributions = [];
     private readonly List<Transfer> _awaitedAnswers = [];
     private bool _hasContributed;
@@ -57,7 +56,6 @@ internal sealed class BucketReduction : IBucketReduction
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
         _told = plan.Answers.Where(answer => answer.From == _self).ToLookup(answer => answer.Shard.Index);
-        _isExchange = _direct.Values.Any(sent => plan.Shards.Any(own => own.Owner == self && own.Start == sent.Shard.Start));
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -133,11 +131,10 @@ internal sealed class BucketReduction : IBucketReduction
         foreach (var transfer in _direct.Values)
         {
             var shard = transfer.Shard;
-            // Where both add everything up, both must add what was sent: an operator may have it compressed at any step.
             Send(transfer, step, joined =>
             {
                 for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
-            }, _isExchange ? sums(0).Slice(shard.Start, shard.Length) : default);
+            });
         }
 
         foreach (var part in _parts.Values.Where(part => !_direct.ContainsKey(part.Shard.Index))) AddOwn(part, nodes, sums, step);
@@ -237,17 +234,8 @@ internal sealed class BucketReduction : IBucketReduction
     }
 
     /// <summary>The sums lie one behind the other in a tensor of their own.</summary>
-    /// <param name="transfer">What is sent to whom.</param>
-    /// <param name="step">Step.</param>
-    /// <param name="fill">Writes the sums.</param>
-    /// <param name="own">Takes what the receiver will read, where that is another thing; empty where the sender does not need it.</param>
-    private void Send(Transfer transfer, StepKey step, SpanStream.Filler fill, Span<float> own = default)
-    {
-        var stream = _streams.Of(transfer);
-        var tensor = stream.Encode(step.Step, fill);
-        if (!own.IsEmpty && stream.HasAltered) stream.Decode(tensor, own, step.Step);
-        _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), tensor);
-    }
+    private void Send(Transfer transfer, StepKey step, SpanStream.Filler fill) =>
+        _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), _streams.Of(transfer).Encode(step.Step, fill));
 
     /// <summary>The sum stands in the bucket: tells it to who awaits it.</summary>
     private void Answer(Shard shard, StepKey step)
@@ -274,5 +262,5 @@ internal sealed class BucketReduction : IBucketReduction
     /// </summary>
     private FrameKey KeyOf(Transfer transfer, FrameKind kind, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, kind);
 
-    private delegate Span<float> Sums(int index);
+    private delegate ReadOnlySpan<float> Sums(int index);
 }

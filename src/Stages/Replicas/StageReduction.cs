@@ -81,7 +81,7 @@ internal sealed class StageReduction : IDisposable
     }
 
     /// <summary>Most bytes that sums under way have taken; of gradients that are freed nothing is counted here.</summary>
-    internal long PeakSumBytes => _buckets.Sum(bucket => (bucket.Reduction as BucketReduction)?.PeakSumBytes ?? 0);
+    internal long PeakSumBytes => _buckets.Sum(bucket => (bucket.Reduction as BucketReduction)?.PeakSumBytes ?? (bucket.Reduction as PairReduction)?.PeakSumBytes ?? 0);
 
     /// <summary>While one bucket waits, the others go on.</summary>
     private void Proceed(StepKey step, IBucketReduction except)
@@ -95,20 +95,25 @@ internal sealed class StageReduction : IDisposable
     private static IBucketReduction Reduction(
         Bucket bucket, torch.Tensor? lent, StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
     {
-        var gradients = new GradientBucket([.. bucket.Units.Select(index => model.Units[index])], lent);
         var length = checked((int)bucket.Length);
         if (owners is null)
         {
             // One replica, which invariant sums keep busy, needs nobody beside it.
             var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
-            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece, !settings.IsLossy));
+            return place.Count == 2 && topology == ReductionTopology.Sharded && !settings.IsLossy ? new PairReduction(settings, residuals.Owes, Made) : Made(isExact: false);
+
+            BucketReduction Made(bool isExact) => Whole(
+                ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece, isExact), Gradients());
         }
 
+        var gradients = Gradients();
         var shards = gradients.ShardsOf(owners);
         return lent is not null
             ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
-            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, Shard.InPieces(shards, settings.LongestPiece)));
+            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, Shard.InPieces(shards, settings.LongestPiece)), gradients);
 
-        BucketReduction Whole(ReductionPlan plan) => new(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
+        GradientBucket Gradients() => new([.. bucket.Units.Select(index => model.Units[index])], lent);
+
+        BucketReduction Whole(ReductionPlan plan, GradientBucket gradients) => new(plan, new Participant(place.Index), place, gradients, settings, links, residuals, model.Options.Seed);
     }
 }
