@@ -33,9 +33,12 @@ public sealed class NodeLogActor : ReceiveActor, IRequiresMessageQueue<ILoggerMe
 
     private void Write(LogEvent entry)
     {
+        if (!Context.System.Settings.LogFilter.ShouldTryKeepMessage(entry, out _)) return;
         var saying = entry.Message as LogSaying ?? (entry.Message as LogMessage)?.Parameters().OfType<LogSaying>().FirstOrDefault();
         var sentence = saying?.Message ?? entry.Message?.ToString() ?? "";
         if (entry.Cause is { } cause && !sentence.Contains(cause.Message, StringComparison.Ordinal)) sentence = $"{sentence.TrimEnd('.')}: {cause.Message}";
+        // Traces are for whoever debugs, not for a log.
+        sentence = string.Join(' ', sentence.Split('\n').TakeWhile(line => !line.TrimStart().StartsWith("at ", StringComparison.Ordinal)).Select(line => line.Trim()));
         _log.Write(LevelOf(entry.LogLevel()), entry.LogClass?.FullName ?? entry.LogSource, saying?.Event ?? "akka", sentence, saying?.Rank, saying?.Step);
     }
 

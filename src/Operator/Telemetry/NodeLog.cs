@@ -8,7 +8,6 @@ namespace Pipeline.Operator;
 /// </summary>
 public sealed class NodeLog : IDisposable
 {
-    private readonly ILoggerFactory _factory;
     private readonly string _node;
     private readonly Words _words;
     private volatile string _run = "";
@@ -22,7 +21,6 @@ public sealed class NodeLog : IDisposable
     {
         _node = node;
         _words = new Words(output, format, time);
-        _factory = LoggerFactory.Create(logging => logging.SetMinimumLevel(LogLevel.Information).AddProvider(_words));
     }
 
     /// <summary>The node is at a run from now on, or at none.</summary>
@@ -41,17 +39,15 @@ public sealed class NodeLog : IDisposable
     /// <param name="step">The step that is meant; null for none.</param>
     public void Write(LogLevel level, string category, string name, string message, int? rank = null, long? step = null)
     {
+        if (level < LogLevel.Information) return;
         var (run, generation) = (_run, _generation);
-        _factory.CreateLogger(category).Log(
+        // What is said after the end is said to nobody.
+        _words.CreateLogger(category).Log(
             level, new EventId(0, name), new LogEntry(name, run, generation > 0 && run.Length > 0 ? generation : null, step, rank, message) { Node = _node }, null, static (entry, _) => entry.Message);
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _factory.Dispose();
-        _words.Dispose();
-    }
+    public void Dispose() => _words.Dispose();
 
     private sealed class Words(TextWriter output, LogFormat format, TimeProvider time) : LineLog(format, time)
     {
