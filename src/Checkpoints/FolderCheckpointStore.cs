@@ -116,7 +116,12 @@ public sealed class FolderCheckpointStore : ICheckpointStore
     public void RemoveAfter(long step) => Guarded(_root, () =>
     {
         // One that stepped aside for another of its step would be read in its place.
-        foreach (var folder in CheckpointFolder.Scan(_root).Where(folder => folder.Step > step && folder.IsCandidate)) Remove(folder);
+        foreach (var folder in CheckpointFolder.Scan(_root).Where(folder => folder.Step > step && folder.IsCandidate))
+        {
+            Remove(folder);
+            // The next one of this step is another one: nobody has asked for that to be kept.
+            if (File.Exists(folder.KeepPath)) File.Delete(folder.KeepPath);
+        }
     });
 
     /// <summary>Renamed before it is deleted: a half-deleted checkpoint must not look like a damaged one.</summary>

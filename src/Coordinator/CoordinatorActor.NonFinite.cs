@@ -20,13 +20,16 @@ public sealed partial class CoordinatorActor
     private bool IsBearable(StepCompleted report)
     {
         if (report.Step > _nonFinite.Last) _unjudged.TryAdd(report.Step, report.Totals);
-        while (_unjudged.Remove(_nonFinite.Last + 1, out var totals))
+        while (_unjudged.Count > 0 && _unjudged.Keys.Min() is var next && IsNext(next) && _unjudged.Remove(next, out var totals))
         {
-            if (!Bears(_nonFinite.Last + 1, totals)) return false;
+            if (!Bears(next, totals)) return false;
         }
 
         return true;
     }
+
+    // Of a step that is committed and run again nobody need speak again.
+    private bool IsNext(long step) => step == _nonFinite.Last + 1 || step - 1 <= _progress.Committed;
 
     private bool Bears(long step, StepOutcome totals)
     {
@@ -63,6 +66,8 @@ public sealed partial class CoordinatorActor
         _lastDecision = Task.WhenAll(_lastDecision, _saving.RollBack(target));
         _progress.Unlearn();
         _progress.GiveUpEvaluations(target);
+        foreach (var step in _awaitedSaves.Select(awaited => awaited.Step).Where(step => step > target).Distinct().ToArray())
+            AnswerSaves(step, false, $"The run goes back to step {target}, since a later one was not finite. The state after step {step} is not saved.");
         if (!Spread(_ranks.Division, StartingPoint.Checkpoint(target) with { Evaluates = _progress.Evaluates(target) })) return;
         _observer.Tell(new RunNotice.RolledBack(_ranks.Generation, target, $"{fault.Sentence}, and no further step may be passed over in a row: all go back to the end of step {target} and try again."));
     }

@@ -185,7 +185,8 @@ public sealed partial class CoordinatorActor
     /// <summary>Ranks stay where they are. Where there is nobody to hold their copies, they go on without.</summary>
     private void FindHolders()
     {
-        if (Protection.Kind != ProtectionKind.Memory || !Fits([])) _ranks.Place([.. _ranks.Places.Select(place => place with { Holder = null })], _ranks.Refs);
+        if (Protection.Kind == ProtectionKind.Memory && PlacementFor([]) is { } placement) Place(placement, []);
+        else _ranks.Place([.. _ranks.Places.Select(place => place with { Holder = null })], _ranks.Refs);
     }
 
     private bool IsRankOfNodes(int rank)

@@ -286,6 +286,7 @@ public sealed partial class CoordinatorActor
         _nonFinite.RestartFrom(_ranks.Base.Step);
         _unjudged.Clear();
         _reached.Restart();
+        _standstill.Lose();
         _copies = new CopyLedger(_ranks.RankCount, _ranks.Base.Step);
         _announcedProtection = _ranks.Base.Step;
     }

@@ -147,7 +147,7 @@ public sealed class StageActor : ReceiveActor
         _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));
         var copies = StartingCopies.Of(assignment);
         if (copies.All(source => source.Holder is null)) Start([]);
-        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. copies.Select(source => (source.Copy, Resolve(source.Holder!.Path)))], _copyLinks));
+        else _fetcher = Context.ActorOf(CopyFetcher.Props([.. copies.Where(source => source.Holder is not null).Select(source => (source.Copy, Resolve(source.Holder!.Path)))], _copyLinks));
     }
 
     private void Start(IReadOnlyList<StateCopy> copies)

@@ -29,6 +29,7 @@ public sealed class LivePageTests(TinyTraining tiny, HeadlessBrowser browser) : 
         await page.Page.Keyboard.PressAsync("ArrowRight");
         await page.TextAsync("t-times", "the schedule alone");
         await page.TextAsync("explain", "step");
+        await page.Page.Locator("#stages tr").Nth(3).WaitForAsync();
         Assert.Equal(4, await page.Page.Locator("#stages tr").CountAsync());
         await page.PictureAsync("pipeline");
 

@@ -31,6 +31,8 @@ internal static class ChangedSettings
         foreach (var line in SettingsLedger.Read(files.Changes, throughStep))
         {
             if (SettingChange.Parse(line.Setting) is not { } setting) continue;
+            // Runs of before operators could set compression have the trial's own decision under this name, as a number.
+            if (setting is SettingKind.GradientCompression && line.Word is null) setting = SettingKind.Compression;
             var value = line.Word is { } word ? SettingChange.ValueOf(setting, word) : line.Value;
             if (value is { } known) yield return new SettingChange(line.FromStep, setting, known);
         }

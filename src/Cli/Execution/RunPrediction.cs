@@ -57,7 +57,8 @@ internal sealed class RunPrediction
         if (IsInSeconds)
         {
             yield return Text($"prediction {Milliseconds(Step.Duration)} a step, measured {Milliseconds(measured)} (median of {times.Count} steps): {Error(Step.Duration, measured)}");
-            if (_layout.Schedule.UsesSplitBackward && _layout.Schedule.RankCount > 1)
+            // Between replicas every step waits.
+            if (_layout.Schedule.UsesSplitBackward && _layout.Schedule.RankCount > 1 && _reductions is null)
                 yield return Text($"           {Milliseconds(SteadySteps.Added(_layout.Schedule, _ => Model(_units, _partition) with { WaitsForNorm = false }, 2))} for steps that do not wait for their norm");
         }
         else

@@ -1,5 +1,6 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Model;
+using Pipeline.Reduction.Summation;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -26,8 +27,12 @@ internal static class PlanRequests
             MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],
             Links = world.Links,
             Reductions = world.Reductions,
-            WaitsForNorm = settings.Step.Barrier is OptimizerBarrier.On,
+            WaitsForNorm = WaitsForNorm(settings),
             TiedStages = partition => StageTies.TiedStages(units, [.. partition.Select(range => range.Count)]),
         };
     }
+
+    /// <summary>Whether every step of a run waits for its norm: as set, and wherever gradients are reduced.</summary>
+    internal static bool WaitsForNorm(RunSettings settings) =>
+        settings.Step.Barrier is OptimizerBarrier.On || settings.Step.ReplicaCount > 1 || settings.Summation is Summation.Invariant;
 }

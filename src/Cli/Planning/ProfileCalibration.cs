@@ -28,7 +28,7 @@ internal sealed class ProfileCalibration
         _layout = layout;
     }
 
-    /// <summary>Runs the pipeline for about a time: three steps at least, so many as warm it up and again as many at most.</summary>
+    /// <summary>Runs the pipeline for about a time, between 3 and 32 steps, of which the later half is recorded.</summary>
     /// <param name="settings">The run's.</param>
     /// <param name="units">The model.</param>
     /// <param name="profile">The units' costs so far, which tell how long a step will take.</param>
@@ -69,6 +69,7 @@ internal sealed class ProfileCalibration
     {
         var stages = StageProfile.Of([.. profile], Partitioner.FromCounts(profile.Count, _layout.UnitCounts));
         var spans = _traced.Spans().Where(span => span.Action.Kind is ActionKind.Forward or ActionKind.Backward).ToArray();
+        if (spans.Length == 0) return (0, 0);
         // Kind by kind and stage by stage: what is long in one is usual in another.
         var overhead = spans.GroupBy(span => (span.Action.Stage, span.Action.Kind))
             .Sum(same => same.Count() * (SteadyMean.Of(same.Select(span => span.Duration)) - stages.Costs.Of(same.First().Action))) / spans.Length;

@@ -50,6 +50,7 @@ internal static class SettingCommands
         return SettingChange.ParseChangeable(request[0]) switch
         {
             SettingKind.ProtectionKind when request[1] == "none" => sentence + " Until it is set again, a lost rank takes all of them back to the newest checkpoint.",
+            SettingKind.GradientCompression or SettingKind.AnswerCompression when request[1] == "none" => sentence + " What was lost so far is made good with the next step.",
             SettingKind.GradientCompression or SettingKind.AnswerCompression => sentence + " What replicas exchange loses something then, and losses are no longer those of the run without it.",
             _ => sentence,
         };

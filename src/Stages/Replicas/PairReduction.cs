@@ -38,9 +38,10 @@ internal sealed class PairReduction(ReductionSettings settings, bool owes, Func<
     /// <inheritdoc/>
     public void Dispose() => _current.Dispose();
 
+    // By what is written down alone: what a rank holds may differ from what its partner does.
     private BucketReduction At(StepKey step)
     {
-        var isExact = !owes && settings.Contributions.Instead?.Invoke(step.Step) is null && settings.Answers.Instead?.Invoke(step.Step) is null;
+        var isExact = settings.Contributions.Instead?.Invoke(step.Step) is null && settings.Answers.Instead?.Invoke(step.Step) is null;
         if (isExact == _isExact) return _current;
         _current.Dispose();
         (_current, _isExact) = (make(isExact), isExact);

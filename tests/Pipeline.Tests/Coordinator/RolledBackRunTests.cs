@@ -129,7 +129,12 @@ public sealed class RolledBackRunTests : IDisposable
     /// <summary>All ranks have their state in the present generation.</summary>
     private async Task RunsAsync()
     {
-        while (await _coordinator.Ask<RunStatus>(QueryStatus.Instance, Patience) is not { Phase: "running" } status || status.Generation != _generation) await Task.Yield();
+        var end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
+        while (await _coordinator.Ask<RunStatus>(QueryStatus.Instance, Patience) is not { Phase: "running" } status || status.Generation != _generation)
+        {
+            Assert.True(Environment.TickCount64 < end, $"The run does not reach generation {_generation}.");
+            await Task.Yield();
+        }
     }
 
     /// <summary>The ranks do what they were told: each writes its part of the checkpoint, and it becomes one.</summary>
