@@ -1,6 +1,6 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Model;
-using Pipeline.Reduction.Summation;
+using Pipeline.Model.Training;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
