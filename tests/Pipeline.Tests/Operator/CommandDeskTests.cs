@@ -115,6 +115,8 @@ public sealed class CommandDeskTests : IDisposable
         var run = await PausedAsync();
         Assert.True((await run.RunAsync("checkpoint now", "call-7")).IsDone);
         Assert.True((await run.RunAsync("pause")).IsDone);
+        // An answer does not wait for its record.
+        Assert.True(SpinWait.SpinUntil(() => run.Notices.All.OfType<RunNotice.Commanded>().Any(command => command.Command == "checkpoint now"), TimeSpan.FromSeconds(20)));
         Assert.Equal("call-7", Assert.Single(run.Notices.All.OfType<RunNotice.Commanded>(), command => command.Command == "checkpoint now").Id);
         // As the next leader finds it: the course, and what happened.
         using (RunRecorder recorder = new(MetricsWriter.Create(run.Files.Metrics), DigestFile.Create(run.Files.Digests), EventLog.Open(run.Files.Events, TimeProvider.System)))
