@@ -19,9 +19,12 @@ internal static class BuiltProgram
         return await output.ConfigureAwait(false);
     }
 
-    private static string File()
+    /// <summary>Where it lies.</summary>
+    /// <exception cref="FileNotFoundException">It is not built.</exception>
+    public static string File()
     {
         var here = new DirectoryInfo(AppContext.BaseDirectory);
-        return Path.Combine(here.Parent!.Parent!.FullName, "Pipeline.Cli", here.Name, "pipeline.dll");
+        var program = Path.Combine(here.Parent!.Parent!.FullName, "Pipeline.Cli", here.Name, "pipeline.dll");
+        return System.IO.File.Exists(program) ? program : throw new FileNotFoundException($"The program is not built: expected {program}. Run `./pipeline.sh doctor` once, which builds it.");
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Pipeline.Bench.Workloads;
 using Pipeline.Runs;
 
 namespace Pipeline.Bench.Measures.Processes;
@@ -54,9 +55,7 @@ internal static class TimedTraining
 
     private static Process Start(IReadOnlyList<string> words)
     {
-        var program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Pipeline.Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "pipeline.dll"));
-        if (!File.Exists(program)) throw new FileNotFoundException($"The program is not built: expected {program}. Run `./pipeline.sh doctor` once, which builds it.");
-        ProcessStartInfo start = new("dotnet", [program, .. words]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start = new("dotnet", [BuiltProgram.File(), .. words]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
         var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start.");
         // Read, so that it never waits for a reader.
         process.OutputDataReceived += (_, _) => { };

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Pipeline.Bench.Reports;
+using Pipeline.Bench.Workloads;
 using Pipeline.Runs;
 
 namespace Pipeline.Bench.Measures.Replicas;
@@ -94,13 +95,11 @@ internal static class CompressionCurves
     private static void Train(string run, string[] settings, int seed, int stepCount, bool isQuick)
     {
         if (Directory.Exists(run)) Directory.Delete(run, recursive: true);
-        var program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Pipeline.Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "pipeline.dll"));
-        if (!File.Exists(program)) throw new FileNotFoundException($"The program is not built: expected {program}. Run `./pipeline.sh doctor` once, which builds it.");
         Console.WriteLine($"training {run}");
         ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true };
         string[] quick = isQuick ? ["model.layers=2", "model.width=32", "model.heads=2", "model.context=32", "model.vocabulary=257"] : [];
         string[] all = ["parallelism.data=2", .. s_small, "run.sample-tokens=0", $"run.eval-every={Math.Max(1, stepCount / 10)}", .. settings, .. quick];
-        foreach (var word in (string[])[program, "train", "--run", run, "--steps", $"{stepCount}", "--seed", $"{seed}", "--preset", "gpt-nano", "--stages", "1", "--precision", "fp32", .. all.SelectMany(setting => new[] { "--set", setting })])
+        foreach (var word in (string[])[BuiltProgram.File(), "train", "--run", run, "--steps", $"{stepCount}", "--seed", $"{seed}", "--preset", "gpt-nano", "--stages", "1", "--precision", "fp32", .. all.SelectMany(setting => new[] { "--set", setting })])
             start.ArgumentList.Add(word);
         using var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start.");
         process.StandardOutput.ReadToEnd();
