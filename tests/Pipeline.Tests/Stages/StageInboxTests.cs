@@ -1,6 +1,7 @@
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Stages;
+using Pipeline.Tests.Model;
 using Pipeline.Tests.Training;
 using TorchSharp;
 using Xunit;
@@ -32,7 +33,7 @@ public sealed class StageInboxTests
     public void What_repeats_an_input_or_comes_after_its_step_is_freed_unread()
     {
         StageInbox inbox = new();
-        var before = torch.Tensor.TotalCount;
+        var before = LiveTensors.Settle();
         inbox.Post(Arrival(Key(0), 1));
         inbox.Post(Arrival(Key(0), 2));
         using (var taken = inbox.TakeTensor(Key(0)).Value.Take(torch.CPU)) Assert.Equal(1, taken.item<float>());
@@ -128,7 +129,7 @@ public sealed class StageInboxTests
     public void What_belongs_to_an_abandoned_attempt_is_freed_unread_and_the_other_attempt_and_the_evaluation_are_not()
     {
         StageInbox inbox = new();
-        var before = torch.Tensor.TotalCount;
+        var before = LiveTensors.Settle();
         var evaluation = Key(0) with { Kind = FrameKind.EvaluationActivation };
         var valid = Key(0) with { Step = Step with { Attempt = 1 } };
         inbox.Post(Arrival(Key(0), 1));

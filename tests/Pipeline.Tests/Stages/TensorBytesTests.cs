@@ -1,6 +1,7 @@
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Stages;
+using Pipeline.Tests.Model;
 using Pipeline.Tests.Training;
 using TorchSharp;
 using Xunit;
@@ -19,7 +20,7 @@ public sealed class TensorBytesTests
     [InlineData(torch.ScalarType.Int64)]
     public void A_tensor_survives_the_wire_to_the_bit_also_when_it_is_not_contiguous(torch.ScalarType type)
     {
-        var before = torch.Tensor.TotalCount;
+        var before = LiveTensors.Settle();
         using (torch.NewDisposeScope())
         {
             var tensor = torch.arange(24).to_type(type).view(2, 3, 4).transpose(0, 2);
