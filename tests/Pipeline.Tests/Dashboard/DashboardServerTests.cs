@@ -17,7 +17,7 @@ namespace Pipeline.Tests.Dashboard;
 public sealed class DashboardServerTests : IAsyncLifetime
 {
     private const string Token = "0123456789abcdef";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private readonly TemporaryFolder _folder = new();
     private readonly RunWatch _watch = new(TimeProvider.System);
     private readonly RunMeter _meter = new(TimeProvider.System);

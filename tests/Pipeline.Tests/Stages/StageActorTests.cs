@@ -15,7 +15,7 @@ namespace Pipeline.Tests.Stages;
 [Collection(PipelineCollection.Name)]
 public sealed class StageActorTests() : TestKit(WireSetup.For(Quiet))
 {
-    private static readonly Config Quiet = ConfigurationFactory.ParseString("akka { loglevel = ERROR, stdout-loglevel = ERROR }").WithFallback(DefaultConfig);
+    private static readonly Config Quiet = ConfigurationFactory.ParseString("akka { loglevel = ERROR, stdout-loglevel = ERROR, test.single-expect-default = 60s }").WithFallback(DefaultConfig);
     private static readonly TrainingPlan Plan = TinyRun.Plan(1, 2);
 
     [Fact]

@@ -63,7 +63,7 @@ public sealed class GuardedRemotingTests : IDisposable
             await peer.AssociateAsync();
             await peer.SendAsync(ForgedPdu.Carrying(address + "/user/victim", Gadget(typeof(UnguardedGadget))));
             await peer.SendAsync(ForgedPdu.Carrying(address + "/user/victim", ForgedPdu.Payload(16, "PP", [])));
-            await death.WaitAsync(TimeSpan.FromSeconds(20));
+            await death.WaitAsync(TimeSpan.FromSeconds(60));
             Assert.True(UnguardedWitness.HasRun);
         }
         finally
