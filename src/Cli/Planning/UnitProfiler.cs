@@ -12,8 +12,8 @@ namespace Pipeline.Cli.Planning;
 /// <summary>
 /// Measures what each unit costs with the kernels that train it: forward, whole backward, its two halves, optimizer. Every thread
 /// holds the whole model and runs it unit by unit, as many threads at once as the pipeline has ranks, since ranks share caches and
-/// memory; what counts is the mean over the rounds of all threads: an action's time is a sum over units, and where a machine hiccups now and
-/// then only means add up. It takes the budget for each size, or a few rounds.
+/// memory; what counts is the mean over the rounds of all threads and of all units alike: an action's time is a sum over units, and where a
+/// machine hiccups now and then only means add up. It takes the budget for each size, or a few rounds.
 /// </summary>
 internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget)
 {
@@ -32,8 +32,10 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
         var threads = ProbeThread.Run(settings.Step.StageCount, () => Rounds(microBatchSize));
         UnitSizes[] sizes = [.. units.Select(unit => UnitSizes.Of(unit, settings, microBatchSize))];
         var (kept, selective) = ProbeThread.Run(1, () => (Kept(microBatchSize, sizes), Kept(microBatchSize, sizes, Recomputation.Selective)))[0];
+        // Units of one kind and size do the same work. Told apart, what disturbed one of them by chance would shift the cuts between stages.
+        var alike = units.Select((unit, index) => (Kind: Kind(unit), index)).ToLookup(pair => pair.Kind, pair => pair.index);
         return [.. units.Select((unit, index) => Profile(
-            unit, [.. threads.SelectMany(rounds => rounds).Select(round => round[index])], sizes[index], kept[index], Math.Min(kept[index], selective[index])))];
+            unit, [.. threads.SelectMany(rounds => rounds).SelectMany(round => alike[Kind(unit)].Select(other => round[other]))], sizes[index], kept[index], Math.Min(kept[index], selective[index])))];
     }
 
     private static UnitProfile Profile(Unit unit, UnitTimes[] rounds, UnitSizes sizes, long kept, long selective)
@@ -57,6 +59,9 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
 
         double Mean(Func<UnitTimes, double> time) => SteadyMean.Of(rounds.Select(time));
     }
+
+    private static string Kind(Unit unit) =>
+        FormattableString.Invariant($"{unit.GetType()} {unit.Cost} {unit.KeptElementsPerToken} {string.Join(' ', unit.Parameters.Select(parameter => $"{parameter.Name}[{string.Join(',', parameter.Shape)}]"))}");
 
     private StageModel[] Models() => [.. units.Select((_, index) => new StageModel(units, index, 1, _options))];
 

@@ -87,6 +87,20 @@ public sealed class TrainEndToEndTests : IDisposable
         Assert.Contains("is of another model", other.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Units_of_one_kind_and_size_have_the_same_costs_in_a_profile()
+    {
+        var file = In("alike.json");
+        Assert.Equal(ExitCode.Done, Run([
+            "profile", "--seconds", "0", "--out", file, "--preset", "gpt-nano", "--precision", "fp32", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2",
+            "--set", "model.context=16", "--set", "model.vocabulary=300", "--micro-batch-size", "2"]).Code);
+        using var json = JsonDocument.Parse(File.ReadAllText(file));
+        var units = json.RootElement.GetProperty("sizes").GetProperty("2").EnumerateArray().ToDictionary(unit => unit.GetProperty("name").GetString()!, unit => unit.GetProperty("backward").GetDouble());
+        Assert.Equal(units["layers.0.mlp"], units["layers.1.mlp"]);
+        Assert.Equal(units["layers.0.attention"], units["layers.1.attention"]);
+        Assert.NotEqual(units["layers.0.mlp"], units["layers.0.attention"]);
+    }
+
     [Theory]
     [InlineData("zb-v", "full", "schedule.barrier=off")]
     [InlineData("interleaved-1f1b", "selective", "schedule.partition=1,1,1,1")]
