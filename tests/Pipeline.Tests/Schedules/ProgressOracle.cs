@@ -30,6 +30,9 @@ internal static class ProgressOracle
 
             int End(ActionKind kind) => own.Count(action => action == StageAction.StepLevel(stage, kind));
             var once = schedule.EndsStep ? 1 : 0;
+            if (End(ActionKind.ReduceScatter) != (schedule.Reduces ? 1 : 0) || End(ActionKind.AllGather) != (schedule.Reduces && !schedule.SharesOptimizer ? 1 : 0)
+                || End(ActionKind.WeightGather) != (schedule.SharesOptimizer || schedule.StepsLocally ? 1 : 0))
+                return false;
             if (End(ActionKind.Norm) != once || End(ActionKind.Optimizer) != once || End(ActionKind.TiedSum) != (schedule.TiedStages.Contains(stage) ? 1 : 0))
                 return false;
         }
@@ -98,7 +101,7 @@ internal static class ProgressOracle
             ActionKind.WeightGradient => Done(stage, ActionKind.InputGradient),
             ActionKind.Recompute => Done(stage, ActionKind.Forward),
             ActionKind.TiedSum => schedule.TiedStages.All(LeavesDone),
-            ActionKind.Norm => LeavesDone(stage),
+            ActionKind.ReduceScatter or ActionKind.AllGather or ActionKind.WeightGather or ActionKind.Norm => LeavesDone(stage),
             _ => done.Count(other => other.Kind is ActionKind.Norm) == schedule.StageCount,
         };
     }

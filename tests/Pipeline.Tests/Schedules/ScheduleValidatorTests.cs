@@ -9,17 +9,35 @@ public sealed class ScheduleValidatorTests
 {
     private static readonly Schedule OneF1B = ScheduleCatalog.Generate("1f1b", new ScheduleShape(4, 8));
 
+    private static readonly Gen<Schedule> Samples = Gen.OneOf(ScheduleSamples.Training(5, 6), ScheduleSamples.Whole(4, 5));
+
     [Fact]
-    public void Any_dropped_action_is_rejected() =>
-        Gen.Select(ScheduleSamples.Training(5, 6), Gen.Int[0, 10_000]).Sample((schedule, choice) =>
+    public void Any_dropped_action_is_rejected_but_a_recomputation_without_which_its_activations_are_kept() =>
+        Gen.Select(Samples, Gen.Int[0, 10_000]).Sample((schedule, choice) =>
         {
             var (rank, position) = Place(schedule, choice);
-            Assert.NotEmpty(ScheduleValidator.Validate(WithRow(schedule, rank, schedule.Actions[rank].RemoveAt(position))));
+            var without = WithRow(schedule, rank, schedule.Actions[rank].RemoveAt(position));
+            // Which activations are dropped is read from the R that bring them back.
+            if (schedule.Actions[rank][position].Kind is not ActionKind.Recompute)
+                Assert.NotEmpty(ScheduleValidator.Validate(without));
+            else
+                Assert.Empty(ScheduleValidator.Validate(without));
         });
 
     [Fact]
+    public void A_dropped_recomputation_is_rejected_where_memory_has_no_room_for_what_it_keeps()
+    {
+        var schedule = RecomputePass.Apply(ScheduleCatalog.Generate("gpipe", new ScheduleShape(2, 3)), [0, 1]);
+        ImmutableArray<StageMemory> stages = [.. Enumerable.Range(0, 2).Select(_ => new StageMemory(5, 10, 1, 4) { Dropped = 8 })];
+        var limits = ScheduleLimits.PromisedBy(schedule) with { Memory = new MemoryCap(stages, [.. MemoryUse.Of(schedule, stages).Select(rank => rank.Total)]) };
+        Assert.Empty(ScheduleValidator.Validate(schedule, limits));
+        foreach (var position in schedule.Actions[0].Select((action, index) => (action, index)).Where(pair => pair.action.Kind is ActionKind.Recompute).Select(pair => pair.index))
+            Assert.NotEmpty(ScheduleValidator.Validate(WithRow(schedule, 0, schedule.Actions[0].RemoveAt(position)), limits));
+    }
+
+    [Fact]
     public void Any_duplicated_action_is_rejected_wherever_the_copy_stands() =>
-        Gen.Select(ScheduleSamples.Training(5, 6), Gen.Int[0, 10_000], Gen.Int[0, 10_000]).Sample((schedule, choice, target) =>
+        Gen.Select(Samples, Gen.Int[0, 10_000], Gen.Int[0, 10_000]).Sample((schedule, choice, target) =>
         {
             var (rank, position) = Place(schedule, choice);
             var (otherRank, otherPosition) = Place(schedule, target);
@@ -29,7 +47,7 @@ public sealed class ScheduleValidatorTests
 
     [Fact]
     public void Any_action_moved_to_another_rank_is_rejected() =>
-        Gen.Select(ScheduleSamples.Training(5, 6), Gen.Int[0, 10_000], Gen.Int[0, 10_000]).Sample((schedule, choice, target) =>
+        Gen.Select(Samples, Gen.Int[0, 10_000], Gen.Int[0, 10_000]).Sample((schedule, choice, target) =>
         {
             var (rank, position) = Place(schedule, choice);
             var (otherRank, otherPosition) = Place(schedule, target);
@@ -40,7 +58,7 @@ public sealed class ScheduleValidatorTests
 
     [Fact]
     public void A_swap_is_accepted_exactly_if_an_exhaustive_search_of_all_orders_finishes() =>
-        Gen.Select(ScheduleSamples.Training(3, 3), Gen.Int[0, 10_000], Gen.Int[0, 10_000], Gen.Int[1, 3]).Sample((schedule, choice, other, capacity) =>
+        Gen.Select(Gen.OneOf(ScheduleSamples.Training(3, 3), ScheduleSamples.Whole(3, 2)), Gen.Int[0, 10_000], Gen.Int[0, 10_000], Gen.Int[1, 3]).Sample((schedule, choice, other, capacity) =>
         {
             var (rank, position) = Place(schedule, choice);
             var row = schedule.Actions[rank];
