@@ -23,7 +23,7 @@ internal static class ScheduleEfficiency
         ("1f1b", OptimizerBarrier.On, false), ("zb-h1", OptimizerBarrier.On, false), ("zb-h1", OptimizerBarrier.Off, false),
         ("zb-h2", OptimizerBarrier.On, false), ("zb-h2", OptimizerBarrier.Off, false), ("zb-h2", OptimizerBarrier.Off, true),
         ("zb-v", OptimizerBarrier.On, false), ("zb-v", OptimizerBarrier.Off, false),
-        (PlannersChoice, OptimizerBarrier.On, false), (PlannersChoice, OptimizerBarrier.Off, false),
+        (PlannersChoice, OptimizerBarrier.On, false), (PlannersChoice, OptimizerBarrier.Off, false), (PlannersChoice, OptimizerBarrier.Off, true),
     ];
 
     /// <summary>Measures every way in every size, or what is asked for.</summary>

@@ -38,8 +38,9 @@ public static class FieldCsv
         foreach (var cell in line.Split(',', StringSplitOptions.TrimEntries))
         {
             column++;
-            foreach (var part in Parts(cell))
-                yield return TryRead(part, out var read) ? read with { Column = column } : throw Unreadable(part, rank, column);
+            var read = Parts(cell).Select(part => TryRead(part, out var action) ? action with { Column = column } : throw Unreadable(part, rank, column)).ToArray();
+            if (IsOverlap(cell) && !IsForwardAndBackward(read)) throw Unreadable(cell, rank, column);
+            foreach (var part in read) yield return part;
         }
     }
 
@@ -47,10 +48,13 @@ public static class FieldCsv
     {
         if (cell.Length == 0)
             return [];
-        return cell.StartsWith('(') && cell.EndsWith(")" + Overlap, StringComparison.Ordinal)
-            ? cell[1..^(Overlap.Length + 1)].Split(';', StringSplitOptions.TrimEntries)
-            : [cell];
+        return IsOverlap(cell) ? cell[1..^(Overlap.Length + 1)].Split(';', StringSplitOptions.TrimEntries) : [cell];
     }
+
+    private static bool IsOverlap(string cell) => cell.StartsWith('(') && cell.EndsWith(")" + Overlap, StringComparison.Ordinal);
+
+    private static bool IsForwardAndBackward(FieldCell[] parts) => parts.Length == 2 && parts.All(part => part.Transfer is null)
+        && parts.Count(part => part.Action.Kind is ActionKind.Forward) == 1 && parts.Count(part => part.Action.Kind.MakesInputGradient()) == 1;
 
     private static bool TryRead(string text, out FieldCell cell)
     {

@@ -36,6 +36,18 @@ public sealed class GeneratorTests
     }
 
     [Fact]
+    public void What_is_in_flight_is_what_the_closed_forms_say()
+    {
+        for (var ranks = 1; ranks <= 16; ranks++)
+            for (var microBatches = 1; microBatches <= 64; microBatches += microBatches < 20 ? 1 : 4)
+            {
+                var shape = new ScheduleShape(ranks, microBatches);
+                Assert.Equal<int>(Enumerable.Range(0, ranks).Select(stage => Math.Min(ranks - stage, microBatches)), ScheduleValidator.PeakInFlight(ScheduleCatalog.Generate("1f1b", shape)));
+                Assert.Equal<int>(Enumerable.Repeat(microBatches, ranks), ScheduleValidator.PeakInFlight(ScheduleCatalog.Generate("gpipe", shape)));
+            }
+    }
+
+    [Fact]
     public void Golden_1f1b_of_four_ranks_and_eight_micro_batches() => Assert.Equal(
         """
         # schedule name=1f1b mode=train micro-batches=8 ranks-of-stages=0,1,2,3

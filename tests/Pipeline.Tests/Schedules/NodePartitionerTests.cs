@@ -9,9 +9,10 @@ public sealed class NodePartitionerTests
     private static readonly Gen<UnitDemand[]> s_units = Gen.Select(Gen.Double[0, 5], Gen.Long[0, 40], Gen.Long[0, 10])
         .Select((cost, state, kept) => new UnitDemand(cost, state, kept)).Array[2, 14];
 
-    // Few kinds, so that classes have several members; memories that sometimes bind and sometimes forbid.
-    private static readonly Gen<NodeCapacity> s_node = Gen.Select(Gen.Int[0, 3], Gen.Int[0, 2])
-        .Select((speed, memory) => new NodeCapacity(new[] { 0.5, 1, 2, 3.5 }[speed], new[] { 60L, 120, 100_000 }[memory]));
+    // Few kinds, so that classes have several members, or each its own; memories that sometimes bind and sometimes forbid.
+    private static readonly Gen<NodeCapacity> s_node = Gen.OneOf(
+        Gen.Select(Gen.Int[0, 3], Gen.Int[0, 2]).Select((speed, memory) => new NodeCapacity(new[] { 0.5, 1, 2, 3.5 }[speed], new[] { 60L, 120, 100_000 }[memory])),
+        Gen.Select(Gen.Double[0.2, 5], Gen.Long[30, 500]).Select((speed, memory) => new NodeCapacity(speed, memory)));
 
     [Fact]
     public void It_is_as_good_as_trying_everything_for_units_costs_memories_and_speeds_at_random() =>

@@ -38,7 +38,7 @@ internal static class EverySchedule
     // Each stage needs a unit of the tiny model.
     private const int UnitCount = 8;
     private static readonly int[] MicroBatchCounts = [1, 2, 3, 5, 8, 16];
-    private static readonly int[] StagesPerRank = [1, 2, 4];
+    private static readonly int[] StagesPerRank = [1, 2, 3, 4];
     private static readonly ConcurrentDictionary<(int, Precision, BarrierCase, bool), IReadOnlyList<ReferenceStep>> References = new();
 
     internal static IReadOnlyList<Combination> All { get; } = [.. Valid()];
