@@ -22,7 +22,7 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
-        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null);
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null, context);
         bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
