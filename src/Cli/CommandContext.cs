@@ -17,6 +17,9 @@ public sealed record CommandContext
     /// <summary>Whether results go to a terminal, on which a line can be rewritten.</summary>
     public bool IsTerminal { get; init; }
 
+    /// <summary>Whether errors and notices go to a terminal.</summary>
+    public bool IsErrorTerminal { get; init; }
+
     /// <summary>Clock and timers.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
@@ -26,6 +29,7 @@ public sealed record CommandContext
         Output = Console.Out,
         Error = Console.Error,
         IsTerminal = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("CI") != "true",
+        IsErrorTerminal = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("CI") != "true",
         Variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
             .ToDictionary(entry => (string)entry.Key, entry => (string?)entry.Value ?? "", StringComparer.Ordinal),
     };

@@ -10,12 +10,15 @@ public static class ScheduleChoice
     /// <exception cref="ScheduleException">There is no such schedule, the file cannot be read, or it was made for other sizes.</exception>
     public static Schedule For(StepSettings step)
     {
-        var schedule = ScheduleCatalog.Find(step.Schedule) is { } generator ? generator.Generate(ShapeOf(step, generator)) : FromFile(step);
+        var schedule = ScheduleCatalog.Find(step.Schedule) is { } generator ? Fitting(generator, step).Generate(ShapeOf(step, generator)) : FromFile(step);
         return step.Recompute is RecomputePolicy.None ? schedule : RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount));
     }
 
     /// <summary>Whether it can be made for other sizes.</summary>
     public static bool IsGenerated(StepSettings step) => ScheduleCatalog.Find(step.Schedule) is not null;
+
+    private static IScheduleGenerator Fitting(IScheduleGenerator generator, StepSettings step) =>
+        generator is Greedy && step.OrderCosts is { } costs ? new Greedy(costs) : generator;
 
     private static ScheduleShape ShapeOf(StepSettings step, IScheduleGenerator generator) =>
         new(step.StageCount, step.MicroBatchesPerReplica, step.VirtualStages ?? generator.StagesPerRank.Default) { MemoryCredit = step.MemoryCredit };

@@ -17,6 +17,7 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
     // Also those that a former leader has carried out: an answer may have been lost with it.
     private readonly HashSet<string> _calls = new(watch.FormerCalls, StringComparer.Ordinal);
     private readonly Queue<string> _order = new(watch.FormerCalls);
+    private int _underWay;
 
     /// <summary>What has been seen of the run.</summary>
     public RunWatch Watch { get; } = watch;
@@ -26,6 +27,26 @@ public sealed class CommandDesk(OperatedRun run, RunWatch watch)
 
     /// <summary>Carries out a command.</summary>
     public async Task<CommandAnswer> RunAsync(CommandCall call, CancellationToken cancellation)
+    {
+        Interlocked.Increment(ref _underWay);
+        try
+        {
+            return await CarryOutAsync(call, cancellation).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
+        }
+    }
+
+    /// <summary>Waits until what is being carried out is done and written down: before that is closed in which it is written.</summary>
+    public async Task QuietAsync(TimeSpan patience)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (Volatile.Read(ref _underWay) > 0 && TimeProvider.System.GetElapsedTime(start) < patience) await Task.Delay(TimeSpan.FromMilliseconds(10)).ConfigureAwait(false);
+    }
+
+    private async Task<CommandAnswer> CarryOutAsync(CommandCall call, CancellationToken cancellation)
     {
         CommandRequest request = new(CommandWords.Parse(call.Line), run, Watch, cancellation);
         if (CommandCatalogue.FaultOf(request.Words) is { } fault) return new CommandAnswer(false, fault);

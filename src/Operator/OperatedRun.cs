@@ -32,6 +32,12 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
     /// <summary>What the processes of nodes have used, as far as they say; none within one process.</summary>
     public Func<CancellationToken, Task<IReadOnlyDictionary<NodeId, NodeLoad>>> Loads { get; init; } = _ => Task.FromResult<IReadOnlyDictionary<NodeId, NodeLoad>>(new Dictionary<NodeId, NodeLoad>());
 
+    /// <summary>Takes what is to be written to the run's events where no coordinator does; null where nobody can. Called from many threads.</summary>
+    public Action<RunNotice>? Unled { get; init; }
+
+    /// <summary>Whether what is recorded is written down, and comes back as a notice.</summary>
+    internal bool IsRecorded => IsLed || Unled is not null;
+
     /// <summary>Whether a coordinator leads it; else it is computed unsplit in one thread.</summary>
     public bool IsLed => !coordinator.IsNobody();
 
@@ -79,5 +85,9 @@ public sealed class OperatedRun(RunFiles files, IActorRef coordinator, Func<Canc
     }
 
     /// <summary>Has something written to the run's events.</summary>
-    public void Record(RunNotice notice) => coordinator.Tell(new RecordNotice(notice));
+    public void Record(RunNotice notice)
+    {
+        if (IsLed) coordinator.Tell(new RecordNotice(notice));
+        else Unled?.Invoke(notice);
+    }
 }

@@ -30,6 +30,7 @@ public static class NeighbourProtocol
     /// What the step amounts to, where the sender was told before the totals' rank was lost: it must say the same again, or a stop that
     /// one rank has acted on would be unsaid to the others. Null in all other cases.
     /// </param>
+    /// <param name="Span">The span that it is sent from, see <see cref="StepTraces"/>; 0 for none.</param>
     [MessagePackObject]
     public sealed record SquaredNorms(
         [property: Key(0)] StepKey Step,
@@ -38,17 +39,22 @@ public static class NeighbourProtocol
         [property: Key(3)] IReadOnlyList<double> Losses,
         [property: Key(4)] long TokenCount,
         [property: Key(5)] int NonFiniteMicroBatch,
-        [property: Key(6)] StepOutcome? Known = null) : INote
+        [property: Key(6)] StepOutcome? Known = null,
+        [property: Key(7)] ulong Span = 0) : INote
     {
         /// <inheritdoc/>
         public INote In(Generation generation) => this with { Step = Step.In(generation) };
     }
 
     /// <summary>What the step amounts to, for every stage to act on alike.</summary>
+    /// <param name="Step">Step.</param>
+    /// <param name="Outcome">What it amounts to.</param>
+    /// <param name="Span">The span that it is sent from; 0 for none.</param>
     [MessagePackObject]
     public sealed record StepTotals(
         [property: Key(0)] StepKey Step,
-        [property: Key(1)] StepOutcome Outcome) : INote
+        [property: Key(1)] StepOutcome Outcome,
+        [property: Key(2)] ulong Span = 0) : INote
     {
         /// <inheritdoc/>
         public INote In(Generation generation) => this with { Step = Step.In(generation) };

@@ -77,7 +77,7 @@ public sealed class Schedule : IEquatable<Schedule>
     public int StageCount => RankOfStage.Length;
 
     /// <summary>True where some backward is split into I and W: such a schedule needs an executor that can split.</summary>
-    public bool UsesSplitBackward => Actions.Any(row => row.Any(action => action.Kind is ActionKind.InputGradient));
+    public bool UsesSplitBackward { get; private set; }
 
     /// <summary>True where gradients are added up over replicas: such a schedule has S on every stage, and G, or A, too.</summary>
     public bool Reduces => EndsStep && Actions.Any(row => row.Any(action => action.Kind is ActionKind.ReduceScatter));
@@ -175,6 +175,7 @@ public sealed class Schedule : IEquatable<Schedule>
         for (var position = 0; position < Actions[rank].Length; position++)
         {
             var action = Actions[rank][position];
+            UsesSplitBackward |= action.Kind is ActionKind.InputGradient;
             if (action.Stage < 0 || action.Stage >= StageCount)
                 throw OutOfRange(rank, position, $"stage {action.Stage}, expected 0 to {StageCount - 1}");
             if (action.Kind.IsStepLevel() != (action.MicroBatch == StageAction.NoMicroBatch))

@@ -21,7 +21,8 @@ public sealed class HeadlessBrowser : IAsyncLifetime
         if (Path is null) return;
         _playwright = await Playwright.CreateAsync();
         // Root has no sandbox of its own kind.
-        _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = Path, Args = Environment.UserName == "root" ? ["--no-sandbox"] : [] });
+        string[] sandbox = Environment.UserName == "root" ? ["--no-sandbox"] : [];
+        _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = Path, Args = [.. sandbox, $"--host-resolver-rules=MAP {HostOf("*")} 127.0.0.1"] });
     }
 
     public async Task DisposeAsync()
@@ -40,6 +41,9 @@ public sealed class HeadlessBrowser : IAsyncLifetime
         await page.GotoAsync(address.ToString());
         return watched;
     }
+
+    /// <summary>A machine's name that this browser takes for loopback's: no other program does.</summary>
+    internal static string HostOf(string name) => name + ".cluster.test";
 
     private static string? Find()
     {

@@ -24,7 +24,7 @@ public sealed class ReadablePageTests(HeadlessBrowser browser) : IClassFixture<H
         IReadOnlyList<OperatedNode> nodes = [new(new NodeId("a", 1), Node("node-1", true)), new(new NodeId("b", 1), Node(EvilName, false)), new(new NodeId("c", 1), Node("node-3", false))];
         IReadOnlyList<LinkLine> links = [new("node-1", "node-3", "unix", "frames", 0, 1, true, 123_456_789, 4 << 20, 1 << 19, 0, 0), new("node-3", "node-1", "tls", "frames", 1, 0, false, 99_456_789, 0, 8 << 20, 3, 1)];
         var coordinator = _system.ActorOf(Props.Create(() => new Standing()));
-        var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder), coordinator, _ => Task.FromResult(nodes), () => { }) { Links = _ => Task.FromResult(links) }, _watch);
+        var desk = new CommandDesk(new OperatedRun(new RunFiles(Path.Combine(_folder, "run")), coordinator, _ => Task.FromResult(nodes), () => { }) { Links = _ => Task.FromResult(links) }, _watch);
         _server = await DashboardServer.StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), "token"), () => desk, TimeProvider.System);
 
         static NodeLine Node(string name, bool leads) => new(name, Environment.ProcessId, ["coordinator", "stage"], "", Environment.MachineName, leads);
@@ -47,6 +47,9 @@ public sealed class ReadablePageTests(HeadlessBrowser browser) : IClassFixture<H
         Train(600);
         await using var page = await browser.OpenAsync(new Uri(_server.Address, "#token=token"), width, 844, isDark);
         await page.TextAsync("phase", "running");
+        // What is wrong stands where it is seen first.
+        await page.TextAsync("health", "node-lost");
+        await page.TextAsync("health", "loss-spike");
         foreach (var tab in new[] { "run", "pipeline", "cluster", "console" })
         {
             await page.Page.ClickAsync("#tab-" + tab);
@@ -118,11 +121,83 @@ public sealed class ReadablePageTests(HeadlessBrowser browser) : IClassFixture<H
         await page.TextAsync("phase", "no answer");
         RunWatch watch = new(TimeProvider.System);
         for (var step = 1; step <= 60; step++) watch.OnNotice(new RunNotice.StepCommitted(Step(step)));
-        var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder), ActorRefs.Nobody, _ => Task.FromResult<IReadOnlyList<OperatedNode>>([]), () => { }), watch);
+        var desk = new CommandDesk(new OperatedRun(new RunFiles(Path.Combine(_folder, "run")), ActorRefs.Nobody, _ => Task.FromResult<IReadOnlyList<OperatedNode>>([]), () => { }), watch);
         _server = await DashboardServer.StartAsync(new DashboardOptions(listen, "token"), () => desk, TimeProvider.System);
         await page.AfterStepAsync(59);
         watch.OnNotice(new RunNotice.StepCommitted(Step(61)));
         await page.AfterStepAsync(60);
+    }
+
+    [SkippableFact]
+    public async Task A_part_of_the_course_is_looked_at_closely_smoothed_and_held_against_another_run()
+    {
+        RunFiles other = new(Path.Combine(_folder, "other"));
+        Directory.CreateDirectory(other.Folder);
+        await File.WriteAllTextAsync(other.Configuration, "pipeline.seed = 1\n");
+        using (var metrics = MetricsWriter.Create(other.Metrics))
+        {
+            for (var step = 1; step <= 600; step++) metrics.Write(RunRecorder.MetricsOf(Step(step) with { Loss = 7 }));
+        }
+
+        Train(600);
+        await using var page = await browser.OpenAsync(_server.Address);
+        await page.AfterStepAsync(599);
+        // Dragged from a quarter to the half of the axis: the points of that part alone are asked for.
+        var zoomed = await page.Page.RunAndWaitForResponseAsync(() => DragAsync(page, 0.25f, 0.5f), response => response.Url.Contains("through=", StringComparison.Ordinal));
+        var points = System.Text.Json.JsonDocument.Parse(await zoomed.TextAsync()).RootElement.GetProperty("points");
+        Assert.InRange(points.GetArrayLength(), 100, 250);
+        Assert.InRange(points[0][0].GetInt64(), 100, 200);
+        await LegendAsync(page, 0.02f, "step", "text => +text > 100 && +text < 250");
+        await page.Page.ClickAsync("#reset");
+        await LegendAsync(page, 0.02f, "step", "text => +text < 50");
+
+        // Without smoothing both lines are one; with much of it they are not.
+        await SmoothAsync(page, "0");
+        await LegendAsync(page, 0.4f, "smoothed", "(text, all) => text === all['each step'] && +text > 0");
+        await SmoothAsync(page, "0.99");
+        await LegendAsync(page, 0.4f, "smoothed", "(text, all) => text !== all['each step'] && +text > 0");
+
+        await page.Page.SelectOptionAsync("#compare", "other");
+        await LegendAsync(page, 0.4f, "other run", "text => text === '7.000'");
+        await page.PictureAsync("compared");
+        await page.Page.ClickAsync("#tab-cluster");
+        await page.Page.SelectOptionAsync("#only", "command");
+        Assert.Equal(["command"], await page.Page.EvaluateAsync<string[]>("() => [...new Set([...document.querySelectorAll('#happenings li')].filter(one => !one.hidden).map(one => one.dataset.kind))]"));
+        Assert.Empty(page.Errors);
+    }
+
+    /// <summary>Drags over the first chart, between two shares of its width.</summary>
+    private static async Task DragAsync(WatchedPage page, float from, float to)
+    {
+        await PointAsync(page, from);
+        await page.Page.Mouse.DownAsync();
+        await PointAsync(page, to);
+        await page.Page.Mouse.UpAsync();
+    }
+
+    private static async Task PointAsync(WatchedPage page, float share)
+    {
+        // There is none while the charts are drawn anew.
+        if (await page.Page.Locator("#charts .u-over").First.BoundingBoxAsync() is not { } box) return;
+        await page.Page.Mouse.MoveAsync(box.X + (box.Width * share), box.Y + (box.Height / 2), new() { Steps = 5 });
+    }
+
+    private static Task SmoothAsync(WatchedPage page, string share) => page.Page.EvaluateAsync(
+        "share => { const slider = document.getElementById('smoothing'); slider.value = share; slider.dispatchEvent(new Event('input')); }", share);
+
+    /// <summary>Points into the first chart, and again, until a value of its legend is as it should be.</summary>
+    private static async Task LegendAsync(WatchedPage page, float share, string label, string test)
+    {
+        const string legend = "Object.fromEntries([...document.querySelector('#charts .u-legend').querySelectorAll('.u-series')].map(row => [row.querySelector('.u-label').textContent, row.querySelector('.u-value').textContent.replaceAll(',', '')]))";
+        var start = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            await PointAsync(page, share + 0.01f);
+            await PointAsync(page, share);
+            if (await page.Page.EvaluateAsync<bool>($"() => (all => ({test})(all['{label}'], all))({legend})")) return;
+            Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(30), $"{label}: {await page.Page.EvaluateAsync<string>($"() => JSON.stringify({legend})")}");
+            await Task.Delay(100);
+        }
     }
 
     private void Train(int steps)

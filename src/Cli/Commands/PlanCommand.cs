@@ -37,14 +37,21 @@ internal static class PlanCommand
         command.SetAction(parsed =>
         {
             TorchRuntime.Initialize();
-            var settings = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context))).Settings;
-            var world = PlanWorld.Of(settings);
-            var plan = Planner.Find(PlanRequests.Of(settings, world, keepsMicroBatches: false));
+            var bound = RunSettingsBinder.Resolve(options.Collect(parsed, context));
+            var (world, plan) = Find(context, bound);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(PlanView.Of(plan, world), JsonOutput.Options));
             else Print(context.Output, plan, world, parsed.GetValue(all) ? int.MaxValue : ShownCount);
             return plan.Choice is null ? ExitCode.Refused : ExitCode.Done;
         });
         return command;
+    }
+
+    private static (PlanWorld World, Plan Plan) Find(CommandContext context, BoundConfiguration bound)
+    {
+        using LateProgress progress = new(context, "measuring what this machine computes");
+        var settings = PrecisionChoices.Settled(bound).Settings;
+        var world = PlanWorld.Of(settings);
+        return (world, Planner.Find(PlanRequests.Of(settings, world, keepsMicroBatches: false), progress));
     }
 
     /// <summary>The table of candidates and the explanation.</summary>
@@ -86,12 +93,12 @@ internal static class PlanCommand
             world.Description, world.Profile.Source, world.Profile.IsMeasured,
             [.. plan.Candidates.Select(candidate => new CandidateView(
                 candidate.Kind, candidate.VirtualStages, candidate.MicroBatchCount, candidate.MicroBatchSize, candidate.Recompute.ToString().ToLowerInvariant(), candidate.MemoryCredit,
-                candidate.StepTime, candidate.BubbleShare, candidate.PeakBytes, candidate == plan.Choice, candidate.Misfit,
+                candidate.Costs is { } costs ? [costs.Forward, costs.InputGradient, costs.WeightGradient] : null, candidate.StepTime, candidate.BubbleShare, candidate.PeakBytes, candidate == plan.Choice, candidate.Misfit,
                 [.. candidate.Partition.Select(range => range.Count)], candidate.NodeOfRank))],
             plan.Explanation);
     }
 
     private sealed record CandidateView(
-        string Schedule, int StagesPerRank, int MicroBatches, int MicroBatchSize, string Recompute, int? MemoryCredit, double StepSeconds, double Bubble, long PeakBytes,
+        string Schedule, int StagesPerRank, int MicroBatches, int MicroBatchSize, string Recompute, int? MemoryCredit, IReadOnlyList<double>? OrderCosts, double StepSeconds, double Bubble, long PeakBytes,
         bool IsChosen, string? Misfit, IReadOnlyList<int> UnitsOfStages, IReadOnlyList<int> NodeOfRank);
 }

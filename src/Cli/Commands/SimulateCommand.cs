@@ -42,17 +42,23 @@ internal static class SimulateCommand
             TorchRuntime.Initialize();
             var settings = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context))).Settings;
             var span = Window(parsed.GetValue(window));
-            var world = PlanWorld.Of(settings);
-            var request = PlanRequests.Of(settings, world, keepsMicroBatches: true);
-            var plain = ScheduleChoice.For(settings.Step with { Recompute = RecomputePolicy.None });
-            var (candidate, step) = PlanEvaluation.Of(request, plain, settings.Step.MicroBatchSize, settings.Step.Recompute);
-            var report = SimulationReport.Of(settings, world, candidate, step);
+            var (report, step) = Simulate(context, settings);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(report, JsonOutput.Options));
             else foreach (var line in SimulationText.Lines(report)) context.Output.WriteLine(line);
             if (parsed.GetValue(folder) is { } target) Write(target, report, step, span, parsed.GetValue(json) ? context.Error : context.Output);
             return ExitCode.Done;
         });
         return command;
+    }
+
+    private static (SimulationReport Report, SimulatedStep Step) Simulate(CommandContext context, RunSettings settings)
+    {
+        using LateProgress progress = new(context, "simulating the step");
+        var world = PlanWorld.Of(settings);
+        var request = PlanRequests.Of(settings, world, keepsMicroBatches: true);
+        var plain = ScheduleChoice.For(settings.Step with { Recompute = RecomputePolicy.None });
+        var (candidate, step) = PlanEvaluation.Of(request, plain, settings.Step.MicroBatchSize, settings.Step.Recompute);
+        return (SimulationReport.Of(settings, world, candidate, step), step);
     }
 
     private static void Write(string folder, SimulationReport report, SimulatedStep step, (double From, double To)? window, TextWriter output)

@@ -43,16 +43,18 @@ internal static class Conflicts
 
         if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
         {
-            foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.Partition])
+            foreach (var setting in (Setting[])[SettingsSchema.Schedule, SettingsSchema.VirtualStages, SettingsSchema.Recompute, SettingsSchema.MemoryCredit, SettingsSchema.OrderCosts, SettingsSchema.Partition])
             {
                 if (IsChanged(configuration, setting))
                     yield return new(setting.FullPath, configuration.OriginOf(setting), $"It would be ignored: {SettingsSchema.Plan} = auto chooses it. Leave it out, or set {SettingsSchema.Plan} to none.");
             }
         }
 
-        if (settings.Step.MemoryCredit is not null && settings.Step.Schedule != "greedy")
-            yield return new(SettingsSchema.MemoryCredit.FullPath, configuration.OriginOf(SettingsSchema.MemoryCredit),
-                $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
+        foreach (var setting in (Setting[])[SettingsSchema.MemoryCredit, SettingsSchema.OrderCosts])
+        {
+            if (settings.Step.Schedule != "greedy" && IsChanged(configuration, setting))
+                yield return new(setting.FullPath, configuration.OriginOf(setting), $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
+        }
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>

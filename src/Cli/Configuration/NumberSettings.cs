@@ -43,8 +43,8 @@ public sealed class NumberListSetting : Setting<IReadOnlyList<double>>
     private readonly NumberRange range;
 
     /// <summary>Declares a list of <paramref name="count"/> numbers.</summary>
-    public NumberListSetting(string path, int count, NumberRange range)
-        : base(path, $"a list of {count} numbers, each {range}, such as [0.9, 0.95]") => (this.count, this.range) = (count, range);
+    public NumberListSetting(string path, int count, NumberRange range, string example)
+        : base(path, $"a list of {count} numbers, each {range}, such as {example}") => (this.count, this.range) = (count, range);
 
     internal override Reading Read(RawValue raw)
     {

@@ -112,6 +112,9 @@ public sealed record StepSettings
     /// <summary>Pairs of stage and micro-batch that a rank may hold, for a schedule that takes it as a given; null for its default.</summary>
     public int? MemoryCredit { get; init; }
 
+    /// <summary>With which costs the work-conserving schedule's order is found; null for parts that cost the same.</summary>
+    public OrderCosts? OrderCosts { get; init; }
+
     /// <summary>Whether units change hands during the run.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 

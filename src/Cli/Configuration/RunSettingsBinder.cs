@@ -161,6 +161,7 @@ public static class RunSettingsBinder
         Recompute = from.Get(SettingsSchema.Recompute),
         Barrier = from.Get(SettingsSchema.Barrier),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
+        OrderCosts = from.Get(SettingsSchema.OrderCosts) is [var forward, var input, var weight] ? new(forward, input, weight) : null,
         Rebalance = new RebalancePolicy(from.Get(SettingsSchema.Rebalance), from.Count(SettingsSchema.RebalanceEvery)),
         Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
         StageCount = from.Count(SettingsSchema.Stages),

@@ -116,7 +116,7 @@ public static class OptimizerKeys
     public static readonly RealNumberSetting WeightDecay = new("optimizer.weight-decay", new(0, 10), "share of the weight per unit of learning rate");
 
     /// <summary>Decay of both moments.</summary>
-    public static readonly NumberListSetting Betas = new("optimizer.betas", 2, new(0, 1, WithoutMaximum: true));
+    public static readonly NumberListSetting Betas = new("optimizer.betas", 2, new(0, 1, WithoutMaximum: true), "[0.9, 0.95]");
 
     /// <summary>Added to the root of the second moment.</summary>
     public static readonly RealNumberSetting Epsilon = new("optimizer.epsilon", new(0, 0.1, WithoutMinimum: true), "gradient");

@@ -84,6 +84,10 @@ public static partial class SettingsSchema
     public static readonly OptionalSetting<long, long?> MemoryCredit =
         new(new WholeNumberSetting("schedule.memory-credit", 1, 8_388_608, "pairs of stage and micro-batch a rank")) { ChangesOnResume = true };
 
+    /// <summary>With which costs the work-conserving schedule's order is found.</summary>
+    public static readonly OptionalSetting<IReadOnlyList<double>, IReadOnlyList<double>?> OrderCosts =
+        new(new NumberListSetting("schedule.order-costs", 3, new(0, 1e12, WithoutMinimum: true), "[1, 1.2, 0.8]")) { ChangesOnResume = true };
+
     /// <summary>Units of each stage.</summary>
     public static readonly OptionalSetting<string, string?> Partition = new(new TextSetting("schedule.partition", "the number of units of each stage, such as 8,6")
     {
@@ -121,7 +125,7 @@ public static partial class SettingsSchema
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, OptimizerAxis, GradientAxis, Elastic, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];

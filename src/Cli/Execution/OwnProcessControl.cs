@@ -14,6 +14,8 @@ namespace Pipeline.Cli.Execution;
 /// </summary>
 internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
 {
+    private const int MostEarly = 64;
+    private static readonly TimeSpan LastPatience = TimeSpan.FromSeconds(2);
     private readonly RunFiles _files;
     private readonly CancellationTokenSource _stop;
     private readonly RunWatch _watch;
@@ -21,6 +23,9 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
     private readonly ControlServer _server;
     private readonly RunMeter _meter;
     private readonly Uri? _formerPage;
+    private readonly Lock _recordGate = new();
+    private readonly List<RunNotice> _early = [];
+    private IRunObserver? _records;
     private volatile CommandDesk _desk;
     private RunAttendance? _attendance;
 
@@ -56,6 +61,23 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
         context.Output.WriteLine($"watch    {address} (changes need the token in {_files.EndpointToken})");
     }
 
+    /// <summary>
+    /// Says where commands, refusals and warnings are written down while no coordinator does it, as with the unsplit trainer: also those that came before there
+    /// was a place for them.
+    /// </summary>
+    public void RecordInto(IRunObserver records)
+    {
+        lock (_recordGate)
+        {
+            _records = records;
+            foreach (var notice in _early) records.OnNotice(notice);
+            _early.Clear();
+        }
+    }
+
+    /// <summary>Waits for what was commanded last to be written down.</summary>
+    public Task QuietAsync() => _desk.QuietAsync(LastPatience);
+
     /// <summary>The run has a coordinator, which takes requests.</summary>
     public void Led(IActorRef coordinator) => _desk = DeskOf(coordinator);
 
@@ -77,8 +99,18 @@ internal sealed class OwnProcessControl : IRunObserver, IAsyncDisposable
     private CommandDesk DeskOf(IActorRef coordinator) => new(new OperatedRun(_files, coordinator, _ => Task.FromResult(_nodes), _stop.Cancel)
     {
         Generate = (prompt, cancellation) => GenerationProcess.RunAsync(_files, prompt, cancellation),
+        Unled = Record,
     },
     _watch);
+
+    private void Record(RunNotice notice)
+    {
+        lock (_recordGate)
+        {
+            if (_records is { } records) records.OnNotice(notice);
+            else if (_early.Count < MostEarly) _early.Add(notice);
+        }
+    }
 
     private async Task<ControlReply> AnswerAsync(ControlRequest request, CancellationToken cancellation)
     {

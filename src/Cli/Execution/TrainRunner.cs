@@ -22,7 +22,7 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
-        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null);
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null, context);
         bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);
@@ -75,10 +75,12 @@ internal sealed class TrainRunner(CommandContext context)
             await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
             using var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time);
-            var observer = new ObserverChain(recorder, traced, times, progress, control, log);
+            using OneAtATime observer = new(new ObserverChain(recorder, traced, times, progress, control, log));
+            control.RecordInto(observer);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
                 : await PipelineRun.TrainAsync(plan, observer, control.Led, control.Stop).ConfigureAwait(false);
+            await control.QuietAsync().ConfigureAwait(false);
         }
 
         if (options.IsReference) artifacts.Plot(traced);

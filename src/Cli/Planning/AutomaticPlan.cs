@@ -16,13 +16,15 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
     /// <summary>Plans a run whose settings leave that to the program; null where they do not.</summary>
     /// <param name="bound">Settled settings.</param>
     /// <param name="keepsMicroBatches">Whether the size of the micro-batch must stay: a resumed run's does.</param>
+    /// <param name="context">Where to say what goes on, should it last.</param>
     /// <exception cref="ScheduleException">Nothing fits.</exception>
-    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches)
+    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches, CommandContext context)
     {
         if (bound.Configuration.Get(SettingsSchema.Plan) is not PlanKind.Auto) return null;
+        using LateProgress progress = new(context, "looking for a plan");
         var world = PlanWorld.ThisMachine(bound.Settings);
         var isGiven = keepsMicroBatches || IsGiven(bound.Configuration, SettingsSchema.MicroBatches) || IsGiven(bound.Configuration, SettingsSchema.MicroBatchSize);
-        var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven));
+        var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven), progress);
         if (plan.Choice is not { } choice) throw new ScheduleException(string.Join(' ', plan.Explanation));
         var configuration = isGiven
             ? bound.Configuration
@@ -38,12 +40,13 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         Recompute = Choice.Recompute is RecomputePolicy.Selective ? [.. plan.Units.Select(_ => Recomputation.Selective)] : null,
     };
 
-    /// <summary>The same choice spelled out in settings, for a run that others lead.</summary>
+    /// <summary>The same choice spelled out in settings, down to the order of its actions, for a run that others lead.</summary>
     public BoundConfiguration Explicit() => RunSettingsBinder.Bind(Bound.Configuration
         .With(SettingsSchema.Plan, PlanKind.None, s_origin)
         .With(SettingsSchema.Schedule, Choice.Kind, s_origin)
         .With(SettingsSchema.VirtualStages, (long?)Choice.VirtualStages, s_origin)
         .With(SettingsSchema.MemoryCredit, (long?)Choice.MemoryCredit, s_origin)
+        .With(SettingsSchema.OrderCosts, Choice.Costs is { } costs ? [costs.Forward, costs.InputGradient, costs.WeightGradient] : null, s_origin)
         .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
         .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
 

@@ -22,6 +22,7 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
         List<string> lines = [Paint($"{SafeText.Of(Path.GetFileName(Text(Status, "run")))}  {SafeText.Of(Text(Status, "phase"))}  generation {Number(Status, "generation"):0}", "1", hasColor), Progress(Math.Min(width - 2, 70))];
         lines.Add(Line());
         lines.Add("loss  " + SafeText.Of(Loss, 200));
+        lines.AddRange((Status["health"] as JsonArray ?? []).Select(sentence => Paint("look  " + SafeText.Of(sentence!.ToString(), 200), "31", hasColor)));
         lines.Add("");
         lines.Add("rank  node          units  busy  wait  idle");
         lines.AddRange(Stages.Select(stage => Lane(stage!.AsObject(), hasColor)));

@@ -49,10 +49,19 @@ function figures() {
   $('progressbar').setAttribute('aria-valuenow', Math.round(100 * share));
 }
 
+// What is wrong, as text; nothing where all is well, so that whoever hears the page hears it when it comes.
+function health(sentences) {
+  const text = sentences.join('\n');
+  if ($('health').dataset.text === text) return;
+  $('health').dataset.text = text;
+  $('health').replaceChildren(...sentences.map(sentence => { const item = document.createElement('li'); item.textContent = sentence; return item; }));
+  $('health').hidden = !sentences.length;
+}
+
 async function look() {
   try {
     const answer = await get('/api/status');
-    if (answer && answer.data) { status = answer.data; $('run').textContent = (status.run || 'run').split('/').pop(); document.title = `${status.step} · ${$('run').textContent}`; phase(status.phase); figures(); others(status.nodes || []); }
+    if (answer && answer.data) { status = answer.data; $('run').textContent = (status.run || 'run').split('/').pop(); document.title = `${status.step} · ${$('run').textContent}`; phase(status.phase); figures(); health(status.health || []); others(status.nodes || []); }
     if (page === 'pipeline') await lookAtPipeline();
     if (page === 'cluster') { cluster.nodes((await get('/api/nodes'))?.data ?? []); cluster.axis(marks); cluster.links((await get('/api/links'))?.data ?? []); }
   } catch { /* The stream says when the run is back. */ }

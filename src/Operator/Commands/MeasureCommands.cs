@@ -35,17 +35,25 @@ internal static class MeasureCommands
             Examples = [("loss", "does it learn?")],
             Run = request => Task.FromResult(Loss(request)),
         },
-        new("explain", "", "Why the run is as slow as it is: bubble, waits, stragglers, in words and numbers.")
+        new("explain", "", "Why the run is as slow as it is: bubble, waits, links, stragglers, in words and numbers.")
         {
             Examples = [("explain", "what would make it faster?")],
-            Run = request =>
-            {
-                var (text, json) = Explanation.Of(request.Watch.Recent(Explanation.StepCount));
-                return Task.FromResult(new CommandAnswer(true, text, json));
-            },
+            Run = ExplainAsync,
         },
         TimelineCommand.Command,
     ];
+
+    private static async Task<CommandAnswer> ExplainAsync(CommandRequest request)
+    {
+        var traced = request.Watch.Traced;
+        var schedule = request.Run.IsLed && traced.Count > 0 ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Schedule : "";
+        var simulated = SimulatedTimeline.Of(schedule, traced);
+        var (text, json) = Explanation.Of(
+            request.Watch.Recent(Explanation.StepCount),
+            await request.Run.LinksAsync(request.Cancellation).ConfigureAwait(false),
+            simulated is null ? null : (SimulatedTimeline.SecondsOf(traced[^1]), simulated.Duration));
+        return new CommandAnswer(true, text, json);
+    }
 
     private static CommandAnswer Measured(CommandRequest request)
     {

@@ -6,33 +6,38 @@ using Pipeline.Schedules;
 
 namespace Pipeline.Operator;
 
-/// <summary>What each rank did in the newest step whose actions were recorded, and below it what the schedule alone would make of the same actions.</summary>
+/// <summary>What each rank did in the newest steps whose actions were recorded, and below it what the schedule alone would make of the same actions.</summary>
 internal static class TimelineCommand
 {
     private const int Width = 72;
     private const int MostSpans = 400;
-    private const double TicksPerSecond = 10_000_000;
 
-    internal static OperatorCommand Command { get; } = new("timeline", "", "What each rank did in the newest step whose actions were recorded, and what the schedule alone would make of it.")
+    internal static OperatorCommand Command { get; } = new("timeline", "[STEPS]", "What each rank did in the newest step whose actions were recorded, and what the schedule alone would make of it.")
     {
-        Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. The second lane of a rank is simulated with the durations that the actions were measured to have. Actions are recorded in the run's first steps (run.trace-steps) and while `trace start` holds.",
-        Examples = [("timeline", "where are the gaps, and would they be there without links and chance?")],
+        Detail = "F is a forward, B a backward, I and W its halves, R a recomputation, o what ends the step. The second lane of a rank is simulated with the durations that the actions were measured to have. Actions are recorded in the run's first steps (run.trace-steps) and while `trace start` holds; the newest eight such steps are kept.",
+        Examples = [("timeline", "where are the gaps, and would they be there without links and chance?"), ("timeline 3", "are they in the same place from step to step?")],
+        ArgumentCount = (0, 1),
         Run = RunAsync,
     };
 
     private static async Task<CommandAnswer> RunAsync(CommandRequest request)
     {
+        var count = request[0] is null ? 1 : request.Number(0, "number of steps");
+        if (count == 0) throw new OperatorException("Expected at least one step.");
         var traced = request.Watch.Traced;
-        if (traced is not [.., var step]) return new CommandAnswer(true, "No actions were recorded since this process leads the run. `trace start` has them recorded.", new JsonObject());
+        if (traced.Count == 0) return new CommandAnswer(true, "No actions were recorded since this process leads the run. `trace start` has them recorded.", new JsonObject());
         var schedule = request.Run.IsLed ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Schedule : "";
         var simulated = SimulatedTimeline.Of(schedule, traced);
-        var spans = step.Ranks.SelectMany(rank => rank.Spans).ToArray();
-        var (from, seconds) = (spans.Min(span => span.StartTicks), (spans.Max(span => span.EndTicks) - spans.Min(span => span.StartTicks)) / TicksPerSecond);
-        return new CommandAnswer(true, Text(step, simulated, from, seconds), Json(step, simulated, from, seconds));
+        StepSummary[] shown = [.. traced.TakeLast((int)Math.Min(count, traced.Count))];
+        // The newest is the answer; asked for several, it tells of those before it beside.
+        var json = Json(shown[^1], simulated);
+        if (request[0] is not null) json["steps"] = new JsonArray([.. shown.Select(step => (JsonNode)Json(step, null))]);
+        return new CommandAnswer(true, string.Join("\n\n", shown.Select(step => Text(step, simulated))), json);
     }
 
-    private static string Text(StepSummary step, SimulatedStep? simulated, long from, double seconds)
+    private static string Text(StepSummary step, SimulatedStep? simulated)
     {
+        var (from, seconds) = (StartOf(step), SimulatedTimeline.SecondsOf(step));
         var longest = Math.Max(seconds, simulated?.Duration ?? 0);
         List<string> lines = [Invariant($"step {step.Step}, {seconds:F3} s{(simulated is null ? "" : Invariant($"; the schedule alone {simulated.Duration:F3} s"))}")];
         foreach (var rank in step.Ranks)
@@ -47,22 +52,29 @@ internal static class TimelineCommand
         return string.Join('\n', lines);
     }
 
-    private static JsonObject Json(StepSummary step, SimulatedStep? simulated, long from, double seconds) => new()
+    private static JsonObject Json(StepSummary step, SimulatedStep? simulated)
     {
-        ["step"] = step.Step,
-        ["seconds"] = seconds,
-        ["ranks"] = new JsonArray([.. step.Ranks.Select(rank => (JsonNode)new JsonObject
+        var from = StartOf(step);
+        return new JsonObject
         {
-            ["rank"] = rank.Rank,
-            ["spans"] = new JsonArray([.. rank.Spans.Take(MostSpans).Select(span => Of(span, from)).Select(span => (JsonNode)new JsonObject
+            ["step"] = step.Step,
+            ["seconds"] = SimulatedTimeline.SecondsOf(step),
+            ["ranks"] = new JsonArray([.. step.Ranks.Select(rank => (JsonNode)new JsonObject
             {
-                ["action"] = span.Action, ["start"] = Math.Round(span.Start, 6), ["end"] = Math.Round(span.End, 6),
+                ["rank"] = rank.Rank,
+                ["spans"] = new JsonArray([.. rank.Spans.Take(MostSpans).Select(span => Of(span, from)).Select(span => (JsonNode)new JsonObject
+                {
+                    ["action"] = span.Action, ["start"] = Math.Round(span.Start, 6), ["end"] = Math.Round(span.End, 6),
+                })]),
             })]),
-        })]),
-        ["simulated"] = simulated is null ? null : SimulatedTimeline.Json(simulated, MostSpans),
-    };
+            ["simulated"] = simulated is null ? null : SimulatedTimeline.Json(simulated, MostSpans),
+        };
+    }
 
-    private static (string Action, double Start, double End) Of(ExecutedSpan span, long from) => (span.Action, (span.StartTicks - from) / TicksPerSecond, (span.EndTicks - from) / TicksPerSecond);
+    private static long StartOf(StepSummary step) => step.Ranks.SelectMany(rank => rank.Spans).Min(span => span.StartTicks);
+
+    private static (string Action, double Start, double End) Of(ExecutedSpan span, long from) =>
+        (span.Action, (span.StartTicks - from) / SimulatedTimeline.TicksPerSecond, (span.EndTicks - from) / SimulatedTimeline.TicksPerSecond);
 
     private static string Lane(IEnumerable<(string Action, double Start, double End)> spans, double seconds)
     {

@@ -27,7 +27,9 @@ public sealed class Watchdog : IAsyncDisposable
         (_desk, _settings, _time, _start) = (desk, settings, time, time.GetTimestamp());
         _signs = new RunSigns(settings);
         _hook = settings.Webhook is null ? null : new HttpClient { Timeout = HookPatience };
-        _watching = Task.Run(WatchAsync);
+        // From here on nothing is missed.
+        var listening = desk().Watch.Listen();
+        _watching = Task.Run(() => WatchAsync(listening));
     }
 
     /// <inheritdoc/>
@@ -39,15 +41,15 @@ public sealed class Watchdog : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private async Task WatchAsync()
+    private async Task WatchAsync(RunWatch.Listening heard)
     {
-        using var listening = _desk().Watch.Listen();
+        using var listening = heard;
         using PeriodicTimer timer = new(LookEvery, _time);
         var tick = timer.WaitForNextTickAsync(_stop.Token).AsTask();
         while (!_stop.IsCancellationRequested)
         {
-            var heard = listening.Reader.WaitToReadAsync(_stop.Token).AsTask();
-            await Task.WhenAny(heard, tick).ConfigureAwait(false);
+            var next = listening.Reader.WaitToReadAsync(_stop.Token).AsTask();
+            await Task.WhenAny(next, tick).ConfigureAwait(false);
             while (listening.Reader.TryRead(out var notice))
             {
                 // What is recorded comes back as a notice; so does what the run says of itself.
@@ -69,7 +71,7 @@ public sealed class Watchdog : IAsyncDisposable
         {
             var run = _desk().Run;
             run.Record(sign);
-            if (!run.IsLed) await HookAsync(sign).ConfigureAwait(false);
+            if (!run.IsRecorded) await HookAsync(sign).ConfigureAwait(false);
         }
     }
 

@@ -5,8 +5,8 @@ using Pipeline.Coordinator;
 namespace Pipeline.Operator;
 
 /// <summary>
-/// Why a run is as slow as it is, in words and numbers: which rank the others wait for, what dividing the units anew could win, what is lost
-/// beside computing and waiting. Pure.
+/// Why a run is as slow as it is, in words and numbers: which rank the others wait for, what dividing the units anew could win, which link is too slow, what
+/// is lost beside computing and waiting. Pure.
 /// </summary>
 public static class Explanation
 {
@@ -28,8 +28,12 @@ public static class Explanation
     }
 
     /// <summary>Explains some steps.</summary>
-    public static (string Text, JsonObject Json) Of(IReadOnlyList<StepSummary> steps)
+    /// <param name="steps">The newest.</param>
+    /// <param name="links">Links between nodes, with their rates; none within one process.</param>
+    /// <param name="traced">Seconds of a step whose actions were recorded, and those that its schedule alone makes of the same actions; null where none were.</param>
+    public static (string Text, JsonObject Json) Of(IReadOnlyList<StepSummary> steps, IReadOnlyList<LinkRate>? links = null, (double Measured, double Alone)? traced = null)
     {
+        links ??= [];
         if (steps.Count == 0) return ("No step was committed since this process leads the run. Ask again after some steps.", new JsonObject { ["steps"] = 0 });
         var shares = RankShares.Of(steps);
         var (seconds, bubble) = (steps.Average(step => step.Seconds), steps.Average(step => step.Bubble));
@@ -40,6 +44,9 @@ public static class Explanation
         ];
         foreach (var share in shares) lines.Add(Invariant($"  rank {share.Rank}: computes {share.Busy:P0}, waits for inputs {share.Wait:P0}, neither {share.Rest:P0}  {Bar(share)}"));
         lines.Add(Verdict(shares));
+        lines.AddRange(LinkExplanation.Sentences(links, seconds));
+        if (traced is var (measured, alone))
+            lines.Add(Invariant($"The schedule alone would take {alone:F3} s for the same actions, of {measured:F3} s measured: {Math.Max(0, 1 - (alone / measured)):P0} is handing over, links and chance (`timeline`)."));
         if (shares.Max(share => share.Rest) is > NotableRest and var rest)
             lines.Add(Invariant($"Up to {rest:P0} of a rank's time is neither: sending, starting actions, or a processor that others use too."));
         return (string.Join('\n', lines), new JsonObject
@@ -47,6 +54,7 @@ public static class Explanation
             ["steps"] = steps.Count, ["step_seconds"] = StatusJson.Finite(seconds), ["bubble"] = StatusJson.Finite(bubble),
             ["ranks"] = new JsonArray([.. shares.Select(share => (JsonNode)new JsonObject { ["rank"] = share.Rank, ["busy"] = share.Busy, ["wait"] = share.Wait, ["rest"] = share.Rest })]),
             ["stragglers"] = new JsonArray([.. Stragglers(shares).Select(share => (JsonNode)share.Rank)]),
+            ["links"] = LinkExplanation.Json(links, seconds), ["traced_seconds"] = StatusJson.Finite(traced?.Measured), ["alone_seconds"] = StatusJson.Finite(traced?.Alone),
         });
     }
 

@@ -22,6 +22,7 @@ public sealed class RunWatch : IRunObserver
     private readonly Queue<Happening> _happenings = [];
     private readonly List<Channel<RunNotice>> _listeners = [];
     private readonly TimeProvider _time;
+    private long _lastStepAt;
 
     /// <param name="time">Clock of what happens.</param>
     /// <param name="files">What was recorded so far; null for nothing.</param>
@@ -62,6 +63,15 @@ public sealed class RunWatch : IRunObserver
         get
         {
             lock (_gate) return _recent.LastOrDefault();
+        }
+    }
+
+    /// <summary>How long ago the newest step of this process was committed; null before the first.</summary>
+    internal TimeSpan? SinceLastStep
+    {
+        get
+        {
+            lock (_gate) return _recent.Count == 0 ? null : _time.GetElapsedTime(_lastStepAt);
         }
     }
 
@@ -141,6 +151,7 @@ public sealed class RunWatch : IRunObserver
         switch (notice)
         {
             case RunNotice.StepCommitted { Step: var step }:
+                _lastStepAt = _time.GetTimestamp();
                 _points.Add(new StepPoint(step.Step, step.Loss, step.GradientNorm, step.LearningRate, step.TokenCount, step.Seconds, step.Bubble));
                 if (step.Ranks.Any(rank => rank.Spans.Count > 0)) Keep(_traced, step, TracedCount);
                 Keep(_recent, step with { Digests = [], Ranks = [.. step.Ranks.Select(rank => rank with { Spans = [] })] }, RecentCount);

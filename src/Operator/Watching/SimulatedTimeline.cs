@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Pipeline.Coordinator;
+using Pipeline.Protocol;
 using Pipeline.Schedules;
 
 namespace Pipeline.Operator;
@@ -10,6 +11,9 @@ namespace Pipeline.Operator;
 /// </summary>
 internal static class SimulatedTimeline
 {
+    /// <summary>What spans are counted in.</summary>
+    internal const double TicksPerSecond = 10_000_000;
+
     /// <summary>Simulates; null where the steps do not belong to the schedule, as after a change of stages.</summary>
     /// <param name="schedule">The schedule in text form.</param>
     /// <param name="steps">Steps whose actions were recorded.</param>
@@ -21,6 +25,13 @@ internal static class SimulatedTimeline
         var parsed = ScheduleText.Parse(schedule);
         var isOfSchedule = traced.Spans().All(span => span.Action.Stage < parsed.StageCount) && steps[^1].Ranks.Count % parsed.RankCount == 0;
         return isOfSchedule && MeasuredCosts.Of(traced, parsed) is { } costs ? Simulator.Run(parsed, new SimulationModel { Costs = costs }) : null;
+    }
+
+    /// <summary>Seconds from the first recorded action of a step to the end of its last.</summary>
+    internal static double SecondsOf(StepSummary step)
+    {
+        ExecutedSpan[] spans = [.. step.Ranks.SelectMany(rank => rank.Spans)];
+        return (spans.Max(span => span.EndTicks) - spans.Min(span => span.StartTicks)) / TicksPerSecond;
     }
 
     /// <summary>Each rank's simulated actions, in seconds from the step's start.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Pipeline.Coordinator;
+using Pipeline.Protocol.Security;
 using Pipeline.Runs;
 
 namespace Pipeline.Operator;
@@ -8,6 +9,7 @@ namespace Pipeline.Operator;
 public static class StatusJson
 {
     private const int PaceSteps = 20;
+    private const int LongestSentence = 300;
 
     /// <summary>The status of a run.</summary>
     /// <param name="files">Its directory.</param>
@@ -20,6 +22,7 @@ public static class StatusJson
         var step = status?.Step ?? last?.Step ?? 0;
         var recent = watch.Recent(PaceSteps);
         var seconds = recent.Count > 0 ? recent.Average(one => one.Seconds) : 0;
+        var phase = watch.Outcome is not null ? "ended" : status?.Phase ?? "running";
         return new JsonObject
         {
             ["nodes"] = new JsonArray([.. nodes.Select(node => (JsonNode)new JsonObject
@@ -34,7 +37,7 @@ public static class StatusJson
             })]),
             ["generation"] = status?.Generation.Number ?? 1,
             ["step"] = step,
-            ["phase"] = watch.Outcome is not null ? "ended" : status?.Phase ?? "running",
+            ["phase"] = phase,
             ["run"] = files.Folder,
             ["protected_step"] = status?.ProtectedStep ?? 0,
             ["end_step"] = status?.EndStep ?? 0,
@@ -45,6 +48,7 @@ public static class StatusJson
             ["step_seconds"] = recent.Count > 0 ? Finite(seconds) : null,
             ["tokens_per_second"] = seconds > 0 ? Finite(recent.Average(one => one.TokenCount) / seconds) : null,
             ["eta_seconds"] = seconds > 0 && status is { EndStep: > 0 } ? Finite(Math.Max(0, status.EndStep - step) * seconds) : null,
+            ["health"] = new JsonArray([.. RunHealth.Of(phase, watch).Select(sentence => (JsonNode)SafeText.Of(sentence, LongestSentence))]),
         };
     }
 

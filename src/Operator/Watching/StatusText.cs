@@ -19,6 +19,13 @@ public static class StatusText
         ];
         if (status["loss"] is not null) lines.Add(Invariant($"loss        {Number(status, "loss"):F4}{(status["val_loss"] is null ? "" : Invariant($", validation {Number(status, "val_loss"):F4}"))}"));
         if (status["tokens_per_second"] is not null) lines.Add(Invariant($"speed       {Number(status, "tokens_per_second"):N0} tokens/s, {Number(status, "step_seconds"):F3} s a step, bubble {Number(status, "bubble"):P1}"));
+        // A cluster that has no run yet says nothing of it.
+        if (status["health"] is JsonArray health)
+        {
+            if (health.Count == 0) lines.Add("health      well");
+            lines.AddRange(health.Select(sentence => $"health      {SafeText.Of(sentence!.GetValue<string>(), 300)}"));
+        }
+
         foreach (var node in status["nodes"]!.AsArray().Select(node => node!.AsObject()))
         {
             var name = Text(node, "name");

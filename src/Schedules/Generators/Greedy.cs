@@ -3,7 +3,7 @@ namespace Pipeline.Schedules;
 /// <summary>
 /// The work-conserving schedule: no rank is idle while it could work. A free rank runs an input-gradient half if one is ready,
 /// else a forward while its memory credit lasts, else a weight-gradient half; the later stage first. The order is found by
-/// running the pipeline once with equal costs and is then fixed: data like any other schedule, to be printed, read and
+/// running the pipeline once with these costs and is then fixed: data like any other schedule, to be printed, read and
 /// replayed. With the default credit, p stages' activations per stage held, it comes within a few units of ZB-H1; with
 /// 2p − 1 and one stage per rank it reaches the bound of a step with a barrier.
 /// </summary>
@@ -11,18 +11,17 @@ namespace Pipeline.Schedules;
 /// With several stages per rank, a forward of an earlier stage must leave a credit for each later stage of the rank: otherwise
 /// first stages could take all memory, and no micro-batch would ever come to its backward.
 /// </remarks>
-public sealed class Greedy : IScheduleGenerator
+/// <param name="costs">What the parts of a micro-batch cost while an order is found.</param>
+public sealed class Greedy(OrderCosts costs) : IScheduleGenerator
 {
-    private readonly OrderCosts _costs;
-
     /// <summary>Orders found with parts that cost the same.</summary>
     public Greedy()
-        : this(1, 1, 1)
+        : this(OrderCosts.Equal)
     {
     }
 
-    /// <summary>Orders found with the given costs of a stage's parts, in any one unit.</summary>
-    public Greedy(double forward, double inputGradient, double weightGradient) => _costs = new(forward, inputGradient, weightGradient);
+    /// <summary>What the parts of a micro-batch cost while an order is found.</summary>
+    public OrderCosts Costs => costs;
 
     /// <inheritdoc/>
     public string Name => "greedy";
@@ -44,7 +43,7 @@ public sealed class Greedy : IScheduleGenerator
             throw new ScheduleException(
                 $"A memory credit of {credit} is less than one activation for each of the {shape.VirtualStagesPerRank} stages of a rank. " +
                 $"Raise pipeline.schedule.memory-credit to {shape.VirtualStagesPerRank} or more.");
-        var rows = OrderBuilder.Run(shape, shape.LoopedPlacement, _costs, new GreedyPolicy(shape, credit));
+        var rows = OrderBuilder.Run(shape, shape.LoopedPlacement, costs, new GreedyPolicy(shape, credit));
         return new Schedule(Name, ScheduleMode.Train, shape.MicroBatchCount, shape.LoopedPlacement, rows);
     }
 

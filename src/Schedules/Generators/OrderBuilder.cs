@@ -145,17 +145,3 @@ internal interface IOrderPolicy
     /// <summary>An action whose inputs are there, or null to stay idle until something ends.</summary>
     StageAction? Choose(OrderBuilder state, int rank);
 }
-
-/// <summary>What the parts of a micro-batch cost while an order is found, the same on every stage.</summary>
-internal readonly record struct OrderCosts(double Forward, double InputGradient, double WeightGradient)
-{
-    /// <summary>All parts cost the same.</summary>
-    public static OrderCosts Equal { get; } = new(1, 1, 1);
-
-    public double Of(ActionKind kind) => kind switch
-    {
-        ActionKind.Forward => Forward,
-        ActionKind.InputGradient => InputGradient,
-        _ => WeightGradient,
-    };
-}

@@ -62,6 +62,9 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
     /// <summary>The most (stage, micro-batch) pairs that a rank holds, where the kind was asked for another number than its own.</summary>
     public int? MemoryCredit { get; init; }
 
+    /// <summary>The costs with which its order was found; null where the kind needs none.</summary>
+    public OrderCosts? Costs { get; init; }
+
     /// <summary>Units of each stage; empty where there is no partition.</summary>
     public ImmutableArray<UnitRange> Partition { get; init; } = [];
 
@@ -76,6 +79,9 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
 
     /// <summary>What it takes in the mean where actions differ from their costs by the request's spread; null where that was not simulated.</summary>
     public double? UnevenTime { get; init; }
+
+    /// <summary>What candidates are compared by: what it takes where durations differ, if that was simulated.</summary>
+    internal double ComparedTime => UnevenTime ?? StepTime;
 
     /// <summary>Predicted share of idle time.</summary>
     public double BubbleShare { get; init; }

@@ -36,7 +36,7 @@ internal sealed class StepRunner : IDisposable
         _inbox = inbox;
         (_recorder, _trace) = (recorder, trace);
         _losses = new StepLosses(plan.Schedule.MicroBatchCount);
-        var totals = _totals = new TotalsExchange(plan, inbox, links);
+        var totals = _totals = new TotalsExchange(plan, inbox, links, trace);
         if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
         else if (plan.Place.Reduces && !plan.StepsLocally) _reduction = new GradientReduction(plan, inbox, links, recorder);
         if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);

@@ -43,6 +43,15 @@ internal sealed class StepTrace
         if (_action is not null) _received.Add((span, DateTimeOffset.UtcNow));
     }
 
+    /// <summary>The action under way has taken an input of a step. One of a step that was left open belongs to a part that is over, and is in nobody's span.</summary>
+    internal void Received(StepKey step, ulong span)
+    {
+        if (step.Step == _step.Step) Received(span);
+    }
+
+    /// <summary>The span that something of a step is sent from; 0 for none, also where the rank is at a later step already.</summary>
+    internal ulong Origin(StepKey step) => step.Step == _step.Step ? Origin() : 0;
+
     /// <summary>The span that something is sent from; 0 for none.</summary>
     internal ulong Origin() => _action is not null && Current() is { } span ? StepTraces.NumberOf(span.SpanId) : 0;
 

@@ -7,6 +7,9 @@ namespace Pipeline.Tests.Cli;
 /// <summary>One command line run within the test process, with what it printed.</summary>
 internal sealed record CommandLineRun(int Code, string Output, string Error)
 {
+    /// <summary>What it said on the errors' stream, without how far it has come: that depends on the machine.</summary>
+    public string Complaints => string.Join('\n', Error.Split('\n').Where(line => !line.TrimEnd().EndsWith('…')));
+
     public static CommandLineRun Of(params string[] arguments) => Of(new Dictionary<string, string>(), CommandTree.Create, arguments);
 
     public static CommandLineRun Of(IReadOnlyDictionary<string, string> variables, Func<CommandContext, RootCommand> tree, params string[] arguments)

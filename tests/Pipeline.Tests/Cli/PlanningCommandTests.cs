@@ -18,7 +18,7 @@ public sealed class PlanningCommandTests
     public void A_plan_shows_candidates_marks_one_and_says_why()
     {
         var run = CommandLineRun.Of(["plan", .. s_cluster]);
-        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Complaints));
         Assert.Single(run.Output.Split('\n'), line => line.StartsWith('*'));
         Assert.Contains("is chosen of", run.Output, StringComparison.Ordinal);
         Assert.Contains("not measured", run.Output, StringComparison.Ordinal);
@@ -50,7 +50,7 @@ public sealed class PlanningCommandTests
         using TemporaryFolder folder = new();
         var target = Path.Combine(folder.Path, "report");
         var run = CommandLineRun.Of(["simulate", "--schedule", "zb-v", "--out", target, .. s_cluster, "--set", "simulation.replicas=1", "--set", "simulation.stragglers=1x1.5"]);
-        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Complaints));
         using var report = JsonDocument.Parse(File.ReadAllText(Path.Combine(target, "report.json")));
         var step = report.RootElement.GetProperty("StepSeconds").GetDouble();
         Assert.Equal(4, report.RootElement.GetProperty("RankTimes").GetArrayLength());
@@ -73,7 +73,7 @@ public sealed class PlanningCommandTests
         var run = CommandLineRun.Of(
             "simulate", "--preset", "gpt-nano", "--precision", "fp32", "--stages", "8", "--micro-batches", "8192", "--out", folder.Path, "--window", "0:0.01",
             "--set", "simulation.nodes=1", "--set", "simulation.device-memory=1e12");
-        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Error));
+        Assert.Equal((ExitCode.Done, ""), (run.Code, run.Complaints));
         var picture = File.ReadAllText(Path.Combine(folder.Path, "timeline.svg"));
         Assert.Contains("<path d=\"M", picture, StringComparison.Ordinal);
         Assert.InRange(picture.Length, 1_000, 2_000_000);
@@ -121,7 +121,7 @@ public sealed class PlanningCommandTests
     [Fact]
     public void The_cluster_that_ships_as_an_example_can_be_simulated_and_planned()
     {
-        var example = Path.Combine(Root(), "hocon", "simulations", "64x8.conf");
+        var example = Path.Combine(RepositoryRoot.Path, "hocon", "simulations", "64x8.conf");
         using var report = JsonDocument.Parse(CommandLineRun.Of("simulate", "-c", example, "--json").Output);
         Assert.Equal(32, report.RootElement.GetProperty("Ranks").GetInt32());
         Assert.Equal(JsonValueKind.Null, report.RootElement.GetProperty("Misfit").ValueKind);
@@ -153,12 +153,7 @@ public sealed class PlanningCommandTests
         Assert.Equal(ExitCode.Done, CommandLineRun.Of("config", "validate", "--set", "plan=auto").Code);
         Assert.Equal(ExitCode.Refused, CommandLineRun.Of("config", "validate", "--set", "schedule.memory-credit=4").Code);
         Assert.Equal(ExitCode.Done, CommandLineRun.Of("config", "validate", "--set", "schedule.memory-credit=4", "--set", "schedule.name=greedy").Code);
-    }
-
-    private static string Root()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Pipeline.sln"))) folder = Path.GetDirectoryName(folder)!;
-        return folder;
+        Assert.Contains("only pipeline.schedule.name = greedy uses it", CommandLineRun.Of("config", "validate", "--set", "schedule.order-costs=[1,2,1]").Error, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, CommandLineRun.Of("config", "validate", "--set", "schedule.order-costs=[1,2,1]", "--set", "schedule.name=greedy").Code);
     }
 }

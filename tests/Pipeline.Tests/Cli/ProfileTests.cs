@@ -6,7 +6,7 @@ namespace Pipeline.Tests.Cli;
 /// <summary>The configurations that the repository ships can be used as they are.</summary>
 public sealed class ProfileTests
 {
-    private static readonly string Folder = Path.Combine(FindRoot(), "hocon");
+    private static readonly string Folder = Path.Combine(RepositoryRoot.Path, "hocon");
 
     public static TheoryData<string> Profiles => new(Directory.GetFiles(Folder, "*.conf")
         .Concat(Directory.GetFiles(Path.Combine(Folder, "profiles"), "*.conf")).Select(path => Path.GetRelativePath(Folder, path)).Where(path => path != "reference.conf"));
@@ -19,12 +19,5 @@ public sealed class ProfileTests
         Assert.NotEmpty(settings.Cluster.Node.SeedNodes);
         // Whoever leaves loopback has certificates.
         Assert.True(settings.Cluster.Node.Security is not null || settings.Cluster.Node.SeedNodes.All(seed => seed.StartsWith("127.0.0.1:", StringComparison.Ordinal)));
-    }
-
-    private static string FindRoot()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Pipeline.sln"))) folder = Path.GetDirectoryName(folder)!;
-        return folder;
     }
 }

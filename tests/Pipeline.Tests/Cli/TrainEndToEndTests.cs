@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Pipeline.Checkpoints;
 using Pipeline.Cli;
-using Pipeline.Cli.Commands;
 using Pipeline.Runs;
 using Xunit;
 
@@ -10,12 +9,9 @@ namespace Pipeline.Tests.Cli;
 /// <summary>The executable's words against a small corpus, as a user would type them, in this process.</summary>
 public sealed class TrainEndToEndTests : IDisposable
 {
-    private static readonly string[] Words = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "home", "quickly", "again"];
-    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-train-").FullName;
+    private readonly CommandLineTraining _training = new();
 
-    public TrainEndToEndTests() => File.WriteAllText(In("corpus.txt"), Text());
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => _training.Dispose();
 
     [Fact]
     public void A_pipeline_leaves_the_bits_of_the_unsplit_trainer_and_everything_that_a_run_directory_holds()
@@ -261,28 +257,11 @@ public sealed class TrainEndToEndTests : IDisposable
         Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
     }
 
-    private CommandLineRun Train(string name, params string[] more) => Run(
-    [
-        "train", "--preset", "gpt-nano", "--run", In(name), .. Unless(more, "--data", In("corpus.txt")), .. Unless(more, "--steps", "8"), "--micro-batches", "3", "--micro-batch-size", "2",
-        "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=16", "--set", "model.vocabulary=300",
-        "--set", "run.eval-every=4", "--set", "run.digest-every=2", "--set", "checkpoint.every=4", "--set", "run.sample-tokens=8", "--set", "model.dropout=0.1", .. more,
-    ]);
+    private CommandLineRun Train(string name, params string[] more) => _training.Train(name, more);
 
-    private static string[] Unless(string[] given, string option, string value) => given.Contains(option) ? [] : [option, value];
+    private CommandLineRun Run(params string[] arguments) => _training.Run(arguments);
 
-    private CommandLineRun Run(params string[] arguments) =>
-        CommandLineRun.Of(new Dictionary<string, string>(StringComparer.Ordinal) { ["PIPELINE__DATA__CACHE"] = In("cache") }, CommandTree.Create, arguments);
+    private string[] Numbers(string name) => _training.Numbers(name);
 
-    // Losses, norms, validation losses and digests: everything of a run but its times.
-    private string[] Numbers(string name) => [.. MetricsReader.Read(new RunFiles(In(name)).Metrics).Select(line => line switch
-    {
-        StepMetrics step => $"{step.Step} {step.Loss:R} {step.GradientNorm:R} {step.LearningRate:R} {string.Join(',', step.Digest?.Values ?? [])}",
-        EvaluationMetrics evaluation => $"{evaluation.Step} {evaluation.ValidationLoss:R}",
-        _ => "",
-    })];
-
-    private string In(string name) => Path.Combine(_folder, name);
-
-    private static string Text() => string.Join("\n\n", Enumerable.Range(0, 60).Select(document =>
-        string.Join(' ', Enumerable.Range(0, 50).Select(word => Words[(document * 7 + word * word * 3 + word * document) % Words.Length])) + "."));
+    private string In(string name) => _training.In(name);
 }

@@ -98,16 +98,9 @@ public sealed partial class RecordSchemaTests : IDisposable
         .ToDictionary(row => row.Name, row => row.Fields);
 
     /// <summary>Rows of the tables below "What programs may rely on".</summary>
-    private static IEnumerable<(string Head, string[] Fields)> Rows() => File.ReadLines(Path.Combine(Root(), "docs", "operator.md")).SkipWhile(line => line != "## What programs may rely on")
+    private static IEnumerable<(string Head, string[] Fields)> Rows() => File.ReadLines(Path.Combine(RepositoryRoot.Path, "docs", "operator.md")).SkipWhile(line => line != "## What programs may rely on")
         .Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| ---", StringComparison.Ordinal)).Select(line => line.Trim('|', ' ').Split(" | "))
         .Select(cells => (cells[0].Trim(), Word().Matches(cells[1].Split('(')[0]).Select(field => field.Groups[1].Value).Where(field => field != "run.digest-every").ToArray()));
-
-    private static string Root()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Pipeline.sln"))) folder = Path.GetDirectoryName(folder)!;
-        return folder;
-    }
 
     [GeneratedRegex("`([a-z_.-]+)`")]
     private static partial Regex Word();

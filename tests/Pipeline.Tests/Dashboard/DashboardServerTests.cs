@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Akka.Actor;
 using Pipeline.Coordinator;
 using Pipeline.Dashboard;
@@ -14,7 +16,7 @@ using Xunit;
 namespace Pipeline.Tests.Dashboard;
 
 /// <summary>The web page's server over real HTTP on loopback: what it serves, and whom it refuses.</summary>
-public sealed class DashboardServerTests : IAsyncLifetime
+public sealed partial class DashboardServerTests : IAsyncLifetime
 {
     private const string Token = "0123456789abcdef";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -23,6 +25,7 @@ public sealed class DashboardServerTests : IAsyncLifetime
     private readonly RunMeter _meter = new(TimeProvider.System);
     private CommandDesk _desk = null!;
     private DashboardServer _server = null!;
+    private readonly System.Collections.Concurrent.ConcurrentQueue<RunNotice.Commanded> _audit = new();
     private HttpClient _client = null!;
     private int _stops;
 
@@ -30,7 +33,11 @@ public sealed class DashboardServerTests : IAsyncLifetime
     {
         IReadOnlyList<OperatedNode> nodes = [new(default, new NodeLine("<b>evil</b>\u001b[2J", Environment.ProcessId, ["stage"], "", Environment.MachineName, true))];
         // Without a coordinator: what the unsplit trainer's run can be asked.
-        var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder.Folder), ActorRefs.Nobody, _ => Task.FromResult(nodes), () => _stops++), _watch);
+        var desk = new CommandDesk(new OperatedRun(new RunFiles(_folder.Folder), ActorRefs.Nobody, _ => Task.FromResult(nodes), () => _stops++)
+        {
+            Unled = notice => _audit.Enqueue((RunNotice.Commanded)notice),
+        },
+        _watch);
         _desk = desk;
         _server = await StartAsync(new DashboardOptions(new IPEndPoint(IPAddress.Loopback, 0), Token));
         _client = new HttpClient { BaseAddress = _server.Address, Timeout = Patience };
@@ -80,6 +87,20 @@ public sealed class DashboardServerTests : IAsyncLifetime
         Assert.Equal(0, _stops);
         Assert.True((await (await PostAsync("stop --yes", Token)).Content.ReadFromJsonAsync<JsonObject>())!["done"]!.GetValue<bool>());
         Assert.Equal(1, _stops);
+        // Two that did not show the token, one that did and was sure; one that only asked is nothing to write down.
+        Assert.Equal([false, false, true], _audit.Select(one => one.IsDone));
+        Assert.All(_audit, one => Assert.Contains("127.0.0.1", one.Operator, StringComparison.Ordinal));
+        Assert.Equal(["", "", "stop --yes"], _audit.Select(one => one.Command));
+        Assert.Contains("The token is missing", _audit.First().Result, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_sent_again_is_refused_and_both_are_written_down()
+    {
+        Assert.True((await (await PostAsync("stop --yes", Token, "call-1")).Content.ReadFromJsonAsync<JsonObject>())!["done"]!.GetValue<bool>());
+        Assert.False((await (await PostAsync("stop --yes", Token, "call-1")).Content.ReadFromJsonAsync<JsonObject>())!["done"]!.GetValue<bool>());
+        Assert.Equal(1, _stops);
+        Assert.Equal([true, false], _audit.Select(one => one.IsDone));
     }
 
     [Theory]
@@ -94,6 +115,7 @@ public sealed class DashboardServerTests : IAsyncLifetime
         request.Headers.TryAddWithoutValidation(header, value);
         Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(request)).StatusCode);
         Assert.Equal(0, _stops);
+        Assert.False(Assert.Single(_audit).IsDone);
     }
 
     [Fact]
@@ -225,6 +247,27 @@ public sealed class DashboardServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Every_name_in_the_dashboard_that_ships_is_one_that_Prometheus_reads_here()
+    {
+        foreach (var notice in (RunNotice[])
+        [
+            new RunNotice.StepCommitted(Steps.Of(1, 3.5)), new RunNotice.Evaluated(1, 3.25, 10), new RunNotice.CheckpointSaved(1, 1, null), new RunNotice.SaveFailed(1, "The disk is full."), new RunNotice.Warned("straggler", 1, "It is slow."),
+            new RunNotice.Recovering(new Generation(2), "a node is gone", []), new RunNotice.Recovered(new Generation(2), TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero),
+        ])
+        {
+            _meter.OnNotice(notice);
+        }
+
+        var exposed = ExpositionFormat.Read(await _client.GetStringAsync("/metrics")).SelectMany(family => family.Samples).Select(sample => sample.Name).ToHashSet();
+        using var dashboard = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(RepositoryRoot.Path, "deploy", "grafana", "pipeline.json")));
+        var panels = dashboard.RootElement.GetProperty("panels").EnumerateArray().ToArray();
+        var named = panels.SelectMany(panel => panel.GetProperty("targets").EnumerateArray()).SelectMany(target => Name().Matches(target.GetProperty("expr").GetString()!)).Select(name => name.Value).Distinct().ToArray();
+        Assert.True(named.Length > 8);
+        Assert.True(named.All(exposed.Contains), $"{string.Join(", ", named.Except(exposed))} of {string.Join(", ", exposed.Where(name => name.StartsWith("pipeline_", StringComparison.Ordinal)).Order())}");
+        Assert.Distinct(panels.Select(panel => panel.GetProperty("id").GetInt32()));
+    }
+
+    [Fact]
     public async Task Prometheus_reads_what_was_measured()
     {
         _meter.OnNotice(new RunNotice.StepCommitted(Steps.Of(1, 3.5)));
@@ -273,11 +316,14 @@ public sealed class DashboardServerTests : IAsyncLifetime
     public async Task Another_run_is_found_by_its_name_only(string name) =>
         Assert.Equal(HttpStatusCode.NotFound, (await _client.GetAsync("/api/compare?run=" + Uri.EscapeDataString(name))).StatusCode);
 
+    [GeneratedRegex("pipeline_[a-z_]+")]
+    private static partial Regex Name();
+
     private Task<DashboardServer> StartAsync(DashboardOptions options) => DashboardServer.StartAsync(options, () => _desk, TimeProvider.System);
 
-    private async Task<HttpResponseMessage> PostAsync(string line, string? token)
+    private async Task<HttpResponseMessage> PostAsync(string line, string? token, string id = "")
     {
-        using HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = JsonContent.Create(new JsonObject { ["line"] = line }) };
+        using HttpRequestMessage request = new(HttpMethod.Post, "/api/command") { Content = JsonContent.Create(new JsonObject { ["line"] = line, ["id"] = id }) };
         if (token is not null) request.Headers.Authorization = new("Bearer", token);
         return await _client.SendAsync(request);
     }

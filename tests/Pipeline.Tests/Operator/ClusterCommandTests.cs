@@ -1,13 +1,10 @@
 using Akka.Actor;
-using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Operator;
 using Pipeline.Protocol;
-using Pipeline.Runs;
 using Pipeline.Schedules;
-using Pipeline.Tests.Nodes;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -16,12 +13,10 @@ namespace Pipeline.Tests.Operator;
 
 /// <summary>Commands that move ranks, on a simulated cluster, running and paused: whatever is moved, the losses are those of the reference, to the bit.</summary>
 [Collection(PipelineCollection.Name)]
-public sealed class ClusterCommandTests : IDisposable
+public sealed class ClusterCommandTests
 {
     private const int Steps = 10;
-    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-operated-").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    private static readonly IReadOnlyList<int> s_wanted = [1, 4, 3];
 
     [Theory]
     [InlineData("move 1 e --yes", ProtectionKind.Memory)]
@@ -31,13 +26,13 @@ public sealed class ClusterCommandTests : IDisposable
     [InlineData("restart 2 --yes", ProtectionKind.None)]
     public async Task Ranks_move_while_the_run_goes_on(string line, ProtectionKind kind)
     {
-        using var cluster = new SimulatedCluster(1, Plan(kind), 5);
-        var asked = cluster.AtStep(3, () => Desk(cluster).RunAsync(new CommandCall(line, "tester"), CancellationToken.None));
-        cluster.StartCoordinator("a");
-        await AssertCompletedAsync(cluster);
+        using OperatedCluster run = new(kind, Steps);
+        var asked = run.Cluster.AtStep(3, () => run.AskAsync(line));
+        run.Cluster.StartCoordinator("a");
+        await run.AssertCompletedAsync();
         var answer = await await asked;
         Assert.True(answer.IsDone, answer.Text);
-        if (line.StartsWith("move", StringComparison.Ordinal)) Assert.Contains((1, new NodeId("e", 1)), cluster.Notices.All.OfType<RunNotice.Recovering>().SelectMany(notice => notice.Ranks));
+        if (line.StartsWith("move", StringComparison.Ordinal)) Assert.Contains((1, new NodeId("e", 1)), run.Notices.All.OfType<RunNotice.Recovering>().SelectMany(notice => notice.Ranks));
     }
 
     [Theory]
@@ -49,19 +44,11 @@ public sealed class ClusterCommandTests : IDisposable
     [InlineData("rebalance", ProtectionKind.None)]
     public async Task Ranks_move_at_once_while_the_run_is_paused(string line, ProtectionKind kind)
     {
-        var plan = Plan(kind);
-        using var cluster = new SimulatedCluster(1, plan, 5);
-        IReadOnlyList<int> wanted = [1, 4, 3];
-        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
-        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) });
-        Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
-        await ReachPauseAsync(cluster);
-
-        var answer = await cluster.UntilAsync(Run(cluster, line));
-        Assert.True(answer.IsDone, answer.Text);
-        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
-        await AssertCompletedAsync(cluster);
+        using OperatedCluster run = new(kind, Steps);
+        await run.PauseAsync(3, Divided(run.Plan));
+        await run.DoneAsync(line);
+        await run.DoneAsync("resume");
+        await run.AssertCompletedAsync();
     }
 
     [Theory]
@@ -69,80 +56,66 @@ public sealed class ClusterCommandTests : IDisposable
     [InlineData(ProtectionKind.None)]
     public async Task A_unit_goes_to_the_stage_beside_its_own_and_no_bit_changes(ProtectionKind kind)
     {
-        var plan = Plan(kind);
-        using var cluster = new SimulatedCluster(1, plan, 5);
-        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a");
-        Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
-        var status = await ReachPauseAsync(cluster);
-        var counts = RunLayout.For(plan).UnitCounts;
-        var (first, second, last) = (plan.Units[counts[0]].Name, plan.Units[counts[0] + 1].Name, plan.Units[^1].Name);
+        using OperatedCluster run = new(kind, Steps);
+        var status = await run.PauseAsync(3);
+        var counts = RunLayout.For(run.Plan).UnitCounts;
+        var units = run.Plan.Units;
+        var (first, second, last) = (units[counts[0]].Name, units[counts[0] + 1].Name, units[^1].Name);
         var (node, own) = (status.Stages[0].Node.Address, status.Stages[1].Node.Address);
         foreach (var (line, refusal) in new[] { ($"move {second} {node} --yes", "has to go first"), ($"move {last} {node} --yes", "stages are units in a row"), ($"move {first} {own} --yes", "is there already"), ($"move nothing {node} --yes", "Expected one of embedding") })
         {
-            var refused = await cluster.UntilAsync(Run(cluster, line));
+            var refused = await run.RunAsync(line);
             Assert.False(refused.IsDone, line);
             Assert.Contains(refusal, refused.Text, StringComparison.Ordinal);
         }
 
-        Assert.True((await cluster.UntilAsync(Run(cluster, $"move {first} {node}"))).NeedsConsent);
-        var answer = await cluster.UntilAsync(Run(cluster, $"move {first} {node} --yes"));
-        Assert.True(answer.IsDone, answer.Text);
-        Assert.Equal([counts[0] + 1, counts[1] - 1, counts[2]], Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
-        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
-        await AssertCompletedAsync(cluster);
+        Assert.True((await run.RunAsync($"move {first} {node}")).NeedsConsent);
+        await run.DoneAsync($"move {first} {node} --yes");
+        Assert.Equal([counts[0] + 1, counts[1] - 1, counts[2]], Assert.Single(run.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        await run.DoneAsync("resume");
+        await run.AssertCompletedAsync();
     }
 
     [Fact]
     public async Task A_rank_goes_to_and_fro_between_two_nodes()
     {
-        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 5);
-        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a");
-        await cluster.UntilAsync(await cluster.UntilAsync(paused));
-        var home = (await ReachPauseAsync(cluster)).Stages[1].Node.Address;
-        foreach (var node in new[] { "e", home, "e" })
-            Assert.True((await cluster.UntilAsync(Run(cluster, $"move 1 {node} --yes"))).IsDone);
-        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
-        await AssertCompletedAsync(cluster);
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps);
+        var home = (await run.PauseAsync(3)).Stages[1].Node.Address;
+        foreach (var node in new[] { "e", home, "e" }) await run.DoneAsync($"move 1 {node} --yes");
+        await run.DoneAsync("resume");
+        await run.AssertCompletedAsync();
     }
 
     [Fact]
     public async Task A_cordoned_node_is_given_nothing()
     {
-        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 5);
-        var asked = cluster.AtStep(3, async () =>
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps);
+        var asked = run.Cluster.AtStep(3, async () =>
         {
-            await Run(cluster, "cordon e");
-            return await Run(cluster, "drain c --yes");
+            await run.AskAsync("cordon e");
+            return await run.AskAsync("drain c --yes");
         });
-        cluster.StartCoordinator("a");
-        await AssertCompletedAsync(cluster);
+        run.Cluster.StartCoordinator("a");
+        await run.AssertCompletedAsync();
         Assert.True((await await asked).IsDone);
-        Assert.DoesNotContain(cluster.Work, work => work.Key.Node == "e");
+        Assert.DoesNotContain(run.Cluster.Work, work => work.Key.Node == "e");
     }
 
     /// <summary>A command that is added to the catalogue has to be added here.</summary>
     [Fact]
     public async Task Every_command_of_the_catalogue_is_carried_out_on_a_cluster_and_no_loss_changes()
     {
-        RunFiles files = new(Path.Combine(_folder, "run"));
+        using OperatedCluster run = new(ProtectionKind.Memory, 60);
+        var cluster = run.Cluster;
+        var files = run.Files;
         Directory.CreateDirectory(files.Logs);
         await File.WriteAllTextAsync(files.Configuration, "pipeline.seed = 17  # the command line\n");
         await File.WriteAllTextAsync(Path.Combine(files.Logs, "node-1.log"), "It is up.\n");
-        var plan = Plan(ProtectionKind.Memory) with { Steps = 60, Checkpoints = new CheckpointPlan(new FolderCheckpointStore(files.Checkpoints), RunTests.Describe) };
-        using var cluster = new SimulatedCluster(1, plan, 5);
         RunWatch watch = new(TimeProvider.System);
-        IReadOnlyList<int> wanted = [1, 4, 3];
-        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
-        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) }, observer: new ObserverChain(cluster.Notices, watch));
-        await cluster.UntilAsync(await cluster.UntilAsync(paused));
-        await ReachPauseAsync(cluster);
-        IReadOnlyList<OperatedNode> nodes = [.. cluster.NodeNames.Select(name => new OperatedNode(cluster.Node(name).Id, new NodeLine(name, 1, ["stage"], name, name, name == "a")))];
+        await run.PauseAsync(3, Divided(run.Plan), new ObserverChain(cluster.Notices, watch));
         IReadOnlyDictionary<NodeId, NodeLoad> loads = new Dictionary<NodeId, NodeLoad> { [cluster.Node("e").Id] = new(12.5, 1 << 20) };
         CommandDesk desk = new(
-            new OperatedRun(files, cluster.Coordinator, _ => Task.FromResult(nodes), () => cluster.Coordinator.Tell(StopRun.Instance))
+            new OperatedRun(files, cluster.Coordinator, _ => Task.FromResult(run.Nodes), () => cluster.Coordinator.Tell(StopRun.Instance))
             {
                 Generate = (prompt, _) => Task.FromResult(new CommandAnswer(true, prompt + "se")),
                 Loads = _ => Task.FromResult(loads),
@@ -170,7 +143,7 @@ public sealed class ClusterCommandTests : IDisposable
         Assert.True(outcome.End is RunEnd.Stopped or RunEnd.Completed, outcome.Error);
         TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, 60).Take((int)outcome.Step)], cluster.Notices.Steps, allowsMissingDigests: true);
         Assert.Contains((1, new NodeId("e", 1)), cluster.Notices.All.OfType<RunNotice.Recovering>().SelectMany(notice => notice.Ranks));
-        Assert.Equal(wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        Assert.Equal(s_wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
         // Each change is in the audit with who and what; queries are not.
         Assert.Equal(
             changes.Where(line => CommandWords.Parse(line) is var words && CommandCatalogue.Find(words.Name) is { IsChange: true } command && !command.QueryWords.Contains(words.Arguments.Count > 0 ? words.Arguments[0] : "")),
@@ -180,50 +153,20 @@ public sealed class ClusterCommandTests : IDisposable
     [Fact]
     public async Task A_change_holds_for_a_rank_that_computes_its_steps_again()
     {
-        var plan = Plan(ProtectionKind.Memory);
-        using var cluster = new SimulatedCluster(1, plan, 5);
-        var paused = cluster.AtStep(3, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a");
-        await cluster.UntilAsync(await cluster.UntilAsync(paused));
-        var first = (await ReachPauseAsync(cluster)).GrantedStep + 1;
-        Assert.True((await cluster.UntilAsync(Run(cluster, "set lr 0.02 --yes"))).IsDone);
-        cluster.Kill("c");
-        Assert.True((await cluster.UntilAsync(Run(cluster, "resume"))).IsDone);
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
-        var changed = plan with { StageCount = 1, Optimizer = TinyRun.Optimizer with { Changes = [new OptimizerChange(first, 0.02, null)] } };
-        TinyRun.AssertEqual(TinyRun.Train(changed), cluster.Notices.Steps, allowsMissingDigests: true);
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps);
+        var first = (await run.PauseAsync(3)).GrantedStep + 1;
+        await run.DoneAsync("set lr 0.02 --yes");
+        run.Cluster.Kill("c");
+        await run.DoneAsync("resume");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await run.Cluster.UntilAsync(run.Cluster.Ended));
+        var changed = run.Plan with { StageCount = 1, Optimizer = TinyRun.Optimizer with { Changes = [new OptimizerChange(first, 0.02, null)] } };
+        TinyRun.AssertEqual(TinyRun.Train(changed), run.Notices.Steps, allowsMissingDigests: true);
     }
 
-    private static async Task<RunStatus> ReachPauseAsync(SimulatedCluster cluster)
+    /// <summary>A run whose units are divided otherwise whenever they are measured.</summary>
+    private static Func<CoordinatedRun, CoordinatedRun> Divided(TrainingPlan plan)
     {
-        while (true)
-        {
-            var status = await cluster.UntilAsync(cluster.Coordinator.Ask<RunStatus>(QueryStatus.Instance));
-            if (status.Phase == "paused") return status;
-        }
-    }
-
-    private static Task<CommandAnswer> Run(SimulatedCluster cluster, string line) => Desk(cluster).RunAsync(new CommandCall(line, "tester"), CancellationToken.None);
-
-    private static CommandDesk Desk(SimulatedCluster cluster)
-    {
-        IReadOnlyList<OperatedNode> nodes = [.. cluster.NodeNames.Select(name => new OperatedNode(cluster.Node(name).Id, new NodeLine(name, 1, ["stage"], name, name, name == "a")))];
-        return new CommandDesk(new OperatedRun(new RunFiles("unused"), cluster.Coordinator, _ => Task.FromResult(nodes), () => { }), new RunWatch(TimeProvider.System));
-    }
-
-    private TrainingPlan Plan(ProtectionKind kind) => TinyRun.Plan(3, 2, steps: Steps) with
-    {
-        StepsAhead = 2,
-        EvaluateEvery = 2,
-        EvaluationMicroBatchCount = 2,
-        Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, 4, Path.Combine(_folder, "copies")),
-        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, "checkpoints")), RunTests.Describe),
-    };
-
-    private static async Task AssertCompletedAsync(SimulatedCluster cluster)
-    {
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
-        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
-        Assert.Equal([2, 4, 6, 8, 10], cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
+        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = s_wanted }).Schedule);
+        return run => run with { Repartition = (_, _) => new UnitDivision(s_wanted, schedule) };
     }
 }

@@ -80,11 +80,13 @@ public sealed class CommandDeskTests : IDisposable
         var run = await PausedAsync();
         var status = Assert.IsType<JsonObject>((await run.RunAsync("status --json")).Json);
         Assert.Equal(
-            ["nodes", "stages", "generation", "step", "phase", "run", "protected_step", "end_step", "loss", "val_loss", "lr", "bubble", "step_seconds", "tokens_per_second", "eta_seconds"],
+            ["nodes", "stages", "generation", "step", "phase", "run", "protected_step", "end_step", "loss", "val_loss", "lr", "bubble", "step_seconds", "tokens_per_second", "eta_seconds", "health"],
             status.Select(field => field.Key));
         Assert.Equal(["name", "pid", "roles", "address", "host", "coordinates"], status["nodes"]![0]!.AsObject().Select(field => field.Key));
         Assert.Equal(["rank", "node", "holder", "units", "step"], status["stages"]![0]!.AsObject().Select(field => field.Key));
         Assert.Equal("paused", status["phase"]!.GetValue<string>());
+        Assert.Empty(status["health"]!.AsArray());
+        Assert.Contains("health      well", (await run.RunAsync("status")).Text, StringComparison.Ordinal);
         await EndAsync(run);
     }
 
@@ -187,6 +189,29 @@ public sealed class CommandDeskTests : IDisposable
         TinyRun.AssertEqual(TinyRun.Train(changed), run.Notices.Steps);
         Assert.Equal([first], run.Notices.All.OfType<RunNotice.Evaluated>().Select(one => one.AfterStep));
         Assert.All(run.Notices.Steps.Where(step => step.Step >= first), step => Assert.NotEmpty(step.Ranks[0].Spans));
+    }
+
+    [Fact]
+    public async Task Several_steps_are_shown_where_several_are_asked_for_and_explained_with_what_the_schedule_alone_would_take()
+    {
+        var run = await PausedAsync();
+        Assert.Contains("trace start", (await run.RunAsync("timeline")).Text, StringComparison.Ordinal);
+        Assert.True((await run.RunAsync("trace start")).IsDone);
+        var paused = new TaskCompletionSource<Task<CommandAnswer>>();
+        run.AtStep = (step, self) => { if (step == 10) paused.SetResult(self.RunAsync("pause")); };
+        Assert.True((await run.RunAsync("resume")).IsDone);
+        await await paused.Task;
+        var newest = (await run.ReachAsync("paused")).Step;
+        var one = await run.RunAsync("timeline");
+        var several = await run.RunAsync("timeline 3");
+        Assert.Equal(newest, one.Json!["step"]!.GetValue<long>());
+        Assert.Null(one.Json["steps"]);
+        Assert.Equal([newest - 2, newest - 1, newest], several.Json!["steps"]!.AsArray().Select(step => step!["step"]!.GetValue<long>()));
+        Assert.Equal(3, several.Text.Split('\n').Count(line => line.StartsWith("step ", StringComparison.Ordinal)));
+        Assert.Contains("The schedule alone would take", (await run.RunAsync("explain")).Text, StringComparison.Ordinal);
+        Assert.False((await run.RunAsync("timeline 0")).IsDone);
+        Assert.Contains("is no number of steps", (await run.RunAsync("timeline many")).Text, StringComparison.Ordinal);
+        await EndAsync(run);
     }
 
     [Theory]

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using Pipeline.Coordinator;
 using Pipeline.Operator;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 using Pipeline.Tests.Runs;
 using Xunit;
@@ -23,6 +24,31 @@ public sealed class ExplanationTests
     public void Equal_ranks_wait_for_the_schedule_only() =>
         Assert.Contains("the schedule's own bubble", Explanation.Of([.. Enumerable.Range(1, 50).Select(step => Steps.Of(step, 4, busy: [0.7, 0.71]))]).Text, StringComparison.Ordinal);
 
+    [Fact]
+    public void A_link_that_holds_the_run_up_is_named_with_what_waits_and_why()
+    {
+        StepSummary[] steps = [.. Enumerable.Range(1, 50).Select(step => Steps.Of(step, 4, seconds: 0.5))];
+        Assert.DoesNotContain("link", Explanation.Of(steps).Text, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("No link holds it up: the busiest, Link 1 -> 0 (tcp, b to a), carries 8.00 MiB/s, 4.00 MiB a step", Text(Link(0, 1, 2 << 20, 4 << 20, 0), Link(1, 0, 8 << 20, 4 << 20, 1 << 10)), StringComparison.Ordinal);
+        // A tenth of a step and more waits for the wire.
+        Assert.Contains("Link 0 -> 1 (tcp, a to b): 3.00 MiB wait, 0.300 s at its present rate, 60 % of a step: the link is the slower one", Text(Link(0, 1, 10 << 20, 4 << 20, 3 << 20)), StringComparison.Ordinal);
+        Assert.Contains("nothing is carried at present", Text(Link(0, 1, 0, 4 << 20, 3 << 20)), StringComparison.Ordinal);
+        Assert.Contains("3.00 MiB wait and rank 1 takes 0.50 MiB more: the receiver is the slower one", Text(Link(0, 1, 10 << 20, 1 << 19, 3 << 20)), StringComparison.Ordinal);
+        Assert.Contains("is broken: 3.00 MiB wait", Text(Link(0, 1, 0, 0, 3 << 20, isConnected: false)), StringComparison.Ordinal);
+        var json = Explanation.Of(steps, [Link(0, 1, 10 << 20, 4 << 20, 3 << 20), Link(1, 0, 10 << 20, 4 << 20, 0)]).Json["links"]!.AsArray();
+        Assert.Equal([true, false], json.Select(link => link!["holds_up"]!.GetValue<bool>()));
+
+        string Text(params LinkRate[] links) => Explanation.Of(steps, links).Text;
+    }
+
+    [Fact]
+    public void What_the_schedule_alone_would_take_is_held_against_what_was_measured()
+    {
+        var (text, json) = Explanation.Of([Steps.Of(1, 4)], traced: (0.5, 0.4));
+        Assert.Contains("The schedule alone would take 0.400 s for the same actions, of 0.500 s measured: 20 % is handing over", text, StringComparison.Ordinal);
+        Assert.Equal((0.5, 0.4), (json["traced_seconds"]!.GetValue<double>(), json["alone_seconds"]!.GetValue<double>()));
+    }
+
     [Theory]
     [InlineData(new double[0], "")]
     [InlineData(new double[] { 1, 1, 1 }, "▁▁▁")]
@@ -31,6 +57,11 @@ public sealed class ExplanationTests
 
     [Fact]
     public void A_sparkline_is_never_wider_than_asked() => Assert.Equal(60, Sparkline.Of([.. Enumerable.Range(0, 100_000).Select(value => (double)value)], 60).Length);
+
+    private static LinkRate Link(int from, int to, double bytesPerSecond, long credit, long queued, bool isConnected = true) =>
+        new(new LinkLine(Name(from), Name(to), "tcp", "frames", from, to, isConnected, 1 << 30, credit, queued, 0, 0), bytesPerSecond);
+
+    private static string Name(int rank) => rank == 0 ? "a" : "b";
 
     [Fact]
     public void A_watch_knows_what_was_recorded_before_it_and_no_step_twice()

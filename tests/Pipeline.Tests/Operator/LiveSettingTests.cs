@@ -1,13 +1,10 @@
-using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Model;
-using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
-using Pipeline.Runs;
 using Pipeline.Tests.Nodes;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
@@ -20,6 +17,8 @@ namespace Pipeline.Tests.Operator;
 public sealed class LiveSettingTests : IDisposable
 {
     private const int Steps = 12;
+
+    // Of runs within one process.
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-live-").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -33,61 +32,61 @@ public sealed class LiveSettingTests : IDisposable
     [InlineData(ProtectionKind.Disk, "none")]
     public async Task Copies_go_elsewhere_from_a_boundary_on_and_no_bit_changes(ProtectionKind from, string to)
     {
-        using var cluster = new SimulatedCluster(1, Plan(from), 5);
-        await PauseAsync(cluster, 3);
-        await DoneAsync(cluster, $"set protection {to} --yes");
-        if (to != "none") await DoneAsync(cluster, "set protection-every 2 --yes");
-        var killed = cluster.AtStep(11, () => Task.FromResult(true), () => cluster.Kill("c"));
-        await DoneAsync(cluster, "resume");
-        await AssertCompletedAsync(cluster);
+        using OperatedCluster run = new(from, Steps);
+        await run.PauseAsync(3);
+        await run.DoneAsync($"set protection {to} --yes");
+        if (to != "none") await run.DoneAsync("set protection-every 2 --yes");
+        var killed = run.Cluster.AtStep(11, () => Task.FromResult(true), () => run.Cluster.Kill("c"));
+        await run.DoneAsync("resume");
+        await run.AssertCompletedAsync();
         Assert.True(await await killed);
         // One rank alone begins anew where there are copies; without any all do.
-        var recovering = cluster.Notices.All.OfType<RunNotice.Recovering>().First(notice => notice.Ranks.Count > 0);
+        var recovering = run.Notices.All.OfType<RunNotice.Recovering>().First(notice => notice.Ranks.Count > 0);
         Assert.Equal(to == "none" ? 3 : 1, recovering.Ranks.Count);
-        Assert.Equal(to == "disk" || from == ProtectionKind.Disk, Directory.Exists(Path.Combine(_folder, "copies")));
-        if (to != "none") Assert.All(cluster.Work.Where(work => work.Key.Rank != recovering.Ranks[0].Rank), work => Assert.Equal(1, work.Value));
+        Assert.Equal(to == "disk" || from == ProtectionKind.Disk, Directory.Exists(run.In("copies")));
+        if (to != "none") Assert.All(run.Cluster.Work.Where(work => work.Key.Rank != recovering.Ranks[0].Rank), work => Assert.Equal(1, work.Value));
     }
 
     [Fact]
     public async Task Copies_are_taken_as_often_as_is_said_last_while_the_run_goes_on()
     {
-        using var cluster = new SimulatedCluster(1, Plan(ProtectionKind.Memory), 4);
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps, nodeCount: 4);
         System.Collections.Concurrent.ConcurrentDictionary<long, bool> copied = new();
-        var changed = cluster.AtStep(4, () => Run(cluster, "set protection-every 3 --yes"));
-        var seen = cluster.Network.Seen;
-        cluster.Network.Seen = (from, to, message) =>
+        var changed = run.Cluster.AtStep(4, () => run.AskAsync("set protection-every 3 --yes"));
+        var seen = run.Cluster.Network.Seen;
+        run.Cluster.Network.Seen = (from, to, message) =>
         {
             seen?.Invoke(from, to, message);
             if (message is StageProtocol.CopyStored stored) copied.TryAdd(stored.Step, true);
         };
-        cluster.StartCoordinator("a");
-        await AssertCompletedAsync(cluster);
+        run.Cluster.StartCoordinator("a");
+        await run.AssertCompletedAsync();
         Assert.True((await await changed).IsDone);
-        var first = Assert.Single(cluster.Notices.All.OfType<RunNotice.SettingChanged>()).Change.FromStep;
+        var first = Assert.Single(run.Notices.All.OfType<RunNotice.SettingChanged>()).Change.FromStep;
         Assert.Equal(Enumerable.Range(1, Steps).Select(step => (long)step).Where(step => step % (step < first ? 4 : 3) == 0), copied.Keys.Order());
     }
 
     [Fact]
     public async Task A_leader_that_takes_over_knows_where_copies_go()
     {
-        var plan = Plan(ProtectionKind.Memory);
-        using var cluster = new SimulatedCluster(1, plan, 5);
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps);
+        var cluster = run.Cluster;
         JournalInMemory journal = new();
         TaskCompletionSource lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await PauseAsync(cluster, 3, run => run with { Journal = journal });
-        await DoneAsync(cluster, "set protection disk --yes");
-        await DoneAsync(cluster, "set protection-every 2 --yes");
+        await run.PauseAsync(3, coordinated => coordinated with { Journal = journal });
+        await run.DoneAsync("set protection disk --yes");
+        await run.DoneAsync("set protection-every 2 --yes");
         _ = cluster.AtStep(9, () => Task.FromResult(true), () =>
         {
             cluster.Kill("a", isHeard: false);
             lost.TrySetResult();
         });
-        await DoneAsync(cluster, "resume");
+        await run.DoneAsync("resume");
         await cluster.UntilAsync(() => lost.Task.IsCompleted);
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(cluster, journal, plan.Checkpoints!.Store, ["a"]));
-        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(cluster, journal, run.Plan.Checkpoints!.Store, ["a"]));
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), run.Notices.Steps, allowsMissingDigests: true);
         // The last copies may still be on their way to the disk; those of step 10 were taken under the new leader.
-        await cluster.UntilAsync(() => Directory.GetFiles(Path.Combine(_folder, "copies"), "*-step-1?.safetensors").Length > 0);
+        await cluster.UntilAsync(() => Directory.GetFiles(run.In("copies"), "*-step-1?.safetensors").Length > 0);
     }
 
     [Theory]
@@ -137,18 +136,17 @@ public sealed class LiveSettingTests : IDisposable
     [InlineData("int8", ProtectionKind.None)]
     public async Task A_rank_that_is_lost_later_computes_its_steps_compressed_as_before(string word, ProtectionKind protection)
     {
-        var plan = Replicas() with { Protection = new ProtectionDuties(protection, 3, ""), Checkpoints = Plan(protection).Checkpoints };
-        using var cluster = new SimulatedCluster(1, plan, 4);
-        await PauseAsync(cluster, 3);
-        await DoneAsync(cluster, $"set compression {word} --yes");
-        var first = Assert.Single(cluster.Notices.All.OfType<RunNotice.SettingChanged>()).Change.FromStep;
-        _ = cluster.AtStep(9, () => Task.FromResult(true), () => cluster.Kill("c"));
-        await DoneAsync(cluster, "resume");
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
-        Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
+        using OperatedCluster run = new(protection, Steps, nodeCount: 4, plan => Replicas() with { Protection = new ProtectionDuties(protection, 3, ""), Checkpoints = plan.Checkpoints });
+        await run.PauseAsync(3);
+        await run.DoneAsync($"set compression {word} --yes");
+        var first = Assert.Single(run.Notices.All.OfType<RunNotice.SettingChanged>()).Change.FromStep;
+        _ = run.Cluster.AtStep(9, () => Task.FromResult(true), () => run.Cluster.Kill("c"));
+        await run.DoneAsync("resume");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await run.Cluster.UntilAsync(run.Cluster.Ended));
+        Assert.NotEmpty(run.Notices.All.OfType<RunNotice.Recovered>());
         var settings = new CompressionSettings { Kind = SettingChange.ValueOf(SettingKind.GradientCompression, word) is { } value ? (CompressionKind)(int)value : default, WarmupSteps = (int)first - 1 };
-        var begun = await StepsOf(plan with { Checkpoints = null, Protection = ProtectionDuties.None, Reduction = plan.Reduction with { Contributions = settings } });
-        Assert.Equal(begun.Select(LossBits), cluster.Notices.Steps.Select(LossBits));
+        var begun = await StepsOf(run.Plan with { Checkpoints = null, Protection = ProtectionDuties.None, Reduction = run.Plan.Reduction with { Contributions = settings } });
+        Assert.Equal(begun.Select(LossBits), run.Notices.Steps.Select(LossBits));
     }
 
     [Theory]
@@ -203,26 +201,6 @@ public sealed class LiveSettingTests : IDisposable
 
     private static SettingChange Compressed(long step, string word) => new(step, SettingKind.GradientCompression, SettingChange.ValueOf(SettingKind.GradientCompression, word)!.Value);
 
-    private static async Task PauseAsync(SimulatedCluster cluster, long step, Func<CoordinatedRun, CoordinatedRun>? change = null)
-    {
-        var paused = cluster.AtStep(step, () => Run(cluster, "pause"));
-        cluster.StartCoordinator("a", change);
-        Assert.True((await cluster.UntilAsync(await cluster.UntilAsync(paused))).IsDone);
-        while ((await cluster.UntilAsync(cluster.Coordinator.Ask<RunStatus>(QueryStatus.Instance))).Phase != "paused") await Task.Yield();
-    }
-
-    private static async Task DoneAsync(SimulatedCluster cluster, string line)
-    {
-        var answer = await cluster.UntilAsync(Run(cluster, line));
-        Assert.True(answer.IsDone, $"{line}: {answer.Text}");
-    }
-
-    private static Task<CommandAnswer> Run(SimulatedCluster cluster, string line)
-    {
-        CommandDesk desk = new(new OperatedRun(new RunFiles("unused"), cluster.Coordinator, _ => Task.FromResult<IReadOnlyList<OperatedNode>>([]), () => { }), new RunWatch(TimeProvider.System));
-        return desk.RunAsync(new CommandCall(line, "tester"), CancellationToken.None);
-    }
-
     private static async Task<IReadOnlyList<StepSummary>> StepsOf(TrainingPlan plan)
     {
         NoticeList notices = new();
@@ -235,20 +213,4 @@ public sealed class LiveSettingTests : IDisposable
     private static (long, long, long) LossBits(StepSummary step) => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm));
 
     private static TrainingPlan Replicas() => TinyRun.Plan(2, 4, steps: Steps) with { ReplicaCount = 2, StepsAhead = 1, Reduction = new ReductionSettings { BucketLength = 4000 } };
-
-    private TrainingPlan Plan(ProtectionKind kind) => TinyRun.Plan(3, 2, steps: Steps) with
-    {
-        StepsAhead = 2,
-        EvaluateEvery = 2,
-        EvaluationMicroBatchCount = 2,
-        Protection = new ProtectionDuties(kind, 4, Path.Combine(_folder, "copies")),
-        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, "checkpoints")), RunTests.Describe),
-    };
-
-    private static async Task AssertCompletedAsync(SimulatedCluster cluster)
-    {
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
-        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
-        Assert.Equal(Enumerable.Range(1, Steps / 2).Select(index => 2L * index), cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => evaluated.AfterStep));
-    }
 }

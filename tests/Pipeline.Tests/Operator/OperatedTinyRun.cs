@@ -17,10 +17,11 @@ internal sealed class OperatedTinyRun
 
     private OperatedTinyRun(string folder, TrainingPlan plan, Action<long, OperatedTinyRun>? atStep)
     {
+        AtStep = atStep;
         Files = new RunFiles(Path.Combine(folder, "run"));
         Directory.CreateDirectory(Files.Folder);
         Watch = new RunWatch(TimeProvider.System);
-        Notices = new NoticeList { Then = notice => { if (notice is RunNotice.StepCommitted { Step: var step }) atStep?.Invoke(step.Step, this); } };
+        Notices = new NoticeList { Then = notice => { if (notice is RunNotice.StepCommitted { Step: var step }) AtStep?.Invoke(step.Step, this); } };
         IReadOnlyList<OperatedNode> nodes = [new(default, new NodeLine("local", Environment.ProcessId, ["coordinator", "stage"], "", Environment.MachineName, true))];
         Ended = Task.Run(() => PipelineRun.TrainAsync(plan, new ObserverChain(Watch, Notices), coordinator =>
         {
@@ -28,6 +29,9 @@ internal sealed class OperatedTinyRun
             _coordinator.SetResult(coordinator);
         }, _stop.Token));
     }
+
+    /// <summary>What happens at a step's end; may be given anew while the run is paused.</summary>
+    internal Action<long, OperatedTinyRun>? AtStep { get; set; }
 
     internal RunFiles Files { get; }
 

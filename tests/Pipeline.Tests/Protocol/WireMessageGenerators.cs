@@ -128,8 +128,8 @@ internal static class WireMessageGenerators
             .Select((age, kind, subject, peer) => new FlightEntry(age, kind, subject, peer)).Array[0, 3]).Select((generation, rank, step, doing, entries) =>
             (IWireMessage)new FlightProtocol.FlightReported(generation, rank, step, new RankFlight(rank, step, doing, rank, entries))),
         [typeof(SquaredNorms)] = Gen.Select(Steps, Number, Real.Array[0, 9], Real.Array[0, 9], Long, Number, Gen.Null(Outcomes)).Select((step, stage, squares, losses, tokens, microBatch, known) =>
-            (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known)),
-        [typeof(StepTotals)] = Gen.Select(Steps, Outcomes).Select((step, outcome) => (IWireMessage)new StepTotals(step, outcome)),
+            (IWireMessage)new SquaredNorms(step, stage, squares, losses, tokens, microBatch, known, (ulong)tokens)),
+        [typeof(StepTotals)] = Gen.Select(Steps, Outcomes, Long).Select((step, outcome, span) => (IWireMessage)new StepTotals(step, outcome, (ulong)span)),
         [typeof(OperatorProtocol.SubmitRun)] = Submissions.Select(submission => (IWireMessage)submission),
         [typeof(OperatorProtocol.EndRun)] = Gen.Const((IWireMessage)new OperatorProtocol.EndRun()),
         [typeof(OperatorProtocol.RebalanceRun)] = Gen.Const((IWireMessage)new OperatorProtocol.RebalanceRun()),

@@ -105,6 +105,35 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void A_search_tells_how_far_it_has_come_and_finds_the_same_whoever_listens()
+    {
+        var request = Request(Profile([.. Enumerable.Range(0, 9).Select(unit => Unit(1 + (unit % 3), 2, 10))]), 2, 400) with { Spread = 0.1 };
+        Heard heard = new();
+        var told = Planner.Find(request, heard);
+        Assert.Equal(Planner.Find(request).Candidates.Select(Outcome), told.Candidates.Select(Outcome));
+        foreach (var phase in Enum.GetValues<PlanPhase>())
+        {
+            var reports = heard.All.Where(one => one.Phase == phase).ToArray();
+            Assert.Equal(reports.Select(one => one.Done).Order(), reports.Select(one => one.Done));
+            Assert.Equal(reports[0].Total, reports[^1].Done);
+            Assert.Single(reports.Select(one => one.Total).Distinct());
+        }
+
+        Assert.Equal(told.Candidates.Length, heard.All.First(one => one.Phase is PlanPhase.Simulating).Total);
+        Assert.Equal(told.Candidates.Count(candidate => candidate.UnevenTime is not null), heard.All.First(one => one.Phase is PlanPhase.Comparing).Total);
+        Assert.Superset(told.Candidates.Select(Planner.Name).ToHashSet(), heard.All.Select(one => one.Subject).ToHashSet());
+
+        static (string, double, double?, long, string?) Outcome(PlanCandidate candidate) => (Planner.Name(candidate), candidate.StepTime, candidate.UnevenTime, candidate.PeakBytes, candidate.Misfit);
+    }
+
+    [Fact]
+    public void What_a_kind_refuses_is_said_as_it_was_said()
+    {
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]), 2, 1_000_000) with { Kinds = [new OneForwardOneBackward(), new Refusing()] };
+        Assert.Equal("Not this shape.", Assert.Throws<ScheduleException>(() => Planner.Find(request)).Message);
+    }
+
+    [Fact]
     public void A_faster_node_gets_more_units()
     {
         var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 9)]);
@@ -133,6 +162,28 @@ public sealed class PlannerTests
         Assert.Equal(6, profile.For(8)[0].Forward);
         Assert.Equal(80, profile.For(8)[0].KeptBytes);
         Assert.Equal(profile.For(1)[0].StateBytes, profile.For(8)[0].StateBytes);
+    }
+
+    private sealed class Heard : IProgress<PlanProgress>
+    {
+        public List<PlanProgress> All { get; } = [];
+
+        public void Report(PlanProgress value) => All.Add(value);
+    }
+
+    private sealed class Refusing : IScheduleGenerator
+    {
+        public string Name => "refusing";
+
+        public string Summary => "";
+
+        public bool UsesSplitBackward => false;
+
+        public StagesPerRank StagesPerRank => StagesPerRank.One;
+
+        public Schedule Generate(ScheduleShape shape) => throw new ScheduleException("Not this shape.");
+
+        public ScheduleLimits LimitsFor(ScheduleShape shape) => throw new NotSupportedException();
     }
 
     private static PlanRequest Request(ModelProfile profile, int ranks, long memory) => new()

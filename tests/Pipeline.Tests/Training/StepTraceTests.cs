@@ -6,6 +6,7 @@ using Pipeline.Model;
 using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
+using Pipeline.Schedules;
 using Pipeline.Stages;
 using Pipeline.Tests.Protocol.Links;
 using Pipeline.Training;
@@ -52,6 +53,10 @@ public sealed class StepTraceTests(PipelineFixture fixture)
             // A gradient comes back from the stage behind.
             var back = ActionOf(trace, parts[0], "B");
             Assert.Contains(back.Links, link => link.Context.SpanId == ActionOf(trace, parts[1], "B").SpanId && link.Context.TraceId == back.TraceId);
+            // The squares of all ranks come together at the first one's optimizer, and what the step amounts to goes back from it.
+            var optimizers = parts.Select(part => ActionOf(trace, part, "O")).ToArray();
+            Assert.Equal([0, 1, 2], optimizers[0].Links.Select(link => parts.Single(part => part.SpanId == trace.Single(span => span.SpanId == link.Context.SpanId).ParentSpanId)).Select(part => part.GetTagItem("pipeline.rank")).Order());
+            Assert.All(optimizers[1..], optimizer => Assert.Equal(optimizers[0].SpanId, Assert.Single(optimizer.Links).Context.SpanId));
             // All that a rank did lies in its part, and in its time.
             foreach (var action in trace.Where(span => span.GetTagItem("pipeline.action") is not null))
             {
@@ -62,6 +67,30 @@ public sealed class StepTraceTests(PipelineFixture fixture)
             Assert.Equal(8, trace.Count(span => span.GetTagItem("pipeline.action") is string action && action[..2] is "1F" or "1B"));
             // Its being committed follows from what the first rank did.
             Assert.Equal(parts[0].SpanId, Assert.Single(trace, span => span.OperationName == "commit").ParentSpanId);
+        }
+    }
+
+    [Fact]
+    public async Task Where_steps_do_not_wait_for_their_totals_no_span_names_one_of_another_step()
+    {
+        // Nothing is clipped, so that nothing is begun in vain.
+        var plan = TinyRun.Plan(2, 4, steps: 4) with
+        {
+            Name = "traced ahead",
+            Links = TensorLinkKind.Frames,
+            Barrier = OptimizerBarrier.Off,
+            Optimizer = TinyRun.Optimizer with { Clip = 1e6 },
+            ScheduleText = ScheduleText.Format(ScheduleCatalog.Generate("zb-h1", 2, 4)),
+        };
+        using SpanCollector spans = new(PipelineRun.IdOf(plan.Name));
+        var (outcome, _) = await PipelineFixture.RunAsync(fixture.Serializing, plan);
+        Assert.Equal(RunEnd.Completed, outcome.End);
+        for (var step = 1L; step <= plan.Steps; step++)
+        {
+            var trace = spans.Of(step);
+            var known = trace.Select(span => span.SpanId).ToHashSet();
+            Assert.Equal(2, trace.Count(span => span.OperationName == "rank"));
+            Assert.All(trace.SelectMany(span => span.Links), link => Assert.True(link.Context.TraceId == trace[0].TraceId && known.Contains(link.Context.SpanId)));
         }
     }
 
