@@ -127,7 +127,7 @@ public sealed partial class CoordinatorActor
     }
 
     private bool IsStageOn(int stage, NodeId node) =>
-        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[replica * _ranks.RanksPerReplica + _ranks.RankOfStage[stage]].Node == node);
+        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[_ranks.Mesh.RankOf(replica, stage)].Node == node);
 
     private void OnRestartRank(RestartRank restart)
     {

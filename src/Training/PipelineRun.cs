@@ -123,6 +123,7 @@ public static class PipelineRun
         },
         UnitCounts = layout.UnitCounts,
         Schedule = ScheduleText.Format(layout.Schedule),
+        Others = layout.Others,
         RankCount = layout.RankCount,
         Links = plan.Links,
         Recording = plan.Recording,

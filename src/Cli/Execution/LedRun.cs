@@ -63,7 +63,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Protection = plan.Protection.Folder.Length > 0 ? plan.Protection : plan.Protection with { Folder = files.Copies },
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),
+                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : predecessor.Entry.Replicas(coordinated.HasReducers).ReplicaCount),
                 Repartition = divisions.Measured,
                 DivideOver = divisions.Over,
                 DivisionFor = divisions.OfReplicas,

@@ -23,18 +23,18 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
     /// <param name="kept">Rank → node, for ranks that stay where they are.</param>
     /// <param name="rankBytes">Memory that each rank needs; 0 where it is not known.</param>
     /// <param name="formerHolders">Rank → holder so far.</param>
-    /// <param name="ranksPerReplica">Ranks of one replica, which follow each other; null where there is one replica.</param>
+    /// <param name="mesh">Which rank belongs to which replica; null where there is one replica.</param>
     /// <returns>The placement, or null where the ranks do not fit.</returns>
     internal static Placement? For(
         IReadOnlyList<PlaceableNode> nodes,
         IReadOnlyDictionary<int, NodeId> kept,
         IReadOnlyList<long> rankBytes,
         IReadOnlyDictionary<int, NodeId> formerHolders,
-        int? ranksPerReplica = null)
+        ReplicaMesh? mesh = null)
     {
         var places = new NodeId[rankBytes.Count];
         var load = nodes.ToDictionary(node => node.Info.Id, _ => (Count: 0, Bytes: 0L));
-        var spread = ranksPerReplica is { } perReplica ? new ReplicaSpread(nodes, perReplica, places.Length) : null;
+        var spread = mesh is { ReplicaCount: > 1 } ? new ReplicaSpread(nodes, mesh) : null;
         foreach (var (rank, node) in kept) Put(rank, node);
         for (var rank = 0; rank < places.Length; rank++)
         {

@@ -15,7 +15,7 @@ public sealed class StepTotalsBuilderTests
     {
         Gen.Double[0, 1e6].Array[1, 4].Array[1, 6].SelectMany(stages => Gen.Shuffle(Contributions(stages)).Select(shuffled => (stages, shuffled))).Sample(run =>
         {
-            var outcome = StepTotalsBuilder.Of(run.shuffled, run.stages.Length);
+            var outcome = StepTotalsBuilder.Of(run.shuffled, [run.stages.Length]);
             var sum = run.stages.SelectMany(squares => squares).Aggregate(0.0, (total, square) => total + square);
             Assert.Equal(BitConverter.DoubleToInt64Bits(Math.Sqrt(sum) / 8), BitConverter.DoubleToInt64Bits(outcome.GradientNorm));
             Assert.Equal((12.5, 8L, StepVerdict.Apply), (outcome.LossSum, outcome.TokenCount, outcome.Verdict));
@@ -35,7 +35,7 @@ public sealed class StepTotalsBuilderTests
                 Losses = replica == 0 ? one.Losses : [],
                 TokenCount = replica == 0 ? one.TokenCount : 0,
             }));
-            var (expected, found) = (StepTotalsBuilder.Of(whole, stages.Length), StepTotalsBuilder.Of([.. shared], stages.Length));
+            var (expected, found) = (StepTotalsBuilder.Of(whole, [stages.Length]), StepTotalsBuilder.Of([.. shared], [.. Enumerable.Repeat(stages.Length, replicaCount)]));
             Assert.Equal(BitConverter.DoubleToInt64Bits(expected.GradientNorm), BitConverter.DoubleToInt64Bits(found.GradientNorm));
             Assert.Equal(expected, found);
         });
@@ -45,7 +45,7 @@ public sealed class StepTotalsBuilderTests
     public void Replicas_that_say_different_numbers_of_squares_are_not_cut_to_the_shorter()
     {
         var whole = Contributions([[1, 2, 3]]);
-        var fault = Assert.Throws<InvalidOperationException>(() => StepTotalsBuilder.Of([whole[0], whole[0] with { Stage = 1, Squares = [1, 2] }], 1));
+        var fault = Assert.Throws<InvalidOperationException>(() => StepTotalsBuilder.Of([whole[0], whole[0] with { Stage = 1, Squares = [1, 2] }], [1, 1]));
         Assert.Contains("3 and 2 squares", fault.Message, StringComparison.Ordinal);
     }
 
@@ -53,9 +53,9 @@ public sealed class StepTotalsBuilderTests
     public void A_loss_that_is_not_finite_outweighs_a_norm_that_is_not()
     {
         var contributions = Contributions([[double.NaN], [1.0]]);
-        Assert.Equal(StepVerdict.NonFiniteNorm, StepTotalsBuilder.Of(contributions, 2).Verdict);
+        Assert.Equal(StepVerdict.NonFiniteNorm, StepTotalsBuilder.Of(contributions, [2]).Verdict);
         contributions[^1] = contributions[^1] with { NonFiniteMicroBatch = 2 };
-        Assert.Equal((StepVerdict.NonFiniteLoss, 2), (StepTotalsBuilder.Of(contributions, 2).Verdict, StepTotalsBuilder.Of(contributions, 2).MicroBatch));
+        Assert.Equal((StepVerdict.NonFiniteLoss, 2), (StepTotalsBuilder.Of(contributions, [2]).Verdict, StepTotalsBuilder.Of(contributions, [2]).MicroBatch));
     }
 
     [Fact]
