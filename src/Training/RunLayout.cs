@@ -48,7 +48,9 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
         if (partition.Length != schedule.StageCount)
             throw new ScheduleException($"The partition has {partition.Length} stages, the schedule {schedule.StageCount}. Make them agree.");
         IReadOnlyList<int> unitCounts = [.. partition.Select(range => range.Count)];
-        return new RunLayout(unitCounts, Ended(schedule, plan, unitCounts, plan.ReplicaCount), plan.ReplicaCount);
+        var ended = Ended(schedule, plan, unitCounts, plan.ReplicaCount);
+        return plan.StagesPerReplica is not { } rankCounts ? new RunLayout(unitCounts, ended, plan.ReplicaCount)
+            : UnevenReplicas.Of(plan, new ReplicaStages(unitCounts, ended), rankCounts, (other, units) => Ended(other, plan, units, plan.ReplicaCount));
     }
 
     /// <summary>

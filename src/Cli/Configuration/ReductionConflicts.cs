@@ -13,6 +13,8 @@ internal static class ReductionConflicts
         if (step.MicroBatchCount % step.ReplicaCount != 0)
             yield return Fault(SettingsSchema.MicroBatches, $"Expected a multiple of {SettingsSchema.DataAxis}, {step.ReplicaCount} replicas, which share them evenly; found {step.MicroBatchCount}. Change either.");
 
+        foreach (var fault in UnevenStageConflicts.In(configuration, settings)) yield return fault;
+
         foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
@@ -40,7 +42,7 @@ internal static class ReductionConflicts
         if (step.ReplicaCount > 1 && isChanged(SimulationKeys.Replicas))
             yield return Fault(SimulationKeys.Replicas, $"Expected 1 beside {SettingsSchema.DataAxis} above 1, which says how many replicas there are. Leave one of them out.");
 
-        if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
+        if (step.MostStages == 1 && isChanged(ReductionKeys.Activations))
             yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");
 
         if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)

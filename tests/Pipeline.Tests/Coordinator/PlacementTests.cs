@@ -99,6 +99,15 @@ public sealed class PlacementTests
         });
     }
 
+    [Fact]
+    public void A_replica_with_fewer_and_larger_ranks_goes_to_the_node_that_can_hold_them()
+    {
+        // Two halves and a whole: placed in the order of ranks, a half would take the only node that has room for the whole.
+        PlaceableNode[] nodes = [.. new[] { 100L, 60, 60 }.Select((memory, index) => new PlaceableNode(Node(index, $"host{index}", 0) with { MemoryByteCount = memory, Speed = memory }, false))];
+        Assert.Equal([nodes[1].Info.Id, nodes[2].Info.Id, nodes[0].Info.Id], Placement.For(nodes, NoNodes, [50, 50, 100], NoHolders, Mesh(2, 1))!.Nodes);
+        Assert.Null(Placement.For(nodes[1..], NoNodes, [50, 50, 100], NoHolders, Mesh(2, 1)));
+    }
+
     private static ReplicaMesh Mesh(params int[] rankCounts) =>
         new([.. rankCounts.Select(count => new ReplicaStages([.. Enumerable.Repeat(1, count)], ScheduleCatalog.Generate("gpipe", count, 1)))]);
 

@@ -42,6 +42,26 @@ public sealed class StepTotalsBuilderTests
     }
 
     [Fact]
+    public void Replicas_that_cut_the_model_into_other_stages_give_the_same_norm()
+    {
+        Gen.Select(Gen.Double[0, 1e6].Array[4, 9], Gen.Int[1, 4].Array[1, 4], Gen.Int[0, 3].Array[9]).Sample((squares, stageCounts, owners) =>
+        {
+            var whole = StepTotalsBuilder.Of(Contributions([squares]), [1]);
+            var contributor = 0;
+            var shared = stageCounts.SelectMany((count, replica) => Enumerable.Range(0, count).Select(stage =>
+            {
+                var own = squares.Select((square, index) => owners[index] % stageCounts.Length == replica ? square : 0).ToArray();
+                var isFirstsLast = replica == 0 && stage == count - 1;
+                return new SquaredNorms(Step, contributor++, [.. own[(own.Length * stage / count)..(own.Length * (stage + 1) / count)]], isFirstsLast ? [4, 8.5] : [], isFirstsLast ? 8 : 0, -1);
+            })).ToArray();
+            Assert.Equal(whole, StepTotalsBuilder.Of([.. shared.Reverse()], stageCounts));
+            // Where the first replica speaks for all, the others have nothing to say.
+            var first = shared.Where(one => one.Stage < stageCounts[0]).Select(one => one with { Squares = [.. squares[(squares.Length * one.Stage / stageCounts[0])..(squares.Length * (one.Stage + 1) / stageCounts[0])]] });
+            Assert.Equal(whole, StepTotalsBuilder.Of([.. first, .. shared.Where(one => one.Stage >= stageCounts[0]).Select(one => one with { Squares = [] })], stageCounts));
+        });
+    }
+
+    [Fact]
     public void Replicas_that_say_different_numbers_of_squares_are_not_cut_to_the_shorter()
     {
         var whole = Contributions([[1, 2, 3]]);
