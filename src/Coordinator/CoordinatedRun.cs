@@ -35,7 +35,11 @@ public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule
 /// <param name="Divide">The layout for so many replicas that hold the given units of each stage; null where there is none, such as for a schedule that needs more micro-batches.</param>
 /// <param name="KeepsOrder">Whether gradients are added up in the same order by any number of replicas.</param>
 /// <param name="SharesState">Whether a replica's state is a share of the run's: then it takes the copies of all to begin anew.</param>
-public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?> Divide, bool KeepsOrder, bool SharesState);
+public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?> Divide, bool KeepsOrder, bool SharesState)
+{
+    /// <summary>The most replicas that the run is to have where there is room for them; null for as many as it began with.</summary>
+    public int? Most { get; init; }
+}
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun

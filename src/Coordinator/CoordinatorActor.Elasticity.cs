@@ -4,7 +4,7 @@ using Pipeline.Protocol;
 namespace Pipeline.Coordinator;
 
 /// <summary>
-/// How a run goes on with fewer replicas while there is no room for all, and with more once there is: either is another division of the same
+/// How a run goes on with fewer replicas while there is no room for all, and with more, also than it began with, once there is: either is another division of the same
 /// step's work, from a state that is to be had. Room is what the fullest node was given when the run began.
 /// </summary>
 public sealed partial class CoordinatorActor
@@ -29,7 +29,7 @@ public sealed partial class CoordinatorActor
     private UnitDivision? Resized(bool grows)
     {
         if (_run.Elastic is not { } elastic || _run.Stages is not null || _ranks.MostPerNode == 0) return null;
-        var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
+        var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, elastic.Most ?? _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
         if (wanted == _ranks.ReplicaCount || wanted > _ranks.ReplicaCount != grows) return null;
         var least = grows ? _ranks.ReplicaCount + 1 : 1;
         for (var count = wanted; count >= least; count--)

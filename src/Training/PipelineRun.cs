@@ -135,7 +135,7 @@ public static class PipelineRun
         Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally || !layout.Mesh.IsEven ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
             plan.Summation == Summation.Invariant,
-            plan.SharesOptimizer || plan.Reduction.IsLossy),
+            plan.SharesOptimizer || plan.Reduction.IsLossy) { Most = plan.MostReplicas },
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
         Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,

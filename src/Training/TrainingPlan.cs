@@ -77,6 +77,9 @@ public sealed record TrainingPlan
     /// <summary>Whether the run goes on with fewer replicas while there is no room for all; otherwise lost ranks go to the nodes that are left.</summary>
     public bool IsElastic { get; init; }
 
+    /// <summary>The most replicas of an elastic run, where there is room for them; null for <see cref="ReplicaCount"/>. At most the micro-batches of a step.</summary>
+    public int? MostReplicas { get; init; }
+
     /// <summary>Units of each stage of replicas with <see cref="StageCount"/> ranks; null to balance their estimated cost.</summary>
     public IReadOnlyList<int>? UnitCounts { get; init; }
 

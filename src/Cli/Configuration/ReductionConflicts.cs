@@ -21,6 +21,12 @@ internal static class ReductionConflicts
         if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
             yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
+        if (step.MostReplicas is not null && (!settings.IsElastic || reduction.Outer is not null || !ScheduleChoice.IsGenerated(step)))
+            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} above 1, "
+                + $"a schedule that is generated and replicas that are alike, without {ReductionKeys.LocalSteps}.");
+        else if (step.MostReplicas is { } most && (most < step.ReplicaCount || most > step.MicroBatchCount))
+            yield return Fault(SettingsSchema.MostReplicas, $"Expected from the {step.ReplicaCount} of {SettingsSchema.DataAxis} to the {step.MicroBatchCount} micro-batches of a step, of which each replica computes one at least; found {most}.");
+
         if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
 

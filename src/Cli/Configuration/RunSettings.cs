@@ -127,6 +127,9 @@ public sealed record StepSettings
     /// <summary>Replicas of the pipeline.</summary>
     public required int ReplicaCount { get; init; }
 
+    /// <summary>The most replicas of an elastic run; null for <see cref="ReplicaCount"/>.</summary>
+    public int? MostReplicas { get; init; }
+
     /// <summary>Ranks of each replica; null where all have <see cref="StageCount"/>.</summary>
     public IReadOnlyList<int>? StagesPerReplica { get; init; }
 

@@ -165,6 +165,7 @@ public static class RunSettingsBinder
         Partition = Numbers(from.Get(SettingsSchema.Partition)),
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),
+        MostReplicas = (int?)from.Get(SettingsSchema.MostReplicas),
         StagesPerReplica = Numbers(from.Get(SettingsSchema.StagesPerReplica)),
         OptimizerShardCount = from.Count(SettingsSchema.OptimizerAxis),
         GradientShardCount = from.Count(SettingsSchema.GradientAxis),

@@ -73,6 +73,9 @@ public static partial class SettingsSchema
     public static readonly ChoiceSetting<ElasticChoice> Elastic =
         new("parallelism.elastic", ("auto", ElasticChoice.Auto), ("on", ElasticChoice.On), ("off", ElasticChoice.Off)) { ChangesOnResume = true };
 
+    /// <summary>The most replicas of an elastic run.</summary>
+    public static readonly OptionalSetting<long, long?> MostReplicas = new(new WholeNumberSetting("parallelism.data-most", 1, 1024, "replicas")) { ChangesOnResume = true };
+
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =
         new("schedule.name", ScheduleCatalog.All.Select(generator => generator.Name).ToArray(), ".csv") { ChangesOnResume = true };
@@ -131,7 +134,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, MostReplicas, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 

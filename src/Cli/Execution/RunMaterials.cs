@@ -103,6 +103,7 @@ internal sealed class RunMaterials : IDisposable
             ScheduleOf = ScheduleChoice.IsGenerated(step) ? share => ScheduleChoice.For(step with { MicroBatchCount = share, ReplicaCount = 1 }) : null,
             ScheduleOver = ScheduleChoice.IsGenerated(step) ? stages => ScheduleChoice.For(step with { StageCount = stages }) : null,
             IsElastic = Settings.IsElastic,
+            MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
             Barrier = step.Barrier,
