@@ -16,7 +16,7 @@ public delegate IActorRef StageLocator(IActorRefFactory context, int rank);
 public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds);
 
 /// <summary>A division of the units.</summary>
-/// <param name="UnitCounts">Units of each stage, in model order.</param>
+/// <param name="UnitCounts">Units of each stage of the first replicas, in model order.</param>
 /// <param name="Schedule">The schedule for them, in text form.</param>
 /// <param name="Gain">Share of the slowest rank's time that it is expected to save; 0 where that is not known.</param>
 public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule, double Gain = 0)
@@ -24,8 +24,8 @@ public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule
     /// <summary>Replicas from then on; null for as many as before.</summary>
     public int? ReplicaCount { get; init; }
 
-    /// <summary>The replicas that compute a micro-batch less than the schedule says; null for none.</summary>
-    public LesserReplicas? Lesser { get; init; }
+    /// <summary>Replicas that compute other micro-batches than the schedule says, or on other stages, in their order; null for none.</summary>
+    public IReadOnlyList<OtherReplicas>? Others { get; init; }
 
     /// <summary>Memory that each rank needs, in bytes; empty where it is not known.</summary>
     public IReadOnlyList<long> RankBytes { get; init; } = [];
@@ -35,7 +35,11 @@ public sealed record UnitDivision(IReadOnlyList<int> UnitCounts, string Schedule
 /// <param name="Divide">The layout for so many replicas that hold the given units of each stage; null where there is none, such as for a schedule that needs more micro-batches.</param>
 /// <param name="KeepsOrder">Whether gradients are added up in the same order by any number of replicas.</param>
 /// <param name="SharesState">Whether a replica's state is a share of the run's: then it takes the copies of all to begin anew.</param>
-public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?> Divide, bool KeepsOrder, bool SharesState);
+public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?> Divide, bool KeepsOrder, bool SharesState)
+{
+    /// <summary>The most replicas that the run is to have where there is room for them; null for as many as it began with.</summary>
+    public int? Most { get; init; }
+}
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
 public sealed record CoordinatedRun
@@ -51,6 +55,9 @@ public sealed record CoordinatedRun
 
     /// <summary>The training schedule with its step's end, in text form.</summary>
     public required string Schedule { get; init; }
+
+    /// <summary>Replicas with other stages than these, in their order; null where all have the same.</summary>
+    public IReadOnlyList<OtherReplicas>? Others { get; init; }
 
     /// <summary>Ranks of the replicas that the run begins with, and has again wherever there is room for them: those of the schedule for each.</summary>
     public required int RankCount { get; init; }

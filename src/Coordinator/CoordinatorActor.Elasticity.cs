@@ -4,7 +4,7 @@ using Pipeline.Protocol;
 namespace Pipeline.Coordinator;
 
 /// <summary>
-/// How a run goes on with fewer replicas while there is no room for all, and with more once there is: either is another division of the same
+/// How a run goes on with fewer replicas while there is no room for all, and with more, also than it began with, once there is: either is another division of the same
 /// step's work, from a state that is to be had. Room is what the fullest node was given when the run began.
 /// </summary>
 public sealed partial class CoordinatorActor
@@ -29,25 +29,26 @@ public sealed partial class CoordinatorActor
     private UnitDivision? Resized(bool grows)
     {
         if (_run.Elastic is not { } elastic || _run.Stages is not null || _ranks.MostPerNode == 0) return null;
-        var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
+        var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, elastic.Most ?? _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
         if (wanted == _ranks.ReplicaCount || wanted > _ranks.ReplicaCount != grows) return null;
         var least = grows ? _ranks.ReplicaCount + 1 : 1;
         for (var count = wanted; count >= least; count--)
         {
-            if (elastic.Divide(count, _ranks.UnitCounts) is { } division && HasRoom(division, count, _ranks.RanksPerReplica)) return division with { ReplicaCount = count };
+            if (elastic.Divide(count, _ranks.UnitCounts) is { } division && HasRoom(division, count)) return division with { ReplicaCount = count };
         }
 
         return null;
     }
 
     /// <summary>Whether the ranks of a division find room, all of them placed anew.</summary>
-    private bool HasRoom(UnitDivision division, int replicaCount, int ranksPerReplica)
+    private bool HasRoom(UnitDivision division, int replicaCount)
     {
         if (division.RankBytes.Count == 0) return true;
+        var mesh = ReplicaMesh.OfReplicas(division.UnitCounts, division.Schedule, division.Others, replicaCount, _run.HasReducers);
         // Who adds up beside the replicas counts like a rank of the first.
-        IReadOnlyList<long> bytes = _run.HasReducers && replicaCount > 1 ? [.. division.RankBytes, .. division.RankBytes.Take(ranksPerReplica)] : division.RankBytes;
+        IReadOnlyList<long> bytes = [.. division.RankBytes, .. division.RankBytes.Take(mesh.ReducerCount)];
         PlaceableNode[] nodes = [.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))];
-        return Placement.For(nodes, new Dictionary<int, NodeId>(), bytes, new Dictionary<int, NodeId>(), replicaCount > 1 ? ranksPerReplica : null) is not null;
+        return Placement.For(nodes, new Dictionary<int, NodeId>(), bytes, new Dictionary<int, NodeId>(), mesh) is not null;
     }
 
     private int RoomOf(NodeInfo node)
@@ -80,7 +81,7 @@ public sealed partial class CoordinatorActor
         return saved < 0 ? null : StartingPoint.Checkpoint(saved);
     }
 
-    private IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step) => _copies.HoldersAt(step, _ranks.ReplicaRankCount, _ranks.RanksPerReplica, _run.Elastic?.SharesState != false || IsCompressedByOperator);
+    private IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step) => _copies.HoldersAt(step, _ranks.Mesh.Alike, _run.Elastic?.SharesState != false || IsCompressedByOperator);
 
     /// <summary>What a rank has lost by compression is its alone.</summary>
     private bool IsCompressedByOperator => _progress.Plan.Changes.Any(change => change is { Setting: SettingKind.GradientCompression or SettingKind.AnswerCompression, Value: > 0 });

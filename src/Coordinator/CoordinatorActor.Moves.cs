@@ -108,7 +108,7 @@ public sealed partial class CoordinatorActor
         var former = _ranks.ReplicaCount;
         if (!Spread(division, start)) return;
         if (_ranks.ReplicaCount == former) _observer.Tell(new RunNotice.UnitsMoved(step, division.UnitCounts));
-        else TellReplicas(former, step, _ranks.ReplicaCount > former ? "there is room for them again" : "there is no room for all");
+        else TellReplicas(former, step, _ranks.ReplicaCount > former ? "there is room for more" : "there is no room for all");
     }
 
     private CopySource SourceOf(int rank, NodeId holder, long step) =>

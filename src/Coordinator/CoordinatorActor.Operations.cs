@@ -110,7 +110,8 @@ public sealed partial class CoordinatorActor
     private void OnMoveUnit(MoveUnit move)
     {
         var unit = _run.UnitNames.Index().Where(known => known.Item == move.Unit).Select(known => known.Index).FirstOrDefault(-1);
-        if (_run.Stages is not null || _run.DivisionFor is null) Answer(false, "The run has one process: its units are all in it. Start it with --processes to spread it.");
+        if (!_ranks.Mesh.IsEven) Answer(false, "The replicas of the run have stages of their own, so that a unit would change its place in one of them alone, which cannot be done under way. `move RANK NODE` moves a rank as a whole.");
+        else if (_run.Stages is not null || _run.DivisionFor is null) Answer(false, "The run has one process: its units are all in it. Start it with --processes to spread it.");
         else if (unit < 0) Answer(false, $"There is no unit '{move.Unit}'. Expected one of {string.Join(", ", _run.UnitNames)}.");
         else if (_nodes[move.Node] is null) Answer(false, $"There is no node {move.Node}. `nodes` names those that are there.");
         else if (_run.Keeper is null && !IsProtected) Answer(false, "Units change hands by way of copies or checkpoints, and the run keeps neither. Start it with checkpoints, or with protection.kind = memory.");
@@ -127,7 +128,7 @@ public sealed partial class CoordinatorActor
     }
 
     private bool IsStageOn(int stage, NodeId node) =>
-        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[replica * _ranks.RanksPerReplica + _ranks.RankOfStage[stage]].Node == node);
+        Enumerable.Range(0, _ranks.ReplicaCount).Any(replica => _ranks.Places[_ranks.Mesh.RankOf(replica, stage)].Node == node);
 
     private void OnRestartRank(RestartRank restart)
     {

@@ -18,7 +18,7 @@ public sealed partial class CoordinatorActor
         var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
         foreach (var (rank, node) in _wanted) kept[rank] = node;
         var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
-        return Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.RankBytes, holders, _ranks.ReplicaCount > 1 ? _ranks.RanksPerReplica : null);
+        return Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.RankBytes, holders, _ranks.Mesh);
     }
 
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>
@@ -53,7 +53,7 @@ public sealed partial class CoordinatorActor
     private void SetMachines()
     {
         if (_run.Stages is not null || !_run.GroupsByMachine || _ranks.ReplicaCount == 1) return;
-        string[] hosts = [.. Enumerable.Range(0, _ranks.ReplicaCount).Select(replica => _nodes[_ranks.Places[replica * _ranks.RanksPerReplica].Node]!.HostName)];
+        string[] hosts = [.. Enumerable.Range(0, _ranks.ReplicaCount).Select(replica => _nodes[_ranks.Places[_ranks.Mesh.RanksOf(replica).First()].Node]!.HostName)];
         string[] machines = [.. hosts.Distinct(StringComparer.Ordinal)];
         _ranks.Machines = [.. hosts.Select(host => Array.IndexOf(machines, host))];
         var groups = hosts.Index().GroupBy(replica => replica.Item, StringComparer.Ordinal).Select(group => (Host: group.Key, Replicas: group.Select(replica => replica.Index).ToArray())).ToArray();

@@ -8,6 +8,12 @@ public sealed partial class CoordinatorActor
 {
     private void OnRebalance()
     {
+        if (!_ranks.Mesh.IsEven)
+        {
+            Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The replicas of the run have stages of their own, which are not divided anew under way. Resume it with other stages."));
+            return;
+        }
+
         if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _rebalance.Seconds) is not { } division)
         {
             Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units cannot be divided better by what has been measured so far."));

@@ -232,7 +232,7 @@ public sealed partial class CoordinatorActor
         _decided = then;
         var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
             [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes,
-            _ranks.Lesser, _ranks.MostPerNode, _ranks.Machines, _nonFinite.Failures is { Count: > 0 } failures ? failures : null);
+            _ranks.Division.Others, _ranks.MostPerNode, _ranks.Machines, _nonFinite.Failures is { Count: > 0 } failures ? failures : null);
         var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
         _lastDecision = written;
         _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));

@@ -18,7 +18,7 @@ public sealed partial class CoordinatorActor
         {
             for (var ranks = _ranks.RanksPerReplica - 1; ranks > 0; ranks--)
             {
-                if (divideOver(ranks, replicas).FirstOrDefault(division => division.RankBytes.Count > 0 && HasRoom(division, replicas, ranks)) is { } found)
+                if (divideOver(ranks, replicas).FirstOrDefault(division => division.RankBytes.Count > 0 && HasRoom(division, replicas)) is { } found)
                     return found with { ReplicaCount = replicas };
             }
         }

@@ -299,5 +299,5 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase, _progress.EndStep, _ranks.Schedule, _run.UnitNames);
+        _nodes.Alive, phase, _progress.EndStep, _ranks.Mesh.IsEven ? _ranks.Schedule : "", _run.UnitNames);
 }

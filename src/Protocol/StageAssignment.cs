@@ -85,16 +85,16 @@ public sealed record ProtectionDuties(
 /// <param name="Run">Run.</param>
 /// <param name="Generation">Assignment.</param>
 /// <param name="PartitionedIn">The generation since which the ranks hold the units that they hold.</param>
-/// <param name="UnitCounts">Units of each stage, in model order.</param>
-/// <param name="Schedule">The training schedule in its exact text form; it names the rank of each stage.</param>
+/// <param name="UnitCounts">Units of each stage of the first replicas, in model order.</param>
+/// <param name="Schedule">Their training schedule in its exact text form; it names the rank of each stage.</param>
 /// <param name="Ranks">Where each rank lies and who holds its copies.</param>
 /// <param name="Links">How tensors reach other ranks.</param>
 /// <param name="Cadence">Evaluations and the end.</param>
 /// <param name="Protection">Copies, as they were meant when the run began; the cadence's changes say what became of that.</param>
 /// <param name="Configuration">The run's resolved settings as text; what a process of its own builds its model and data from.</param>
-/// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
+/// <param name="Others">Replicas that compute other micro-batches than the schedule says, or on other stages, in their order; null for none.</param>
 /// <param name="Machines">By replica, the number of the machine that it lay on when the ranks were given their units; null where nobody asks. It stays when a rank moves: who sends what does not change then.</param>
-/// <param name="ReducerCount">The last so many ranks compute nothing: they add up what all replicas contribute, each for the stages of one rank of the pipeline.</param>
+/// <param name="ReducerCount">The last so many ranks compute nothing: they add up what all replicas contribute, each for the units of one rank of the first replica.</param>
 [MessagePackObject]
 public sealed record PipelineLayout(
     [property: Key(0)] RunId Run,
@@ -107,7 +107,7 @@ public sealed record PipelineLayout(
     [property: Key(7)] StepCadence Cadence,
     [property: Key(8)] ProtectionDuties Protection,
     [property: Key(9)] string Configuration,
-    [property: Key(10)] LesserReplicas? Lesser = null,
+    [property: Key(10)] IReadOnlyList<OtherReplicas>? Others = null,
     [property: Key(11)] IReadOnlyList<int>? Machines = null,
     [property: Key(12)] int ReducerCount = 0)
 {
@@ -116,13 +116,15 @@ public sealed record PipelineLayout(
     public ProtectionDuties ProtectionNow => Protection.At(long.MaxValue, Cadence.Changes);
 }
 
-/// <summary>Where a step's micro-batches do not divide evenly: the replicas behind those that run the layout's schedule.</summary>
-/// <param name="FirstReplica">The first of them, at least 1.</param>
-/// <param name="Schedule">Their schedule in its exact text form: the same ranks and stages, one micro-batch less.</param>
+/// <summary>Replicas that follow each other and have stages or a schedule of their own; <see cref="ReplicaMesh"/> says what that makes of the ranks.</summary>
+/// <param name="FirstReplica">The first of them, at least 1; they end where others begin.</param>
+/// <param name="UnitCounts">Units of each of their stages, in model order.</param>
+/// <param name="Schedule">Their schedule in its exact text form.</param>
 [MessagePackObject]
-public sealed record LesserReplicas(
+public sealed record OtherReplicas(
     [property: Key(0)] int FirstReplica,
-    [property: Key(1)] string Schedule);
+    [property: Key(1)] IReadOnlyList<int> UnitCounts,
+    [property: Key(2)] string Schedule);
 
 /// <summary>Where a rank lies.</summary>
 /// <param name="Node">Its node.</param>

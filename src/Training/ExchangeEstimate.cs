@@ -12,19 +12,22 @@ namespace Pipeline.Training;
 /// </summary>
 /// <param name="plan">What is trained.</param>
 /// <param name="layout">How it is spread.</param>
+/// <param name="replica">The replica that is looked at.</param>
 /// <param name="isSpread">Whether ranks lie in several processes.</param>
-internal sealed class ExchangeEstimate(TrainingPlan plan, RunLayout layout, bool isSpread)
+internal sealed class ExchangeEstimate(TrainingPlan plan, RunLayout layout, ReplicaStages replica, bool isSpread)
 {
     private const int ElementBytes = 4;
     private readonly int _replicaCount = layout.ReplicaCount;
-    private readonly int _share = layout.Schedule.MicroBatchCount;
+    private readonly int _share = replica.Schedule.MicroBatchCount;
+    private readonly IReadOnlyList<int> _cuts = layout.Mesh.Cuts;
 
     /// <summary>Bytes on a rank for one stage.</summary>
+    /// <param name="first">Place in the model of its first unit.</param>
     /// <param name="unitLengths">Elements of each of its units, in model order.</param>
-    internal long BytesOf(IReadOnlyList<long> unitLengths)
+    internal long BytesOf(int first, IReadOnlyList<long> unitLengths)
     {
         if (!plan.Reduces && !plan.StepsLocally) return 0;
-        var buckets = BucketList.Of(unitLengths, plan.Reduction.BucketLength);
+        var buckets = BucketList.Of(unitLengths, plan.Reduction.BucketLength, [.. _cuts.Select(cut => cut - first)]);
         var length = unitLengths.Sum();
         var elements = (plan.ReducesEachMicroBatch ? buckets.Max(bucket => bucket.Length) + Sums(length / _replicaCount) : Gathered(buckets) + Sums(length))
             + (plan.StepsLocally ? 2 * length : 0) + (long)Math.Ceiling(length * (Residuals() + Kept()));

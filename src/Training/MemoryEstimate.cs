@@ -1,6 +1,7 @@
 using Pipeline.Model;
 using Pipeline.Model.Training;
 using Pipeline.Model.Units;
+using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -30,26 +31,28 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
         var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
         var parameterBytes = ParameterBytes.Of(
             plan.Precision, plan.SharesOptimizer ? layout.ReplicaCount : 1, plan.ReducesEachMicroBatch ? layout.ReplicaCount : 1) + (runsAhead ? 4 : 0);
-        var inFlight = ScheduleValidator.PeakInFlight(layout.Schedule);
-        var state = new long[layout.Schedule.RankCount];
-        var activations = new long[layout.Schedule.RankCount];
-        var exchange = new long[layout.Schedule.RankCount];
-        var exchanged = new ExchangeEstimate(plan, layout, isSpread);
-        var first = 0;
-        for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
-        {
-            Unit[] units = [.. plan.Units.Skip(first).Take(layout.UnitCounts[stage])];
-            var rank = layout.Schedule.RankOfStage[stage];
-            state[rank] += (long)Math.Ceiling(units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount) * parameterBytes);
-            exchange[rank] += exchanged.BytesOf([.. units.Select(unit => unit.Parameters.Sum(spec => spec.ElementCount))]);
-            // What is in flight is counted over all the rank's stages: as if all of it were of the one that keeps most.
-            activations[rank] = Math.Max(activations[rank], (long)(units.Sum(unit => unit.KeptElementsPerToken) * tokensPerMicroBatch * (isBf16 ? 2 : 4) * inFlight[rank]));
-            first += layout.UnitCounts[stage];
-        }
-
-        return new MemoryEstimate(OfAllReplicas(state), OfAllReplicas(activations), OfAllReplicas(exchange));
-
+        var known = layout.Replicas.Distinct().ToDictionary(replica => replica, OfReplica);
+        MemoryEstimate[] replicas = [.. layout.Replicas.Select(replica => known[replica])];
         // Ranks of a run count replica by replica.
-        IReadOnlyList<long> OfAllReplicas(long[] ranks) => [.. Enumerable.Repeat(ranks, layout.ReplicaCount).SelectMany(rank => rank)];
+        return new MemoryEstimate(
+            [.. replicas.SelectMany(replica => replica.StateBytes)], [.. replicas.SelectMany(replica => replica.ActivationBytes)], [.. replicas.SelectMany(replica => replica.ExchangeBytes)]);
+
+        MemoryEstimate OfReplica(ReplicaStages replica)
+        {
+            var inFlight = ScheduleValidator.PeakInFlight(replica.Schedule);
+            var (state, activations, exchange) = (new long[replica.RankCount], new long[replica.RankCount], new long[replica.RankCount]);
+            var exchanged = new ExchangeEstimate(plan, layout, replica, isSpread);
+            for (var stage = 0; stage < replica.StageCount; stage++)
+            {
+                Unit[] units = [.. replica.UnitsOf(stage).Select(unit => plan.Units[unit])];
+                var rank = replica.Schedule.RankOfStage[stage];
+                state[rank] += (long)Math.Ceiling(units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount) * parameterBytes);
+                exchange[rank] += exchanged.BytesOf(replica.FirstUnitOf(stage), [.. units.Select(unit => unit.Parameters.Sum(spec => spec.ElementCount))]);
+                // What is in flight is counted over all the rank's stages: as if all of it were of the one that keeps most.
+                activations[rank] = Math.Max(activations[rank], (long)(units.Sum(unit => unit.KeptElementsPerToken) * tokensPerMicroBatch * (isBf16 ? 2 : 4) * inFlight[rank]));
+            }
+
+            return new MemoryEstimate(state, activations, exchange);
+        }
     }
 }

@@ -123,6 +123,7 @@ public static class PipelineRun
         },
         UnitCounts = layout.UnitCounts,
         Schedule = ScheduleText.Format(layout.Schedule),
+        Others = layout.Others,
         RankCount = layout.RankCount,
         Links = plan.Links,
         Recording = plan.Recording,
@@ -130,17 +131,18 @@ public static class PipelineRun
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
         RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
-        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally ? null : new ElasticReplicas(
+        // Replicas with stages of their own are not divided anew: lost ranks go to the nodes that are left.
+        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally || !layout.Mesh.IsEven ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
             plan.Summation == Summation.Invariant,
-            plan.SharesOptimizer || plan.Reduction.IsLossy),
+            plan.SharesOptimizer || plan.Reduction.IsLossy) { Most = plan.MostReplicas },
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
         Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
         Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.SharesOptimizer, plan.Optimizer.FrozenAfter is not null),
         UnitNames = [.. plan.Units.Select(unit => unit.Name)],
-        DivisionFor = (count, units) => RunLayout.For(plan, units, count)?.Division(),
-        Repartition = (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds),
+        DivisionFor = layout.Mesh.IsEven ? (count, units) => RunLayout.For(plan, units, count)?.Division() : null,
+        Repartition = layout.Mesh.IsEven ? (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds) : null,
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };

@@ -6,19 +6,36 @@ using Pipeline.Stages;
 namespace Pipeline.Training;
 
 /// <summary>How a plan is spread: which units lie on which stage, and in which order each rank works. Pure; <see cref="For(TrainingPlan)"/> checks it.</summary>
-/// <param name="UnitCounts">Units of each stage, in model order.</param>
-/// <param name="Schedule">The actions of one replica's step with what ends the step, validated.</param>
-/// <param name="ReplicaCount">Replicas of the pipeline; each runs the schedule on its share of the step's micro-batches.</param>
-public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule, int ReplicaCount = 1)
+/// <param name="Replicas">The replicas of the pipeline, each with its stages and the actions of its share of a step with what ends the step, validated.</param>
+public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
 {
-    /// <summary>The schedule of the last replicas, where the micro-batches do not divide evenly and these have one less; null otherwise.</summary>
-    public Schedule? Lesser { get; private init; }
+    /// <summary>Replicas that are all alike.</summary>
+    /// <param name="unitCounts">Units of each stage, in model order.</param>
+    /// <param name="schedule">The actions of one replica's step.</param>
+    /// <param name="replicaCount">Replicas; each runs the schedule on its share of the step's micro-batches.</param>
+    public RunLayout(IReadOnlyList<int> unitCounts, Schedule schedule, int replicaCount = 1)
+        : this([.. Enumerable.Repeat(new ReplicaStages(unitCounts, schedule), replicaCount)])
+    {
+    }
 
-    /// <summary>The first of these replicas.</summary>
-    public int FirstLesser { get; private init; } = ReplicaCount;
+    /// <summary>Units of each stage of the first replica, in model order.</summary>
+    public IReadOnlyList<int> UnitCounts => Replicas[0].UnitCounts;
+
+    /// <summary>The actions of the first replica.</summary>
+    public Schedule Schedule => Replicas[0].Schedule;
+
+    /// <summary>Number of replicas.</summary>
+    public int ReplicaCount => Replicas.Count;
+
+    /// <summary>How ranks are numbered; those that may add up beside the replicas are not counted.</summary>
+    public ReplicaMesh Mesh => new(Replicas);
 
     /// <summary>Ranks of all replicas: replica by replica.</summary>
-    public int RankCount => Schedule.RankCount * ReplicaCount;
+    public int RankCount => Mesh.ReplicaRankCount;
+
+    /// <summary>Replicas that differ from those before them; null for none.</summary>
+    public IReadOnlyList<OtherReplicas>? Others => Replicas.Index().Skip(1).Where(replica => !ReferenceEquals(replica.Item, Replicas[replica.Index - 1]))
+        .Select(replica => new OtherReplicas(replica.Index, replica.Item.UnitCounts, ScheduleText.Format(replica.Item.Schedule))).ToArray() is { Length: > 0 } others ? others : null;
 
     /// <summary>The layout of a plan.</summary>
     /// <exception cref="ScheduleException">More stages than units, an unknown or unsound schedule, or one of another shape.</exception>
@@ -31,7 +48,9 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
         if (partition.Length != schedule.StageCount)
             throw new ScheduleException($"The partition has {partition.Length} stages, the schedule {schedule.StageCount}. Make them agree.");
         IReadOnlyList<int> unitCounts = [.. partition.Select(range => range.Count)];
-        return new RunLayout(unitCounts, Ended(schedule, plan, unitCounts, plan.ReplicaCount), plan.ReplicaCount);
+        var ended = Ended(schedule, plan, unitCounts, plan.ReplicaCount);
+        return plan.StagesPerReplica is not { } rankCounts ? new RunLayout(unitCounts, ended, plan.ReplicaCount)
+            : UnevenReplicas.Of(plan, new ReplicaStages(unitCounts, ended), rankCounts, (other, units) => Ended(other, plan, units, plan.ReplicaCount));
     }
 
     /// <summary>
@@ -50,7 +69,10 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
             var schedule = Ended(generate(rest > 0 ? least + 1 : least), plan, unitCounts, replicaCount);
             var lesser = rest > 0 ? Ended(generate(least), plan, unitCounts, replicaCount) : null;
             var isSound = schedule.StageCount == unitCounts.Count && (lesser is null || lesser.RankOfStage.SequenceEqual(schedule.RankOfStage));
-            return isSound ? new RunLayout(unitCounts, schedule, replicaCount) { Lesser = lesser, FirstLesser = rest > 0 ? rest : replicaCount } : null;
+            if (!isSound) return null;
+            var more = new ReplicaStages(unitCounts, schedule);
+            var less = lesser is null ? more : new ReplicaStages(unitCounts, lesser);
+            return new RunLayout([.. Enumerable.Range(0, replicaCount).Select(replica => replica < rest ? more : less)]);
         }
         catch (ScheduleException)
         {
@@ -64,7 +86,7 @@ public sealed record RunLayout(IReadOnlyList<int> UnitCounts, Schedule Schedule,
     public UnitDivision Division(double gain = 0) => new(UnitCounts, ScheduleText.Format(Schedule), gain)
     {
         ReplicaCount = ReplicaCount,
-        Lesser = Lesser is null ? null : new LesserReplicas(FirstLesser, ScheduleText.Format(Lesser)),
+        Others = Others,
     };
 
     private static Schedule Ended(Schedule schedule, TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)

@@ -35,6 +35,9 @@ public sealed record TrainingPlan
     /// <summary>Replicas of the pipeline, which share a step's micro-batches; their number divides that of the micro-batches.</summary>
     public int ReplicaCount { get; init; } = 1;
 
+    /// <summary>Ranks of each replica, where these are not all <see cref="StageCount"/>, which the first has; null for as many everywhere. No bit depends on it.</summary>
+    public IReadOnlyList<int>? StagesPerReplica { get; init; }
+
     /// <summary>In which order gradients of micro-batches are added.</summary>
     public Summation Summation { get; init; }
 
@@ -68,10 +71,16 @@ public sealed record TrainingPlan
     /// <summary>The schedule that <see cref="ScheduleText"/> is for one share of the step's micro-batches, for another share; null where there is none.</summary>
     public Func<int, Schedule>? ScheduleOf { get; init; }
 
+    /// <summary>The schedule that <see cref="ScheduleText"/> is for one number of ranks, for another number; null where there is none.</summary>
+    public Func<int, Schedule>? ScheduleOver { get; init; }
+
     /// <summary>Whether the run goes on with fewer replicas while there is no room for all; otherwise lost ranks go to the nodes that are left.</summary>
     public bool IsElastic { get; init; }
 
-    /// <summary>Units of each stage; null to balance their estimated cost.</summary>
+    /// <summary>The most replicas of an elastic run, where there is room for them; null for <see cref="ReplicaCount"/>. At most the micro-batches of a step.</summary>
+    public int? MostReplicas { get; init; }
+
+    /// <summary>Units of each stage of replicas with <see cref="StageCount"/> ranks; null to balance their estimated cost.</summary>
     public IReadOnlyList<int>? UnitCounts { get; init; }
 
     /// <summary>What each unit drops where the schedule recomputes (its R actions); null for everything but a unit's input.</summary>

@@ -64,6 +64,25 @@ public sealed class ReplicaTests(TinyTraining tiny)
         Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, s_invariant)).Lines, RunBits.Of(tiny.In(run)).Lines);
     }
 
+    [Theory]
+    [InlineData("invariant", 1)]
+    [InlineData("fast", 2)]
+    public async Task A_whole_replica_on_one_node_beside_one_over_two_gives_the_same_bits_also_when_it_is_killed(string summation, int shards)
+    {
+        var run = $"uneven-{summation}";
+        var settings = summation == "fast" ? s_fast : s_invariant;
+        using var train = ProgramRun.Start(tiny.Arguments(
+            run, TinyTraining.Steps * 4, [.. settings, "--stages", "2", "--processes", "4", "--set", "parallelism.stages-per-replica=\"2,1\"", "--set", $"parallelism.optimizer={shards}"]));
+        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        Assert.Equal([0, 1, 2], status.Stages.Select(stage => stage.Rank));
+        var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank == 2));
+        Signals.Send(victim.Pid, Signal.Kill);
+        var code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
+    }
+
     [Fact]
     public async Task Reducers_beside_the_replicas_give_the_same_bits_over_processes()
     {

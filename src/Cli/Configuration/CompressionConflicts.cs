@@ -13,7 +13,7 @@ internal static class CompressionConflicts
         foreach (var fault in Unfollowed(configuration, settings).Concat(OfFreedGradients(configuration, settings)).Concat(OfLocalSteps(configuration, settings, isChanged))) yield return fault;
 
         var between = settings.Step.ReplicaCount > 1 ? new[] { settings.Reduction.Contributions.Kind, settings.Reduction.Answers.Kind } : [];
-        var everywhere = settings.Step.StageCount > 1 ? [.. between, settings.Reduction.Activations.Kind] : between;
+        var everywhere = settings.Step.MostStages > 1 ? [.. between, settings.Reduction.Activations.Kind] : between;
         if (!everywhere.Any(IsRounded) && isChanged(ReductionKeys.Rounding))
             yield return Unused(ReductionKeys.Rounding, "only bf16, int8 and int4 round");
 

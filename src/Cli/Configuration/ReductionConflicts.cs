@@ -13,11 +13,19 @@ internal static class ReductionConflicts
         if (step.MicroBatchCount % step.ReplicaCount != 0)
             yield return Fault(SettingsSchema.MicroBatches, $"Expected a multiple of {SettingsSchema.DataAxis}, {step.ReplicaCount} replicas, which share them evenly; found {step.MicroBatchCount}. Change either.");
 
+        foreach (var fault in UnevenStageConflicts.In(configuration, settings)) yield return fault;
+
         foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
         if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
             yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
+
+        if (step.MostReplicas is not null && (!settings.IsElastic || reduction.Outer is not null || !ScheduleChoice.IsGenerated(step)))
+            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} above 1, "
+                + $"a schedule that is generated and replicas that are alike, without {ReductionKeys.LocalSteps}.");
+        else if (step.MostReplicas is { } most && (most < step.ReplicaCount || most > step.MicroBatchCount))
+            yield return Fault(SettingsSchema.MostReplicas, $"Expected from the {step.ReplicaCount} of {SettingsSchema.DataAxis} to the {step.MicroBatchCount} micro-batches of a step, of which each replica computes one at least; found {most}.");
 
         if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
@@ -40,7 +48,7 @@ internal static class ReductionConflicts
         if (step.ReplicaCount > 1 && isChanged(SimulationKeys.Replicas))
             yield return Fault(SimulationKeys.Replicas, $"Expected 1 beside {SettingsSchema.DataAxis} above 1, which says how many replicas there are. Leave one of them out.");
 
-        if (step.StageCount == 1 && isChanged(ReductionKeys.Activations))
+        if (step.MostStages == 1 && isChanged(ReductionKeys.Activations))
             yield return Fault(ReductionKeys.Activations, $"It would be ignored: with one stage no activation travels. Leave it out, or raise {SettingsSchema.Stages}.");
 
         if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)

@@ -58,7 +58,7 @@ public sealed record RunSettings
     public required ElasticChoice Elastic { get; init; }
 
     /// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
-    public bool IsElastic => Step.ReplicaCount > 1 && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
+    public bool IsElastic => Step.ReplicaCount > 1 && !Step.IsUneven && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
 
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
@@ -129,6 +129,21 @@ public sealed record StepSettings
 
     /// <summary>Replicas of the pipeline.</summary>
     public required int ReplicaCount { get; init; }
+
+    /// <summary>The most replicas of an elastic run; null for <see cref="ReplicaCount"/>.</summary>
+    public int? MostReplicas { get; init; }
+
+    /// <summary>Ranks of each replica; null where all have <see cref="StageCount"/>.</summary>
+    public IReadOnlyList<int>? StagesPerReplica { get; init; }
+
+    /// <summary>Whether replicas have different numbers of ranks.</summary>
+    public bool IsUneven => StagesPerReplica?.Distinct().Count() > 1;
+
+    /// <summary>Ranks of the replica that has most.</summary>
+    public int MostStages => StagesPerReplica?.Max() ?? StageCount;
+
+    /// <summary>Ranks of all replicas.</summary>
+    public int RankCount => StagesPerReplica?.Sum() ?? StageCount * ReplicaCount;
 
     /// <summary>Shards of the optimizer state: 1, or one a replica.</summary>
     public required int OptimizerShardCount { get; init; }

@@ -163,14 +163,18 @@ public static class RunSettingsBinder
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
         OrderCosts = from.Get(SettingsSchema.OrderCosts) is [var forward, var input, var weight] ? new(forward, input, weight) : null,
         Rebalance = new RebalancePolicy(from.Get(SettingsSchema.Rebalance), from.Count(SettingsSchema.RebalanceEvery)),
-        Partition = from.Get(SettingsSchema.Partition)?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray(),
+        Partition = Numbers(from.Get(SettingsSchema.Partition)),
         StageCount = from.Count(SettingsSchema.Stages),
         ReplicaCount = from.Count(SettingsSchema.DataAxis),
+        MostReplicas = (int?)from.Get(SettingsSchema.MostReplicas),
+        StagesPerReplica = Numbers(from.Get(SettingsSchema.StagesPerReplica)),
         OptimizerShardCount = from.Count(SettingsSchema.OptimizerAxis),
         GradientShardCount = from.Count(SettingsSchema.GradientAxis),
         MicroBatchCount = from.Count(SettingsSchema.MicroBatches),
         MicroBatchSize = from.Count(SettingsSchema.MicroBatchSize),
     };
+
+    private static int[]? Numbers(string? text) => text?.Split(',').Select(count => int.Parse(count, CultureInfo.InvariantCulture)).ToArray();
 
     private static CadenceSettings Cadences(ResolvedConfiguration from) => new()
     {

@@ -54,6 +54,15 @@ public static partial class SettingsSchema
     /// <summary>Stages.</summary>
     public static readonly WholeNumberSetting Stages = new("parallelism.pipeline", 1, 1024, "stages") { ChangesOnResume = true };
 
+    /// <summary>Stages of each replica.</summary>
+    public static readonly OptionalSetting<string, string?> StagesPerReplica = new(new TextSetting("parallelism.stages-per-replica", "the stages of each replica, such as 2,1")
+    {
+        Accepts = text => StageCountsPattern().IsMatch(text),
+    })
+    {
+        ChangesOnResume = true,
+    };
+
     /// <summary>Shards of the optimizer's state.</summary>
     public static readonly WholeNumberSetting OptimizerAxis = new("parallelism.optimizer", 1, 1024, "shards") { ChangesOnResume = true };
 
@@ -63,6 +72,9 @@ public static partial class SettingsSchema
     /// <summary>Whether the number of replicas follows the nodes.</summary>
     public static readonly ChoiceSetting<ElasticChoice> Elastic =
         new("parallelism.elastic", ("auto", ElasticChoice.Auto), ("on", ElasticChoice.On), ("off", ElasticChoice.Off)) { ChangesOnResume = true };
+
+    /// <summary>The most replicas of an elastic run.</summary>
+    public static readonly OptionalSetting<long, long?> MostReplicas = new(new WholeNumberSetting("parallelism.data-most", 1, 1024, "replicas")) { ChangesOnResume = true };
 
     /// <summary>Which schedule runs.</summary>
     public static readonly WordOrFileSetting Schedule =
@@ -126,7 +138,7 @@ public static partial class SettingsSchema
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
-        DataAxis, TensorAxis, Stages, OptimizerAxis, GradientAxis, Elastic, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
+        DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, MostReplicas, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 
@@ -143,6 +155,9 @@ public static partial class SettingsSchema
 
     [GeneratedRegex("^[0-9]{1,5}(,[0-9]{1,5})*$")]
     private static partial Regex PartitionPattern();
+
+    [GeneratedRegex("^[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*$")]
+    private static partial Regex StageCountsPattern();
 
     [GeneratedRegex("^(cpu|cuda:[0-9]{1,3})$")]
     private static partial Regex DevicePattern();

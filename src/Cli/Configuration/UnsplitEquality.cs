@@ -13,7 +13,7 @@ internal static class UnsplitEquality
             return $"replicas take steps of their own, which the unsplit trainer has no weights for. Expected {ReductionKeys.LocalSteps} = 1";
         if (step.ReplicaCount > 1 && reduction.IsLossy)
             return $"gradients are compressed between replicas, and the unsplit trainer cannot recompute what is lost. Expected {ReductionKeys.Kind} and {ReductionKeys.Answer} = none";
-        if (step.StageCount > 1 && reduction.Activations.Kind != CompressionKind.None)
+        if (step.MostStages > 1 && reduction.Activations.Kind != CompressionKind.None)
             return $"activations are compressed between stages, and the unsplit trainer, which has none of these boundaries, cannot recompute what is lost. Expected {ReductionKeys.Activations} = none";
         return null;
     }

@@ -14,13 +14,6 @@ internal sealed class Divisions(TrainingPlan plan, RunMaterials materials)
     /// <summary>Ranks of a replica with these units of each stage: a rank has as many stages as at the beginning.</summary>
     internal int RanksOf(IReadOnlyList<int> unitCounts) => unitCounts.Count / _stagesPerRank;
 
-    /// <summary>Replicas that a former coordinator had.</summary>
-    internal int ReplicasOf(JournalEntry entry, bool hasReducers)
-    {
-        var rows = entry.Nodes.Count / RanksOf(entry.UnitCounts);
-        return hasReducers && rows > 1 ? rows - 1 : rows;
-    }
-
     /// <summary>By rank of all replicas, the memory that it needs, in bytes.</summary>
     /// <param name="unitCounts">Units of each stage.</param>
     /// <param name="replicaCount">Replicas.</param>

@@ -53,21 +53,25 @@ internal sealed class LedRun : ILedRun, IRunObserver
             Divisions divisions = new(plan, materials);
             var unitCounts = predecessor?.Entry.UnitCounts ?? layout.UnitCounts;
             var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch);
-            coordinated = coordinated with
+            // Replicas with stages of their own stay as they are.
+            if (layout.Mesh.IsEven) coordinated = coordinated with
             {
                 // A predecessor may have gone on with fewer ranks in each replica.
                 RankCount = layout.ReplicaCount * divisions.RanksOf(unitCounts),
+                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : predecessor.Entry.Replicas(coordinated.HasReducers).ReplicaCount),
+                Repartition = divisions.Measured,
+                DivideOver = divisions.Over,
+                DivisionFor = divisions.OfReplicas,
+                Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
+            };
+            coordinated = coordinated with
+            {
                 Run = PipelineRun.IdOf(submission.Directory + " " + submission.Start),
                 Configuration = submission.Configuration,
                 // Every node reaches the run's directory: copies may go there, should an operator want them on disk.
                 Protection = plan.Protection.Folder.Length > 0 ? plan.Protection : plan.Protection with { Folder = files.Copies },
                 Journal = journal,
                 Predecessor = predecessor,
-                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : divisions.ReplicasOf(predecessor.Entry, coordinated.HasReducers)),
-                Repartition = divisions.Measured,
-                DivideOver = divisions.Over,
-                DivisionFor = divisions.OfReplicas,
-                Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Pipeline.Model;
+using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Training;
 
@@ -35,28 +36,35 @@ internal static class RunArithmetic
             yield break;
         }
 
-        var replicas = layout.ReplicaCount == 1 ? "" : $"{layout.ReplicaCount} replicas × ";
-        yield return Line("stages", $"{replicas}{layout.Schedule.RankCount} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
+        yield return Line("stages", $"{Ranks(layout)} ranks, {layout.Schedule.Name}, {settings.Arithmetic().ToString().ToLowerInvariant()} on {settings.Device}, "
             + $"{plan.ThreadsPerStage} thread{(plan.ThreadsPerStage == 1 ? "" : "s")} each");
         foreach (var line in Stages(plan, layout)) yield return line;
         yield return Memory(materials, plan, layout);
         var checkpointBytes = 12.0 * parameterCount;
         yield return Line("disk", $"about {checkpointBytes / MiB:N0} MiB a checkpoint, {settings.Checkpoint.KeepCount} kept: {checkpointBytes * settings.Checkpoint.KeepCount / MiB:N0} MiB");
-        yield return Line("bubble", $"{prediction.Step.BubbleShare:P1} predicted{(prediction.IsInSeconds ? $", {prediction.Step.Duration * 1e3:F1} ms a step" : "")}; "
+        yield return Line("bubble", $"{prediction.Step.BubbleShare:P1} predicted{(layout.Mesh.IsEven ? "" : " for replica 0")}{(prediction.IsInSeconds ? $", {prediction.Step.Duration * 1e3:F1} ms a step" : "")}; "
             + $"{EqualStagesBubble(layout):P1} with equal stages and parts");
     }
 
+    private static string Ranks(RunLayout layout) => layout.ReplicaCount == 1 ? $"{layout.RankCount}"
+        : layout.Mesh.IsEven ? $"{layout.ReplicaCount} replicas × {layout.Schedule.RankCount}"
+        : $"{layout.ReplicaCount} replicas of {string.Join(" + ", layout.Replicas.Select(replica => replica.RankCount))}";
+
     private static IEnumerable<string> Stages(TrainingPlan plan, RunLayout layout)
     {
+        if (layout.Mesh.IsEven) return Stages(plan, layout.Replicas[0], "stage");
+        return layout.Replicas.Index().SelectMany(replica => Stages(plan, replica.Item, $"replica {replica.Index}, stage"));
+    }
+
+    private static IEnumerable<string> Stages(TrainingPlan plan, ReplicaStages replica, string word)
+    {
         var total = plan.Units.Sum(unit => unit.Cost);
-        var first = 0;
-        for (var stage = 0; stage < layout.UnitCounts.Count; stage++)
+        for (var stage = 0; stage < replica.StageCount; stage++)
         {
-            var units = plan.Units.Skip(first).Take(layout.UnitCounts[stage]).ToArray();
+            var units = replica.UnitsOf(stage).Select(unit => plan.Units[unit]).ToArray();
             var parameters = units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount);
             var names = units.Length > 2 ? $"{units[0].Name} … {units[^1].Name}" : string.Join(", ", units.Select(unit => unit.Name));
-            yield return Line("", $"stage {stage}: {names} ({units.Length} units, {parameters:N0} parameters, {units.Sum(unit => unit.Cost) / total:P1} of the work)");
-            first += units.Length;
+            yield return Line("", $"{word} {stage}: {names} ({units.Length} units, {parameters:N0} parameters, {units.Sum(unit => unit.Cost) / total:P1} of the work)");
         }
     }
 

@@ -46,14 +46,20 @@ internal sealed class RunPrediction
 
     /// <summary>
     /// The step simulated with the mean durations of the actions that were traced: what the model of the simulator, not the costs,
-    /// makes of the run. Null where nothing was traced.
+    /// makes of the run. Null where nothing was traced, or replicas have stages of their own.
     /// </summary>
-    public SimulatedStep? Replay(TracedSteps traced) => MeasuredCosts.Of(traced, _layout.Schedule) is { } costs ? Simulator.Run(_layout.Schedule, new SimulationModel { Costs = costs }) : null;
+    public SimulatedStep? Replay(TracedSteps traced) => _layout.Mesh.IsEven && MeasuredCosts.Of(traced, _layout.Schedule) is { } costs ? Simulator.Run(_layout.Schedule, new SimulationModel { Costs = costs }) : null;
 
     /// <summary>What is said at the end of a run.</summary>
     public IEnumerable<string> Lines(StepTimes times, TracedSteps traced)
     {
         if (times.Median is not { } measured) yield break;
+        if (!_layout.Mesh.IsEven)
+        {
+            yield return "prediction none: it knows replicas that all have the same stages, and these have stages of their own";
+            yield break;
+        }
+
         if (IsInSeconds)
         {
             yield return Text($"prediction {Milliseconds(Step.Duration)} a step, measured {Milliseconds(measured)} (median of {times.Count} steps): {Error(Step.Duration, measured)}");

@@ -23,7 +23,7 @@ internal static partial class SystemChecks
         }
 
         yield return Sdk();
-        yield return Cores(Environment.ProcessorCount, settings.Step.StageCount * settings.Step.ReplicaCount, settings.ThreadsPerStage);
+        yield return Cores(Environment.ProcessorCount, settings.Step.RankCount, settings.ThreadsPerStage);
         yield return Memory();
     }
 

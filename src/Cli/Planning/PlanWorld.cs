@@ -26,7 +26,8 @@ internal sealed record PlanWorld(
     /// <summary>The cluster that the settings describe, or the machine at hand.</summary>
     /// <exception cref="ScheduleException">The cluster has too few devices, or the profile does not belong to the model.</exception>
     public static PlanWorld Of(RunSettings settings) =>
-        settings.Simulation.NodeCount is { } nodeCount ? Described(settings, nodeCount) : ThisMachine(settings);
+        settings.Step.IsUneven ? throw new ScheduleException($"Replicas with stages of their own are neither planned nor simulated: leave {SettingsSchema.StagesPerReplica} out, and ask for one number of stages after the other.")
+        : settings.Simulation.NodeCount is { } nodeCount ? Described(settings, nodeCount) : ThisMachine(settings);
 
     /// <summary>The machine at hand, one thread a rank.</summary>
     public static PlanWorld ThisMachine(RunSettings settings)

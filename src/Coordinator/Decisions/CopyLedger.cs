@@ -44,16 +44,15 @@ internal sealed class CopyLedger(int rankCount, long startStep)
 
     /// <summary>
     /// Copies that together hold the whole state after a step, by rank, and who has them; null where it is not whole. Replicas that do not share
-    /// the state out hold the same, so that one copy for each rank of a replica is enough.
+    /// the state out hold the same, so that one copy of ranks that are alike is enough.
     /// </summary>
     /// <param name="step">Step.</param>
-    /// <param name="replicaRankCount">Ranks of all replicas; those behind them have nothing of their own but what compression lost.</param>
-    /// <param name="ranksPerReplica">Ranks of one replica.</param>
+    /// <param name="alike">Ranks of the replicas, those that hold the same units together; others have nothing of their own but what compression lost.</param>
     /// <param name="sharesState">Whether a rank's state is its alone.</param>
-    internal IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step, int replicaRankCount, int ranksPerReplica, bool sharesState)
+    internal IReadOnlyList<(int Rank, NodeId Holder)>? HoldersAt(long step, IReadOnlyList<IReadOnlyList<int>> alike, bool sharesState)
     {
-        var copies = Enumerable.Range(0, sharesState ? rankCount : replicaRankCount).Select(rank => (Rank: rank, Holder: HolderOf(rank, step))).ToArray();
-        var wanted = sharesState ? copies : [.. Enumerable.Range(0, ranksPerReplica).Select(rank => copies.Where((_, index) => index % ranksPerReplica == rank).OrderBy(copy => copy.Holder is null).First())];
+        IEnumerable<IReadOnlyList<int>> groups = sharesState ? Enumerable.Range(0, rankCount).Select(rank => new[] { rank }) : alike;
+        (int Rank, NodeId? Holder)[] wanted = [.. groups.Select(group => group.Select(rank => (Rank: rank, Holder: HolderOf(rank, step))).OrderBy(copy => copy.Holder is null).First())];
         return wanted.Any(copy => copy.Holder is null) ? null : [.. wanted.Select(copy => (copy.Rank, copy.Holder!.Value))];
     }
 

@@ -13,7 +13,7 @@ internal sealed record PlaceableNode(NodeInfo Info, bool IsCoordinator);
 internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<NodeId?> Holders)
 {
     /// <summary>
-    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, to a node that has room for it. With one
+    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, but replicas with larger ones first, to a node that has room for it. With one
     /// replica that is the one with the fewest ranks, not the coordinator's if there is a choice, then the fastest. With several no node takes
     /// more ranks than an even share while another has fewer; among those below it the one nearest to the rank's own replica comes first
     /// (<see cref="ReplicaSpread"/>), so that a pipeline's neighbours share a machine and replicas do not. A holder is never the rank's own node; it is not the
@@ -23,22 +23,21 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
     /// <param name="kept">Rank → node, for ranks that stay where they are.</param>
     /// <param name="rankBytes">Memory that each rank needs; 0 where it is not known.</param>
     /// <param name="formerHolders">Rank → holder so far.</param>
-    /// <param name="ranksPerReplica">Ranks of one replica, which follow each other; null where there is one replica.</param>
+    /// <param name="mesh">Which rank belongs to which replica; null where there is one replica.</param>
     /// <returns>The placement, or null where the ranks do not fit.</returns>
     internal static Placement? For(
         IReadOnlyList<PlaceableNode> nodes,
         IReadOnlyDictionary<int, NodeId> kept,
         IReadOnlyList<long> rankBytes,
         IReadOnlyDictionary<int, NodeId> formerHolders,
-        int? ranksPerReplica = null)
+        ReplicaMesh? mesh = null)
     {
         var places = new NodeId[rankBytes.Count];
         var load = nodes.ToDictionary(node => node.Info.Id, _ => (Count: 0, Bytes: 0L));
-        var spread = ranksPerReplica is { } perReplica ? new ReplicaSpread(nodes, perReplica, places.Length) : null;
+        var spread = mesh is { ReplicaCount: > 1 } ? new ReplicaSpread(nodes, mesh) : null;
         foreach (var (rank, node) in kept) Put(rank, node);
-        for (var rank = 0; rank < places.Length; rank++)
+        foreach (var rank in InOrder(rankBytes, mesh).Where(rank => !kept.ContainsKey(rank)))
         {
-            if (kept.ContainsKey(rank)) continue;
             if (Best(nodes, load, rankBytes[rank], node => spread?.Distance(node, rank) ?? default) is not { } best) return null;
             Put(rank, best);
         }
@@ -68,6 +67,13 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
         }
 
         return null;
+    }
+
+    /// <summary>Of replicas with different numbers of stages the ranks of those with fewer are the larger ones, which not every node can hold.</summary>
+    private static IEnumerable<int> InOrder(IReadOnlyList<long> rankBytes, ReplicaMesh? mesh)
+    {
+        var ranks = Enumerable.Range(0, rankBytes.Count);
+        return mesh is null || mesh.IsEven ? ranks : ranks.GroupBy(mesh.ReplicaOf).OrderByDescending(replica => replica.Max(rank => rankBytes[rank])).SelectMany(replica => replica);
     }
 
     private static NodeId? Best(

@@ -11,15 +11,15 @@ internal sealed class ReplicaSpread
     private readonly Dictionary<NodeId, (string Host, int Room)> _nodes;
     private readonly HashSet<(string Host, int Replica)> _hosted = [];
     private readonly int[] _left;
-    private readonly int _ranksPerReplica;
+    private readonly ReplicaMesh _mesh;
 
     /// <param name="nodes">Nodes that live and may take ranks.</param>
-    /// <param name="ranksPerReplica">Ranks of one replica, which follow each other.</param>
-    /// <param name="rankCount">Ranks of all.</param>
-    internal ReplicaSpread(IReadOnlyList<PlaceableNode> nodes, int ranksPerReplica, int rankCount)
+    /// <param name="mesh">Which rank belongs to which replica; those that add up beside the replicas are like one more.</param>
+    internal ReplicaSpread(IReadOnlyList<PlaceableNode> nodes, ReplicaMesh mesh)
     {
-        _ranksPerReplica = ranksPerReplica;
-        _left = [.. Enumerable.Repeat(ranksPerReplica, rankCount / ranksPerReplica)];
+        _mesh = mesh;
+        _left = [.. mesh.Replicas.Select(replica => replica.RankCount), mesh.ReducerCount];
+        var rankCount = mesh.RankCount;
         PlaceableNode[] stages = [.. nodes.Where(node => node.Info.Roles.Contains(NodeInfo.StageRole))];
         var share = stages.Length == 0 ? 0 : (rankCount + stages.Length - 1) / stages.Length;
         var isSpared = share * stages.Count(node => !node.IsCoordinator) >= rankCount;
@@ -29,9 +29,10 @@ internal sealed class ReplicaSpread
     /// <summary>A rank lies on a node.</summary>
     internal void Put(int rank, NodeId node)
     {
-        _left[rank / _ranksPerReplica]--;
+        var replica = _mesh.ReplicaOf(rank);
+        _left[replica]--;
         if (!_nodes.TryGetValue(node, out var known)) return;
-        _hosted.Add((known.Host, rank / _ranksPerReplica));
+        _hosted.Add((known.Host, replica));
         _nodes[node] = known with { Room = known.Room - 1 };
     }
 
@@ -43,7 +44,7 @@ internal sealed class ReplicaSpread
     internal (bool IsFull, bool IsApart, int Breaks, bool IsTaken) Distance(PlaceableNode node, int rank)
     {
         var (host, room) = _nodes[node.Info.Id];
-        var replica = rank / _ranksPerReplica;
+        var replica = _mesh.ReplicaOf(rank);
         var isOwn = _hosted.Contains((host, replica));
         var roomOfHost = _nodes.Values.Where(other => other.Host == host).Sum(other => Math.Max(0, other.Room));
         return (

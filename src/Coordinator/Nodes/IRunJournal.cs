@@ -1,4 +1,5 @@
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 
 namespace Pipeline.Coordinator;
 
@@ -29,7 +30,7 @@ public sealed class JournalException(string message) : Exception(message);
 /// <param name="ProtectedStep">Kept messages reach back to the end of this step, or less far.</param>
 /// <param name="IsStopWanted">Whether the run was asked to stop.</param>
 /// <param name="Changes">What was changed since the run began; null for nothing.</param>
-/// <param name="Lesser">The replicas that compute a micro-batch less than the schedule says; null for none.</param>
+/// <param name="Others">Replicas that compute other micro-batches than the schedule says, or on other stages, in their order; null for none.</param>
 /// <param name="MostPerNode">The most ranks that one node was given when the run began; 0 where that is not known.</param>
 /// <param name="Machines">By replica, the number of its machine when the ranks were given their units; null where nobody asks.</param>
 /// <param name="Failures">How often the run has failed in which way, and was rolled back; null for never.</param>
@@ -44,10 +45,20 @@ public sealed record JournalEntry(
     long ProtectedStep,
     bool IsStopWanted,
     IReadOnlyList<SettingChange>? Changes = null,
-    LesserReplicas? Lesser = null,
+    IReadOnlyList<OtherReplicas>? Others = null,
     int MostPerNode = 0,
     IReadOnlyList<int>? Machines = null,
-    IReadOnlyList<CountedFailure>? Failures = null);
+    IReadOnlyList<CountedFailure>? Failures = null)
+{
+    /// <summary>The replicas that there were: the nodes are those of all their ranks, and of those that add up beside them.</summary>
+    /// <param name="hasReducers">Whether several replicas have ranks that add up beside them.</param>
+    /// <exception cref="ScheduleException">A schedule cannot be read.</exception>
+    public ReplicaMesh Replicas(bool hasReducers)
+    {
+        var reducers = hasReducers ? ScheduleText.Parse(Schedule).RankCount : 0;
+        return ReplicaMesh.OfRanks(UnitCounts, Schedule, Others, Nodes.Count > reducers ? Nodes.Count - reducers : Nodes.Count, hasReducers);
+    }
+}
 
 /// <summary>What a coordinator finds of its predecessor.</summary>
 /// <param name="Entry">The newest entry of the journal.</param>

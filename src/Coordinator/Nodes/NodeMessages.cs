@@ -49,7 +49,7 @@ public sealed record QueryStatus : INoSerializationVerificationNeeded
 /// <param name="Nodes">Nodes that live.</param>
 /// <param name="Phase">What the coordinator is at, in a word.</param>
 /// <param name="EndStep">The step after which the run ends, as is known so far.</param>
-/// <param name="Schedule">The schedule in text form; empty where it is not known.</param>
+/// <param name="Schedule">The schedule of each replica in text form; empty where it is not known, or where they have stages of their own.</param>
 /// <param name="UnitNames">Names of the units in model order; null where they are not known.</param>
 public sealed record RunStatus(
     Generation Generation,

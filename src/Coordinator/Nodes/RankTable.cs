@@ -1,6 +1,5 @@
 using Akka.Actor;
 using Pipeline.Protocol;
-using Pipeline.Schedules;
 
 namespace Pipeline.Coordinator;
 
@@ -12,7 +11,6 @@ internal sealed class RankTable(CoordinatedRun run)
 {
     private readonly HashSet<int> _unassigned = [];
     private readonly HashSet<int> _unready = [];
-    private Schedule _parsed = ScheduleText.Parse(run.Predecessor?.Entry.Schedule ?? run.Schedule);
     private UnitDivision _division = DivisionOf(run);
 
     /// <summary>Present assignment.</summary>
@@ -21,29 +19,29 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The generation since which the ranks hold their units.</summary>
     internal Generation PartitionedIn { get; private set; } = run.Predecessor?.Entry.PartitionedIn ?? Generation.First;
 
-    /// <summary>Units of each stage.</summary>
+    /// <summary>The replicas, and how ranks are numbered.</summary>
+    internal ReplicaMesh Mesh { get; private set; } = MeshOf(run);
+
+    /// <summary>Units of each stage of the first replica.</summary>
     internal IReadOnlyList<int> UnitCounts => _division.UnitCounts;
 
     /// <summary>How units and micro-batches are divided now.</summary>
     internal UnitDivision Division => _division;
 
-    /// <summary>The schedule in text form.</summary>
+    /// <summary>The first replica's schedule in text form.</summary>
     internal string Schedule => _division.Schedule;
 
-    /// <summary>The schedule of the replicas that have a micro-batch less, and the first of them; null where all have the same.</summary>
-    internal LesserReplicas? Lesser => _division.Lesser;
-
     /// <summary>Replicas of the pipeline now.</summary>
-    internal int ReplicaCount { get; private set; } = ReplicasOf(run);
+    internal int ReplicaCount => Mesh.ReplicaCount;
 
     /// <summary>Ranks of all replicas; those behind them add up what these contribute.</summary>
-    internal int ReplicaRankCount => ReplicaCount * RanksPerReplica;
+    internal int ReplicaRankCount => Mesh.ReplicaRankCount;
 
-    /// <summary>Ranks that add up beside the replicas, one for each rank of a replica.</summary>
-    internal int ReducerCount => run.HasReducers && ReplicaCount > 1 ? RanksPerReplica : 0;
+    /// <summary>Ranks that add up beside the replicas.</summary>
+    internal int ReducerCount => Mesh.ReducerCount;
 
     /// <summary>All ranks: replica by replica, then the reducers.</summary>
-    internal int RankCount => ReplicaRankCount + ReducerCount;
+    internal int RankCount => Mesh.RankCount;
 
     /// <summary>Memory that each rank needs; 0 where it is not known. A reducer holds sums of gradients only: less than a rank of its stages.</summary>
     internal IReadOnlyList<long> RankBytes
@@ -58,11 +56,11 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The most ranks that one node was given when the run began: what counts as room. 0 where that is not known.</summary>
     internal int MostPerNode { get; set; } = run.Predecessor?.Entry.MostPerNode ?? 0;
 
-    /// <summary>Ranks of one replica: those of the schedule. Ranks of a run count replica by replica.</summary>
-    internal int RanksPerReplica => _parsed.RankCount;
+    /// <summary>Ranks of the first replica, which all have as many of where they are alike.</summary>
+    internal int RanksPerReplica => Mesh.First.RankCount;
 
     /// <summary>For each stage the rank of the first replica that holds it. Schedules differ in that: some lead back up, so that rank 0 has the last stage.</summary>
-    internal IReadOnlyList<int> RankOfStage => _parsed.RankOfStage;
+    internal IReadOnlyList<int> RankOfStage => Mesh.First.Schedule.RankOfStage;
 
     /// <summary>The state that the ranks began from with these units.</summary>
     internal StartingPoint Base
@@ -105,7 +103,7 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The layout that all ranks are told.</summary>
     internal PipelineLayout Layout => new(
         run.Run, Generation, PartitionedIn, UnitCounts, Schedule, Places, run.Links,
-        Cadence, run.Protection, run.Configuration, Lesser, Machines, ReducerCount);
+        Cadence, run.Protection, run.Configuration, _division.Others, Machines, ReducerCount);
 
     /// <summary>Ranks that lie on a node.</summary>
     internal IReadOnlyList<int> On(NodeId node) => [.. Places.Index().Where(place => place.Item.Node == node).Select(place => place.Index)];
@@ -126,28 +124,23 @@ internal sealed class RankTable(CoordinatedRun run)
     internal void Divide(UnitDivision division)
     {
         (_division, PartitionedIn) = (division, Generation);
-        _parsed = ScheduleText.Parse(division.Schedule);
-        ReplicaCount = division.ReplicaCount ?? ReplicaCount;
+        Mesh = ReplicaMesh.OfReplicas(division.UnitCounts, division.Schedule, division.Others, division.ReplicaCount ?? ReplicaCount, run.HasReducers);
         Machines = null;
         _unassigned.Clear();
         _unready.Clear();
         Starts.Clear();
     }
 
-    /// <summary>A predecessor's nodes are those of all ranks, the reducers' with them.</summary>
-    private static int ReplicasOf(CoordinatedRun run)
-    {
-        if (run.Predecessor?.Entry is not { } entry) return run.RankCount / ScheduleText.Parse(run.Schedule).RankCount;
-        var rows = entry.Nodes.Count / ScheduleText.Parse(entry.Schedule).RankCount;
-        return run.HasReducers && rows > 1 ? rows - 1 : rows;
-    }
+    private static ReplicaMesh MeshOf(CoordinatedRun run) => run.Predecessor?.Entry is { } entry
+        ? entry.Replicas(run.HasReducers)
+        : ReplicaMesh.OfRanks(run.UnitCounts, run.Schedule, run.Others, run.RankCount, run.HasReducers);
 
     private static UnitDivision DivisionOf(CoordinatedRun run) => run.Predecessor?.Entry is { } entry
-        ? new UnitDivision(entry.UnitCounts, entry.Schedule) { Lesser = entry.Lesser, RankBytes = run.RankBytes }
-        : new UnitDivision(run.UnitCounts, run.Schedule) { RankBytes = run.RankBytes };
+        ? new UnitDivision(entry.UnitCounts, entry.Schedule) { Others = entry.Others, RankBytes = run.RankBytes }
+        : new UnitDivision(run.UnitCounts, run.Schedule) { Others = run.Others, RankBytes = run.RankBytes };
 
-    /// <summary>Units that a rank holds; ranks of further replicas follow those of the first and hold the same.</summary>
-    internal int UnitCountOf(int rank) => rank >= ReplicaRankCount ? 0 : _parsed.StagesOf(rank % _parsed.RankCount).Sum(stage => UnitCounts[stage]);
+    /// <summary>Units that a rank holds.</summary>
+    internal int UnitCountOf(int rank) => Mesh.UnitCountOf(rank);
 
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)

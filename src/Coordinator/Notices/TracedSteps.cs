@@ -63,9 +63,9 @@ public sealed class TracedSteps : IRunObserver
 
     private static List<TimelineFlow> Flows((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
     {
-        var perReplica = RanksPerReplica(spans);
+        var replicas = ReplicaOfRank(spans);
         Dictionary<(long, int, StageAction), int> places = [];
-        for (var index = 0; index < spans.Length; index++) places.TryAdd((spans[index].Step, spans[index].Rank / perReplica, spans[index].Action), index);
+        for (var index = 0; index < spans.Length; index++) places.TryAdd((spans[index].Step, replicas[spans[index].Rank], spans[index].Action), index);
         List<TimelineFlow> flows = [];
         for (var index = 0; index < spans.Length; index++)
         {
@@ -76,16 +76,26 @@ public sealed class TracedSteps : IRunObserver
                 ActionKind.Backward => (action with { Stage = action.Stage + 1 }, "gradient"),
                 _ => default,
             };
-            if (source.Item2 is { } name && places.TryGetValue((spans[index].Step, spans[index].Rank / perReplica, source.Item1), out var from)) flows.Add(new TimelineFlow(name, from, index));
+            if (source.Item2 is { } name && places.TryGetValue((spans[index].Step, replicas[spans[index].Rank], source.Item1), out var from)) flows.Add(new TimelineFlow(name, from, index));
         }
 
         return flows;
     }
 
-    /// <summary>Replicas follow one another, so the next rank that holds a stage of rank 0 begins the second one.</summary>
-    private static int RanksPerReplica((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
+    /// <summary>Replicas follow one another, so the next rank that holds a stage which the present one has already begins another.</summary>
+    private static Dictionary<int, int> ReplicaOfRank((long Step, int Rank, StageAction Action, ExecutedSpan Span)[] spans)
     {
-        var first = spans.Where(span => span.Rank == 0).Select(span => span.Action.Stage).ToHashSet();
-        return spans.Where(span => span.Rank > 0 && first.Contains(span.Action.Stage)).Select(span => span.Rank).DefaultIfEmpty(int.MaxValue).Min();
+        Dictionary<int, int> replicas = [];
+        HashSet<int> held = [];
+        var replica = 0;
+        foreach (var rank in spans.GroupBy(span => span.Rank, span => span.Action.Stage).OrderBy(rank => rank.Key))
+        {
+            var stages = rank.ToHashSet();
+            if (held.Overlaps(stages)) (replica, held) = (replica + 1, []);
+            held.UnionWith(stages);
+            replicas.Add(rank.Key, replica);
+        }
+
+        return replicas;
     }
 }

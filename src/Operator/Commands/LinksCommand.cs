@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Pipeline.Coordinator;
 using Pipeline.Protocol.Security;
-using Pipeline.Schedules;
 
 namespace Pipeline.Operator;
 
@@ -35,8 +34,13 @@ internal static class LinksCommand
     /// <summary>Ranks beside each other in a replica that lie on one node; those that add up beside the replicas have no units and hand each other nothing.</summary>
     private static IEnumerable<(RankStatus From, RankStatus To)> Inside(RunStatus status)
     {
-        var perReplica = status.Schedule.Length > 0 ? ScheduleText.Parse(status.Schedule).RankCount : status.Stages.Count;
-        return status.Stages.SkipLast(1).Zip(status.Stages.Skip(1)).Where(pair => pair.First.Node == pair.Second.Node && pair.Second.UnitCount > 0 && (pair.First.Rank + 1) % perReplica != 0);
+        // A replica ends with the rank with which it has all units.
+        var (held, all) = (0, status.UnitNames is { Count: > 0 } names ? names.Count : Math.Max(1, status.Stages.Sum(stage => stage.UnitCount)));
+        foreach (var (from, to) in status.Stages.SkipLast(1).Zip(status.Stages.Skip(1)))
+        {
+            held = (held + from.UnitCount) % all;
+            if (from.Node == to.Node && to.UnitCount > 0 && held > 0) yield return (from, to);
+        }
     }
 
     private static IReadOnlyList<string> Row(Link link) => link.Rate is not { } rate

@@ -15,7 +15,8 @@ public static class BucketList
     /// </summary>
     /// <param name="unitLengths">Elements of each unit in the model's order.</param>
     /// <param name="wantedLength">Elements that a bucket should have at least.</param>
-    public static IReadOnlyList<Bucket> Of(IReadOnlyList<long> unitLengths, long wantedLength)
+    /// <param name="cuts">Units with which a bucket ends in any case, since those before them lie elsewhere with some replica; null for none.</param>
+    public static IReadOnlyList<Bucket> Of(IReadOnlyList<long> unitLengths, long wantedLength, IReadOnlyCollection<int>? cuts = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(wantedLength, 1);
         List<Bucket> buckets = [];
@@ -25,7 +26,7 @@ public static class BucketList
         {
             units.Add(unit);
             length += unitLengths[unit];
-            if (length < wantedLength && unit > 0) continue;
+            if (length < wantedLength && unit > 0 && cuts?.Contains(unit) != true) continue;
             buckets.Add(new Bucket(buckets.Count, units, length));
             units = [];
             length = 0;

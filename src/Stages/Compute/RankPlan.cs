@@ -27,9 +27,9 @@ internal sealed class RankPlan : IDisposable
         };
         Assignment = assignment;
         Workload = workload;
-        Schedule = share.Schedule;
+        (Mesh, Own) = (share.Mesh, share.Own);
         Place = new ReplicaPlace(share.Index, share.Shares, workload.Summation) { Machines = assignment.Layout.Machines };
-        if (workload.SharesOptimizer && Place.Count > 1) Owners = new OptimizerOwners(workload.Units, assignment.Layout.UnitCounts, Place.Count);
+        if (workload.SharesOptimizer && Place.Count > 1) Owners = new OptimizerOwners(workload.Units, Mesh.CommonUnitCounts, Place.Count);
         _recomputed = [.. Schedule.Actions[Rank].Where(action => action.Kind is ActionKind.Recompute).Select(action => (action.Stage, action.MicroBatch))];
     }
 
@@ -37,7 +37,13 @@ internal sealed class RankPlan : IDisposable
 
     internal StageWorkload Workload { get; }
 
-    internal Schedule Schedule { get; }
+    /// <summary>All replicas, and how ranks are numbered.</summary>
+    internal ReplicaMesh Mesh { get; }
+
+    /// <summary>The stages and the schedule of its replica; a reducer goes by the first one's.</summary>
+    internal ReplicaStages Own { get; }
+
+    internal Schedule Schedule => Own.Schedule;
 
     /// <summary>Which replica of the pipeline the rank belongs to.</summary>
     internal ReplicaPlace Place { get; }
@@ -68,8 +74,8 @@ internal sealed class RankPlan : IDisposable
             .Concat(_models.Values.SelectMany(model => model.State()).Select(tensor => tensor with { Unit = "", Name = OwnName(tensor.Name), IsMoment = true }));
     }
 
-    /// <summary>The rank in the schedule of its replica; ranks of the run count replica by replica.</summary>
-    internal int Rank => Assignment.Rank % Schedule.RankCount;
+    /// <summary>The rank in the schedule of its replica.</summary>
+    internal int Rank => Mesh.PlaceOf(Assignment.Rank);
 
     internal int StageCount => Schedule.StageCount;
 
@@ -86,16 +92,25 @@ internal sealed class RankPlan : IDisposable
     internal bool MakesTotals => Assignment.Rank == TotalsRank;
 
     /// <summary>The rank that adds up.</summary>
-    internal int TotalsRank => Schedule.RankOfStage[0];
+    internal int TotalsRank => Mesh.RankOf(replica: 0, stage: 0);
 
     /// <summary>Whether it computes nothing, and adds up for the replicas what they contribute.</summary>
     internal bool IsReducer => Place.Index == Place.Count;
 
-    /// <summary>The rank of the run that holds a stage of a replica; for the reducer, named -1, that which adds its gradients up. Reducers follow the replicas' ranks.</summary>
-    internal int RankOf(int stage, int replica) => (replica < 0 ? Place.Count : replica) * Schedule.RankCount + Schedule.RankOfStage[stage];
-
     /// <summary>The rank of the run that holds a stage of the same replica.</summary>
-    internal int RankOf(int stage) => RankOf(stage, Place.Index);
+    internal int RankOf(int stage) => Mesh.RankOf(Place.Index, stage);
+
+    /// <summary>The number under which a stage of the rank contributes to a step's totals.</summary>
+    internal int ContributorOf(int stage) => Mesh.ContributorOf(Place.Index, stage);
+
+    /// <summary>The number of the files of its replica's first stage in a checkpoint: one that does not speak for others writes none.</summary>
+    internal int FirstPart => IsReducer ? 0 : ContributorOf(0);
+
+    /// <summary>Parts of a checkpoint: one a stage of the first replica, and where each replica holds a share one a stage of each.</summary>
+    internal int PartCount => Owners is null ? Mesh.First.StageCount : Mesh.ContributorCount;
+
+    /// <summary>Places in a stage of the rank at which a stage of any replica begins.</summary>
+    internal IReadOnlyCollection<int> CutsOf(int stage) => [.. Mesh.Cuts.Select(cut => cut - Own.FirstUnitOf(stage)).Where(place => place >= 0 && place < Own.UnitCounts[stage])];
 
     internal IReadOnlyList<RemoteTie> TiesOf(int stage) => _ties[stage];
 
@@ -115,7 +130,7 @@ internal sealed class RankPlan : IDisposable
     {
         var share = ReplicaShare.Of(assignment.Layout, assignment.Rank);
         var reduces = workload.Summation == Summation.Invariant || share.Shares.Count > 1;
-        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, share.Schedule, reduces).MayRunAhead };
+        var options = workload.Options with { RunsAhead = ChooseBarrier(workload, share.Own.Schedule, reduces).MayRunAhead };
         var plan = new RankPlan(assignment, workload with { Options = options }, share, live);
         try
         {
@@ -141,16 +156,16 @@ internal sealed class RankPlan : IDisposable
     private void BuildModels()
     {
         if (IsReducer) return;
-        var counts = Assignment.Layout.UnitCounts;
-        var ties = new TieTable(Workload.Units, counts);
+        var ties = new TieTable(Workload.Units, Own.UnitCounts);
         var options = Owners is { } owners ? Workload.Options with { Owns = parameter => owners[parameter] == Place.Index, FreesGradients = Workload.SharesGradients } : Workload.Options;
         foreach (var stage in Schedule.StagesOf(Rank))
         {
-            var model = new StageModel(Workload.Units, counts.Take(stage).Sum(), counts[stage], options);
+            var (first, count) = (Own.FirstUnitOf(stage), Own.UnitCounts[stage]);
+            var model = new StageModel(Workload.Units, first, count, options);
             _models.Add(stage, model);
             // A replica that does not hold the sum of a tied parameter has nothing to add to it.
             _ties.Add(stage, [.. ties.RemoteTiesOf(model, stage).Where(tie => tie.Tie.Parameter.IsOwned)]);
-            _recomputations.Add(stage, Recomputations(counts.Take(stage).Sum(), counts[stage]));
+            _recomputations.Add(stage, Recomputations(first, count));
         }
     }
 

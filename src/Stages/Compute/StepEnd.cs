@@ -101,7 +101,7 @@ internal sealed class StepEnd(
         // All replicas hold the same sums, and the first speaks for them; or each holds some, or others. All say something, so that a step is known to be
         // done by nobody before all have begun it, and who was told its totals can say so.
         IReadOnlyList<double> squares = plan.Speaks || plan.StepsLocally ? plan.Models[stage].SquaredNorms() : [];
-        var contributor = plan.Place.Index * plan.StageCount + stage;
+        var contributor = plan.ContributorOf(stage);
         totals.Send(isLast
             ? new SquaredNorms(_step, contributor, squares, losses.LossSums, losses.TokenCount, NonFiniteMicroBatch())
             : new SquaredNorms(_step, contributor, squares, [], 0, -1));

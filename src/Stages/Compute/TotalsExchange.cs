@@ -10,7 +10,7 @@ namespace Pipeline.Stages;
 internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLinks links, StepTrace trace)
 {
     /// <summary>What has to come before the totals of a step are known.</summary>
-    internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.StageCount * plan.Place.Count : null);
+    internal AwaitedTotals Of(StepKey step) => new(step, plan.MakesTotals ? plan.Mesh.ContributorCount : null);
 
     /// <summary>Whether the totals of a step can be had without waiting.</summary>
     internal bool AreKnown(StepKey step) => inbox.HasTotals(Of(step));
@@ -29,11 +29,11 @@ internal sealed class TotalsExchange(RankPlan plan, StageInbox inbox, IStageLink
 
     private (StepOutcome Outcome, long Ready) Make(StepKey step)
     {
-        var contributions = Enumerable.Range(0, plan.StageCount * plan.Place.Count).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
+        var contributions = Enumerable.Range(0, plan.Mesh.ContributorCount).Select(contributor => inbox.TakeSquares(step, contributor)).ToArray();
         foreach (var contribution in contributions) trace.Received(step, contribution.Value.Span);
         // What others were told by a lost predecessor is said again, also where it made the step the last.
         var outcome = contributions.Select(contribution => contribution.Value.Known).FirstOrDefault(known => known is not null)
-            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)], plan.StageCount, plan.StepsLocally ? plan.Place.Count : 1) with { IsLast = inbox.IsEndWanted };
+            ?? StepTotalsBuilder.Of([.. contributions.Select(contribution => contribution.Value)], [.. plan.Mesh.Replicas.Select(replica => replica.StageCount)], plan.StepsLocally ? plan.Place.Count : 1) with { IsLast = inbox.IsEndWanted };
         StepTotals totals = new(step, outcome, trace.Origin(step));
         for (var rank = 0; rank < plan.Assignment.Layout.Ranks.Count; rank++)
         {

@@ -1,5 +1,4 @@
 using Pipeline.Protocol;
-using Pipeline.Schedules;
 using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
@@ -15,9 +14,11 @@ internal static class StartingCopies
     {
         var copies = assignment.Start.Copies;
         // Copies of another number of replicas may be of some that shared the state out.
-        if (copies.Count <= 1 || copies.DistinctBy(source => source.Copy.Rank).Count() != assignment.Layout.Ranks.Count || ScheduleText.Parse(assignment.Layout.Schedule) is not { SharesOptimizer: false } schedule) return copies;
-        var replica = assignment.Rank / schedule.RankCount;
-        CopySource[] own = [.. copies.Where(source => source.Copy.Rank / schedule.RankCount == replica)];
-        return own.DistinctBy(source => source.Copy.Rank).Count() == schedule.RankCount ? own : copies;
+        if (copies.Count <= 1 || copies.DistinctBy(source => source.Copy.Rank).Count() != assignment.Layout.Ranks.Count) return copies;
+        var mesh = ReplicaMesh.Of(assignment.Layout);
+        if (mesh.First.Schedule.SharesOptimizer) return copies;
+        var replica = mesh.ReplicaOf(assignment.Rank);
+        CopySource[] own = [.. copies.Where(source => mesh.ReplicaOf(source.Copy.Rank) == replica)];
+        return own.DistinctBy(source => source.Copy.Rank).Count() == mesh.StagesOf(assignment.Rank).RankCount ? own : copies;
     }
 }

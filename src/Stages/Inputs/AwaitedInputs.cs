@@ -13,39 +13,41 @@ internal sealed class AwaitedInputs
 {
     private readonly int _rank;
     private readonly PipelineLayout _layout;
+    private readonly ReplicaMesh _mesh;
     private readonly Schedule _schedule;
     private readonly HashSet<int> _stages;
     private readonly HashSet<int> _units;
     private readonly int _rowCount;
-    private readonly int _replicaCount;
-    private readonly int _lesserCount;
+    private readonly int _roundCount;
 
-    private AwaitedInputs(int rank, PipelineLayout layout, Schedule schedule)
+    private AwaitedInputs(int rank, PipelineLayout layout, ReplicaMesh mesh)
     {
-        (_rank, _layout, _schedule) = (rank, layout, schedule);
-        _stages = [.. schedule.StagesOf(rank % schedule.RankCount)];
-        _units = [.. _stages.SelectMany(stage => Enumerable.Range(layout.UnitCounts.Take(stage).Sum(), layout.UnitCounts[stage]))];
+        (_rank, _layout, _mesh) = (rank, layout, mesh);
+        var own = mesh.StagesOf(rank);
+        _schedule = own.Schedule;
+        _stages = [.. _schedule.StagesOf(mesh.PlaceOf(rank))];
+        _units = [.. own.UnitsOfRank(mesh.PlaceOf(rank))];
         // Those that add up beside the replicas send under the number after the last replica.
-        _rowCount = Math.Max(1, layout.Ranks.Count / schedule.RankCount);
-        _replicaCount = Math.Max(1, (layout.Ranks.Count - layout.ReducerCount) / schedule.RankCount);
-        _lesserCount = layout.Lesser is { } lesser ? ScheduleText.Parse(lesser.Schedule).MicroBatchCount : schedule.MicroBatchCount;
+        _rowCount = mesh.ReplicaCount + (mesh.ReducerCount > 0 ? 1 : 0);
+        // The first replicas have the most micro-batches.
+        _roundCount = mesh.First.Schedule.MicroBatchCount;
     }
 
-    /// <summary>Parameters in the norm of each stage, once the rank has its units; empty before.</summary>
+    /// <summary>By unit of the model, parameters in the norm, once the rank has its units; empty before.</summary>
     internal IReadOnlyList<int> SquareCounts { get; private init; } = [];
 
     /// <summary>Whether each replica says the squares of its share, rather than the first those of all.</summary>
     internal bool AllSpeak { get; private init; }
 
-    private int Replica => _rank / _schedule.RankCount;
+    private int Replica => _mesh.ReplicaOf(_rank);
 
     /// <summary>What a rank awaits in a layout; null where its schedule cannot be read, which the rank reports.</summary>
     internal static AwaitedInputs? Of(int rank, PipelineLayout layout)
     {
         try
         {
-            var schedule = ScheduleText.Parse(layout.Schedule);
-            return schedule.StageCount == layout.UnitCounts.Count ? new AwaitedInputs(rank, layout, schedule) : null;
+            var mesh = ReplicaMesh.Of(layout);
+            return mesh.Replicas.All(replica => replica.StageCount == replica.UnitCounts.Count) ? new AwaitedInputs(rank, layout, mesh) : null;
         }
         catch (ScheduleException)
         {
@@ -54,10 +56,9 @@ internal sealed class AwaitedInputs
     }
 
     /// <summary>The same, once the rank's units are known.</summary>
-    internal AwaitedInputs With(RankPlan plan) => new(_rank, _layout, _schedule)
+    internal AwaitedInputs With(RankPlan plan) => new(_rank, _layout, _mesh)
     {
-        SquareCounts = [.. _layout.UnitCounts.Select((count, stage) => plan.Workload.Units.Skip(_layout.UnitCounts.Take(stage).Sum()).Take(count)
-            .SelectMany(unit => unit.Parameters).Count(parameter => parameter.TiedTo is null))],
+        SquareCounts = [.. plan.Workload.Units.Select(unit => unit.Parameters.Count(parameter => parameter.TiedTo is null))],
         AllSpeak = plan.Owners is not null || plan.StepsLocally,
     };
 
@@ -83,14 +84,15 @@ internal sealed class AwaitedInputs
 
     private string? FaultOf(SquaredNorms squares)
     {
-        var (stage, replica) = (squares.Stage % _schedule.StageCount, squares.Stage / _schedule.StageCount);
-        if (!IsOfStep(squares.Step) || squares.Stage < 0 || replica >= _replicaCount || _rank != _schedule.RankOfStage[0])
+        if (!IsOfStep(squares.Step) || squares.Stage < 0 || squares.Stage >= _mesh.ContributorCount || _rank != _mesh.RankOf(replica: 0, stage: 0))
             return $"squares of contributor {squares.Stage} to step {squares.Step.Step}, which rank {_rank} never awaits";
-        var losses = stage != _schedule.StageCount - 1 ? 0 : replica >= (_layout.Lesser?.FirstReplica ?? _replicaCount) ? _lesserCount : _schedule.MicroBatchCount;
+        var (replica, stage) = _mesh.ContributorAt(squares.Stage);
+        var sender = _mesh.Replicas[replica];
+        var losses = stage == sender.StageCount - 1 ? sender.Schedule.MicroBatchCount : 0;
         if (squares.Losses.Count != losses || squares.TokenCount < 0 || (losses == 0 && squares.TokenCount > 0))
             return $"squares of contributor {squares.Stage} to step {squares.Step.Step} with {squares.Losses.Count} losses, expected are {losses}";
         if (SquareCounts.Count == 0) return null;
-        var count = replica == 0 || AllSpeak ? SquareCounts[stage] : 0;
+        var count = replica == 0 || AllSpeak ? sender.UnitsOf(stage).Sum(unit => SquareCounts[unit]) : 0;
         return squares.Squares.Count == count ? null : $"{squares.Squares.Count} squares of contributor {squares.Stage} to step {squares.Step.Step}, expected are {count}";
     }
 
@@ -101,7 +103,7 @@ internal sealed class AwaitedInputs
         FrameKind.EvaluationActivation => Replica == 0 && key.Step.Attempt == 0 && IsBetweenStages(key, key.Edge + 1, _layout.Cadence.EvaluationMicroBatchCount),
         FrameKind.TiedGradientFromOwner or FrameKind.TiedGradientToOwner => key is { MicroBatch: 0 or 1, Slice: 0 } && key.Edge < _layout.UnitCounts.Sum(),
         // Where gradients are freed each micro-batch of a replica is contributed by itself, round after round.
-        FrameKind.GradientContribution => IsOfReplica(key, _schedule.SharesOptimizer ? _schedule.MicroBatchCount : 1),
+        FrameKind.GradientContribution => IsOfReplica(key, _schedule.SharesOptimizer ? _roundCount : 1),
         FrameKind.ReducedGradient => IsOfReplica(key, 1),
         FrameKind.UpdatedWeights => IsOfReplica(key, 1) && key.Slice == 0,
         _ => false,

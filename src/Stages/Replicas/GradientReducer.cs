@@ -7,7 +7,7 @@ using Pipeline.Schedules;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The reducer beside the replicas for the stages of one rank of the pipeline (<c>reduction.topology = coordinator</c>): takes what all replicas contribute to
+/// The reducer beside the replicas for the units of one rank of the first one (<c>reduction.topology = coordinator</c>): takes what all replicas contribute to
 /// each bucket, adds it up in the same tree as they would, and answers all. It holds no unit and no weight. Owns its buckets. On one thread only.
 /// </summary>
 internal sealed class GradientReducer : IDisposable
@@ -18,8 +18,9 @@ internal sealed class GradientReducer : IDisposable
     internal GradientReducer(RankPlan plan, StageInbox inbox, IStageLinks links, StepRecorder recorder)
     {
         _recorder = recorder;
+        var replicas = new ReplicaLinks(links, inbox, recorder, plan.Mesh.RankOfUnit);
         // Backward comes to the last of a rank's stages first.
-        _buckets = [.. plan.Schedule.StagesOf(plan.Rank).OrderDescending().SelectMany(stage => BucketsOf(plan, stage, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(stage, replica))))];
+        _buckets = [.. plan.Schedule.StagesOf(plan.Rank).OrderDescending().SelectMany(stage => BucketsOf(plan, stage, replicas))];
     }
 
     /// <summary>Adds one step up and answers.</summary>
@@ -53,11 +54,10 @@ internal sealed class GradientReducer : IDisposable
 
     private static IEnumerable<(int, BucketReduction)> BucketsOf(RankPlan plan, int stage, ReplicaLinks links)
     {
-        var counts = plan.Assignment.Layout.UnitCounts;
-        var first = counts.Take(stage).Sum();
+        var first = plan.Own.FirstUnitOf(stage);
         var (units, settings, place) = (plan.Workload.Units, plan.Reduction, plan.Place);
-        long[] lengths = [.. units.Skip(first).Take(counts[stage]).Select(GradientPlaces.LengthOf)];
-        foreach (var bucket in BucketList.Of(lengths, settings.BucketLength))
+        long[] lengths = [.. plan.Own.UnitsOf(stage).Select(unit => GradientPlaces.LengthOf(units[unit]))];
+        foreach (var bucket in BucketList.Of(lengths, settings.BucketLength, plan.CutsOf(stage)))
         {
             var span = new ReducerBucket([.. bucket.Units.Select(unit => units[first + unit])], first + bucket.Units[0]);
             var topology = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece);

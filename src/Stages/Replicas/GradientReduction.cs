@@ -17,8 +17,8 @@ internal sealed class GradientReduction : IDisposable
     {
         _plan = plan;
         _recorder = recorder;
-        _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(
-            entry.Value, plan.Place, plan.Reduction, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(entry.Key, replica)), plan.Owners, plan.Residuals));
+        var replicas = new ReplicaLinks(links, inbox, recorder, plan.Mesh.RankOfUnit);
+        _stages = plan.Models.ToDictionary(entry => entry.Key, entry => new StageReduction(entry.Value, plan.Place, plan.Reduction, replicas, plan.Owners, plan.Residuals, plan.CutsOf(entry.Key)));
     }
 
     /// <summary>One micro-batch's gradients have been added to the flat buffers of some units: what is final is sent, what has come is added up.</summary>

@@ -11,11 +11,11 @@ internal sealed class OptimizerOwners
     private readonly Dictionary<string, int> _owners = new(StringComparer.Ordinal);
 
     /// <summary>
-    /// Shares the parameters of each stage out: the largest first, each to the replica with the least so far. Both uses of a tied parameter
+    /// Shares the parameters out between one cut and the next: the largest first, each to the replica with the least so far. Both uses of a tied parameter
     /// go to one replica, which adds them up.
     /// </summary>
     /// <param name="units">All units of the model.</param>
-    /// <param name="unitCounts">Units of each stage.</param>
+    /// <param name="unitCounts">Units of what is shared out as evenly as can be, such as <see cref="Protocol.ReplicaMesh.CommonUnitCounts"/>.</param>
     /// <param name="replicaCount">Replicas.</param>
     internal OptimizerOwners(IReadOnlyList<Unit> units, IReadOnlyList<int> unitCounts, int replicaCount)
     {

@@ -24,9 +24,10 @@ internal sealed class OuterExchange : IDisposable
     {
         (_plan, _inbox, _links, _recorder) = (plan, inbox, links, recorder);
         _settings = plan.Workload.Reduction.Outer ?? throw new UnreachableException("an outer exchange without an outer step");
+        var replicas = new ReplicaLinks(links, inbox, recorder, plan.Mesh.RankOfUnit);
         _stages = plan.Models.ToDictionary(entry => entry.Key, entry => (
             new OuterWeights(entry.Value, plan.Residuals, _settings, plan.Place.Count),
-            new StageReduction(entry.Value, plan.Place, plan.Reduction, new ReplicaLinks(links, inbox, recorder, replica => plan.RankOf(entry.Key, replica)), owners: null, plan.Residuals)));
+            new StageReduction(entry.Value, plan.Place, plan.Reduction, replicas, owners: null, plan.Residuals, plan.CutsOf(entry.Key))));
     }
 
     /// <summary>After a stage's own step: sends what the replica has moved since the last meeting, where one ends the step.</summary>

@@ -3,18 +3,18 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>The ways to the ranks of other replicas that hold the same units. Called by the compute thread only.</summary>
+/// <summary>The ways to the ranks of other replicas that hold the same units: what travels names a unit. Called by the compute thread only.</summary>
 /// <param name="links">The ways out.</param>
 /// <param name="inbox">Where inputs arrive.</param>
 /// <param name="recorder">Counts the bytes.</param>
-/// <param name="rankOf">The rank of a replica that holds the same units as this one.</param>
-internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepRecorder recorder, Func<int, int> rankOf)
+/// <param name="rankOf">The rank of a replica that holds a unit; the replica comes first.</param>
+internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepRecorder recorder, Func<int, int, int> rankOf)
 {
-    /// <summary>Sends a tensor to a replica; takes ownership.</summary>
+    /// <summary>Sends a tensor to the rank of a replica that holds the unit which the key names; takes ownership.</summary>
     internal void Send(int replica, FrameKey key, torch.Tensor tensor)
     {
         recorder.Exchanged(tensor.numel() * tensor.element_size());
-        links.Send(rankOf(replica), key, tensor, AlreadyDone.Instance);
+        links.Send(rankOf(replica, key.Edge), key, tensor, AlreadyDone.Instance);
     }
 
     /// <summary>A tensor, which the caller then owns, and when it had arrived.</summary>

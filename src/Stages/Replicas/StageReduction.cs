@@ -20,14 +20,16 @@ internal sealed class StageReduction : IDisposable
     /// <param name="model">The stage.</param>
     /// <param name="place">Which replica it belongs to.</param>
     /// <param name="settings">Topology, buckets, compression.</param>
-    /// <param name="links">The ways to the same stage of other replicas.</param>
+    /// <param name="links">The ways to the same units of other replicas.</param>
     /// <param name="owners">Who completes the sum of which parameter; null where all replicas are to have all sums.</param>
     /// <param name="residuals">Where what compression loses is kept.</param>
-    internal StageReduction(StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals)
+    /// <param name="cuts">Places in the stage at which a stage of another replica begins, so that no bucket lies across them; null for none.</param>
+    internal StageReduction(
+        StageModel model, ReplicaPlace place, ReductionSettings settings, ReplicaLinks links, OptimizerOwners? owners, ResidualStore residuals, IReadOnlyCollection<int>? cuts = null)
     {
         _overlaps = settings.Overlaps;
         _frees = model.Options.FreesGradients;
-        var buckets = BucketList.Of([.. model.Units.Select(unit => unit.Length)], settings.BucketLength);
+        var buckets = BucketList.Of([.. model.Units.Select(unit => unit.Length)], settings.BucketLength, cuts);
         var lent = _frees ? model.TakeTurnsInGradientMemory([.. buckets.Select(bucket => bucket.Units)]) : null;
         _buckets = [.. buckets.Select(bucket => (bucket.Units.Min(), Reduction(bucket, lent, model, place, settings, links, owners, residuals)))];
         model.TellFinishedAt(_buckets.Select(bucket => bucket.FirstUnit));

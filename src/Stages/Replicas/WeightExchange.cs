@@ -36,7 +36,7 @@ internal sealed class WeightExchange
             {
                 if (replica == _plan.Place.Index) continue;
                 _recorder.Exchanged(joined.numel());
-                _links.Send(_plan.RankOf(stage, replica), KeyOf(unit, _plan.Place.Index, step), KeptMessages.Alias(joined), AlreadyDone.Instance);
+                _links.Send(_plan.Mesh.RankOfUnit(replica, unit.Index), KeyOf(unit, _plan.Place.Index, step), KeptMessages.Alias(joined), AlreadyDone.Instance);
             }
         }
     }

@@ -110,6 +110,19 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
+    public void Replicas_with_stages_of_their_own_are_shown_and_have_the_bits_of_the_unsplit_trainer_also_resumed_with_others()
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference", "--set", "numerics.summation=invariant").Code);
+        var run = Train("uneven", "--stages", "2", "--steps", "4", "--set", "optimizer.horizon=8", "--set", "parallelism.data=3", "--set", "parallelism.stages-per-replica=2,1,3", "--set", "numerics.summation=invariant");
+        Assert.True(run.Code == ExitCode.Done, run.Error);
+        Assert.Contains("3 replicas of 2 + 1 + 3 ranks", run.Output, StringComparison.Ordinal);
+        Assert.Contains("replica 2, stage 2: ", run.Output, StringComparison.Ordinal);
+        var resumed = Run("train", "--resume", In("uneven"), "--stages", "1", "--steps", "8", "--set", "parallelism.stages-per-replica=1,4,1");
+        Assert.True(resumed.Code == ExitCode.Done, resumed.Error);
+        Assert.Equal(Numbers("unsplit"), Numbers("uneven"));
+    }
+
+    [Fact]
     public void Bisect_names_step_unit_and_tensor_between_two_digests()
     {
         Assert.Equal(ExitCode.Done, Train("left", "--set", "run.digest-every=4").Code);

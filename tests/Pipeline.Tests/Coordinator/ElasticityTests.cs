@@ -40,16 +40,17 @@ public sealed class ElasticityTests
     public void One_copy_for_each_rank_of_a_replica_is_the_whole_state_unless_replicas_share_it_out()
     {
         var (left, right) = (new NodeId("left", 1), new NodeId("right", 1));
+        IReadOnlyList<IReadOnlyList<int>> alike = [[0, 2], [1, 3]];
         var copies = new CopyLedger(4, 0);
         copies.Enter(0, 2, right);
         copies.Enter(3, 2, left);
-        Assert.Equal([(0, right), (3, left)], copies.HoldersAt(2, replicaRankCount: 4, ranksPerReplica: 2, sharesState: false));
-        Assert.Null(copies.HoldersAt(2, replicaRankCount: 4, ranksPerReplica: 2, sharesState: true));
+        Assert.Equal([(0, right), (3, left)], copies.HoldersAt(2, alike, sharesState: false));
+        Assert.Null(copies.HoldersAt(2, alike, sharesState: true));
         copies.Enter(1, 2, left);
         copies.Enter(2, 2, left);
-        Assert.Equal([(0, right), (1, left), (2, left), (3, left)], copies.HoldersAt(2, replicaRankCount: 4, ranksPerReplica: 2, sharesState: true));
+        Assert.Equal([(0, right), (1, left), (2, left), (3, left)], copies.HoldersAt(2, alike, sharesState: true));
         copies.Lose(left);
-        Assert.Null(copies.HoldersAt(2, replicaRankCount: 4, ranksPerReplica: 2, sharesState: false));
+        Assert.Null(copies.HoldersAt(2, alike, sharesState: false));
         Assert.Equal([2], copies.Steps);
     }
 

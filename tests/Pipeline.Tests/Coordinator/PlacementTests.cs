@@ -1,6 +1,7 @@
 using CsCheck;
 using Pipeline.Coordinator;
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 using Xunit;
 
 namespace Pipeline.Tests.Coordinator;
@@ -41,11 +42,11 @@ public sealed class PlacementTests
     public void Neighbours_of_a_pipeline_share_a_machine_and_replicas_do_not()
     {
         PlaceableNode[] nodes = [.. Enumerable.Range(0, 4).Select(index => new PlaceableNode(Node(index, index % 2 == 0 ? "left" : "right", 0), false))];
-        var placed = Placement.For(nodes, NoNodes, new long[4], NoHolders, ranksPerReplica: 2)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
+        var placed = Placement.For(nodes, NoNodes, new long[4], NoHolders, Mesh(2, 2))!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
         Assert.Equal(placed[0], placed[1]);
         Assert.Equal(placed[2], placed[3]);
         Assert.NotEqual(placed[0], placed[2]);
-        var lone = Placement.For(nodes, NoNodes, new long[2], NoHolders, ranksPerReplica: 1)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
+        var lone = Placement.For(nodes, NoNodes, new long[2], NoHolders, Mesh(1, 1))!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName).ToArray();
         Assert.NotEqual(lone[0], lone[1]);
     }
 
@@ -89,7 +90,7 @@ public sealed class PlacementTests
         Gen.Select(Nodes, Gen.Int[1, 3], Gen.Int[2, 4]).Sample((nodes, ranksPerReplica, replicaCount) =>
         {
             var rankCount = ranksPerReplica * replicaCount;
-            var placement = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, ranksPerReplica)!;
+            var placement = Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, Mesh([.. Enumerable.Repeat(ranksPerReplica, replicaCount)]))!;
             var counts = nodes.ToDictionary(node => node.Info.Id, node => placement.Nodes.Count(place => place == node.Info.Id));
             var share = (rankCount + nodes.Length - 1) / nodes.Length;
             Assert.True(counts.Values.Max() <= share);
@@ -98,8 +99,20 @@ public sealed class PlacementTests
         });
     }
 
+    [Fact]
+    public void A_replica_with_fewer_and_larger_ranks_goes_to_the_node_that_can_hold_them()
+    {
+        // Two halves and a whole: placed in the order of ranks, a half would take the only node that has room for the whole.
+        PlaceableNode[] nodes = [.. new[] { 100L, 60, 60 }.Select((memory, index) => new PlaceableNode(Node(index, $"host{index}", 0) with { MemoryByteCount = memory, Speed = memory }, false))];
+        Assert.Equal([nodes[1].Info.Id, nodes[2].Info.Id, nodes[0].Info.Id], Placement.For(nodes, NoNodes, [50, 50, 100], NoHolders, Mesh(2, 1))!.Nodes);
+        Assert.Null(Placement.For(nodes[1..], NoNodes, [50, 50, 100], NoHolders, Mesh(2, 1)));
+    }
+
+    private static ReplicaMesh Mesh(params int[] rankCounts) =>
+        new([.. rankCounts.Select(count => new ReplicaStages([.. Enumerable.Repeat(1, count)], ScheduleCatalog.Generate("gpipe", count, 1)))]);
+
     private static string[] HostsOf(PlaceableNode[] nodes, int rankCount, int ranksPerReplica) =>
-        [.. Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, ranksPerReplica)!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName)];
+        [.. Placement.For(nodes, NoNodes, new long[rankCount], NoHolders, Mesh([.. Enumerable.Repeat(ranksPerReplica, rankCount / ranksPerReplica)]))!.Nodes.Select(id => nodes.Single(node => node.Info.Id == id).Info.HostName)];
 
     [Fact]
     public void A_copy_is_held_by_another_node_and_not_by_the_coordinators_where_there_are_three()

@@ -41,12 +41,13 @@ public sealed class RankTableTests
     {
         var ranks = Table("1f1b", replicaCount: 3);
         Assert.Equal((3, 9), (ranks.ReplicaCount, ranks.RankCount));
-        ranks.Divide(new UnitDivision([1, 2, 3], ranks.Schedule) { ReplicaCount = 2, Lesser = new LesserReplicas(1, "fewer") });
+        OtherReplicas fewer = new(1, [1, 2, 3], ScheduleText.Format(ScheduleCatalog.Generate("1f1b", 3, 3)));
+        ranks.Divide(new UnitDivision([1, 2, 3], ranks.Schedule) { ReplicaCount = 2, Others = [fewer] });
         Assert.Equal((2, 6), (ranks.ReplicaCount, ranks.RankCount));
-        Assert.Equal(new LesserReplicas(1, "fewer"), ranks.Layout.Lesser);
+        Assert.Equal([fewer], ranks.Layout.Others);
         ranks.Divide(new UnitDivision([2, 2, 2], ranks.Schedule));
         Assert.Equal((2, 6), (ranks.ReplicaCount, ranks.RankCount));
-        Assert.Null(ranks.Layout.Lesser);
+        Assert.Null(ranks.Layout.Others);
     }
 
     private static RankTable Table(string name, int replicaCount)

@@ -99,6 +99,34 @@ public sealed class NodeElasticityTests : IDisposable
         Assert.Equal(topology == ReductionTopology.Hierarchical, cluster.Notices.All.OfType<RunNotice.Grouped>().Any());
     }
 
+    [Theory]
+    [InlineData(false, false, ReductionTopology.Sharded)]
+    [InlineData(true, true, ReductionTopology.Sharded)]
+    [InlineData(false, false, ReductionTopology.Coordinator)]
+    public async Task Nodes_that_join_bring_replicas_beyond_those_that_the_run_began_with(bool sharesOptimizer, bool sharesGradients, ReductionTopology topology)
+    {
+        // Two replicas of two micro-batches and more: three have two each, four two or one.
+        var plan = Plan(1, 2, 6, ProtectionKind.Memory, steps: 32) with { MostReplicas = 4, SharesOptimizer = sharesOptimizer, SharesGradients = sharesGradients, Reduction = new ReductionSettings { BucketLength = 4000, Topology = topology } };
+        using var cluster = new SimulatedCluster(1, plan, topology == ReductionTopology.Coordinator ? 3 : 2);
+        var joined = 0;
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                // The last one is one more than there are to be.
+                if (notice is RunNotice.StepCommitted { Step.Step: 3 } or RunNotice.ReplicasChanged) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode($"x{Interlocked.Increment(ref joined)}")));
+            },
+        });
+        await AssertCompletedAsync(cluster, plan);
+        var changes = cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().ToArray();
+        Assert.Equal([(2, 3), (3, 4)], changes.Select(change => (change.From, change.To)));
+        // No step is computed twice, and at the end every micro-batch is computed by one of four.
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+        var last = cluster.Work.Keys.Where(work => work.Step == plan.Steps).ToArray();
+        Assert.Equal((4, 6), (last.Select(work => work.Rank).Distinct().Count(), last.Select(work => work.MicroBatch).Distinct().Count()));
+    }
+
     [Fact]
     public async Task Fewer_replicas_that_would_not_fit_are_not_tried_and_the_lost_rank_goes_where_it_fits()
     {

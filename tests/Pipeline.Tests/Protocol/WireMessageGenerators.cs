@@ -45,7 +45,7 @@ internal static class WireMessageGenerators
             Gen.Select(Runs, Generations, Generations), Gen.Select(Number.Array[0, 5], Text), Places.Array[0, 4], Gen.Enum<TensorLinkKind>(),
             Gen.Select(Long, Long, Number, Changes.Array[0, 3]).Select((end, every, count, changes) => new StepCadence(end, every, count, changes)),
             Gen.Select(Gen.Enum<ProtectionKind>(), Number, Text).Select((kind, every, folder) => new ProtectionDuties(kind, every, folder)),
-            Gen.Select(Text, Gen.Null(Gen.Select(Number, Text).Select((first, schedule) => new LesserReplicas(first, schedule)))))
+            Gen.Select(Text, Gen.Null(Gen.Select(Number, Number.Array[0, 3], Text).Select((first, counts, schedule) => new OtherReplicas(first, counts, schedule)).Array[0, 2])))
         .Select((ids, parts, places, links, cadence, protection, last) =>
             new PipelineLayout(ids.Item1, ids.Item2, ids.Item3, parts.Item1, parts.Item2, places, links, cadence, protection, last.Item1, last.Item2));
 

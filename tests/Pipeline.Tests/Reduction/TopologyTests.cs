@@ -148,6 +148,23 @@ public sealed class TopologyTests
         });
     }
 
+    [Fact]
+    public void No_bucket_lies_across_a_cut_and_those_between_two_cuts_are_what_these_units_have_alone()
+    {
+        Gen.Select(Gen.Long[0, 1000].Array[1, 30], Gen.Long[1, 3000], Gen.Int[0, 30].Array[0, 5]).Sample((lengths, wanted, cuts) =>
+        {
+            var buckets = BucketList.Of(lengths, wanted, cuts);
+            Assert.Equal(Enumerable.Range(0, lengths.Length).Reverse(), buckets.SelectMany(bucket => bucket.Units));
+            Assert.Equal(Enumerable.Range(0, buckets.Count), buckets.Select(bucket => bucket.Index));
+            int[] starts = [.. cuts.Append(0).Where(cut => cut < lengths.Length).Distinct().Order()];
+            foreach (var (start, end) in starts.Zip(starts.Skip(1).Append(lengths.Length)))
+            {
+                var alone = BucketList.Of(lengths[start..end], wanted).Select(bucket => string.Join(',', bucket.Units.Select(unit => start + unit)));
+                Assert.Equal(alone, buckets.Where(bucket => bucket.Units[0] >= start && bucket.Units[0] < end).Select(bucket => string.Join(',', bucket.Units)));
+            }
+        });
+    }
+
     private static ReductionPlan Plan(ReductionTopology topology, int length, int replicaCount, int[][] groups) =>
         ReductionPlans.Make(topology, length, new SummationTree(replicaCount), LeafShare.OnePerReplica(replicaCount), groups);
 

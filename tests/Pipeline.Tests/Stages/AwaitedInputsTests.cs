@@ -69,6 +69,31 @@ public sealed class AwaitedInputsTests
     }
 
     [Fact]
+    public void Replicas_with_other_stages_await_what_is_of_their_own_units_and_say_the_squares_of_their_own_stages()
+    {
+        // Ranks 0 and 1 are the first replica, rank 2 the second, of eight units; rank 3 adds up beside rank 0, rank 4 beside rank 1.
+        var plan = TinyRun.Plan(2, 4) with { ReplicaCount = 2, StagesPerReplica = [2, 1] };
+        var layout = Layout(plan);
+        var first = layout.UnitCounts[0];
+        FrameKey sums = new(Step, first, 1, 0, FrameKind.GradientContribution);
+        Assert.NotNull(AwaitedInputs.Of(0, layout)!.FaultOf(sums));
+        Assert.Null(AwaitedInputs.Of(1, layout)!.FaultOf(sums));
+        Assert.Null(AwaitedInputs.Of(0, layout)!.FaultOf(sums with { Edge = first - 1 }));
+        foreach (var unit in Enumerable.Range(0, 8)) Assert.Null(AwaitedInputs.Of(2, layout)!.FaultOf(sums with { Edge = unit, MicroBatch = 0 }));
+        Assert.NotNull(AwaitedInputs.Of(2, layout)!.FaultOf(new FrameKey(Step, 0, 0, 0, FrameKind.Activation)));
+        var totals = AwaitedInputs.Of(0, layout)!;
+        SquaredNorms squares = new(Step, 2, [1], [3, 4], 8, -1);
+        Assert.Null(totals.FaultOf(squares));
+        Assert.Null(totals.FaultOf(squares with { Stage = 0, Losses = [], TokenCount = 0 }));
+        Assert.NotNull(totals.FaultOf(squares with { Stage = 0 }));
+        Assert.NotNull(totals.FaultOf(squares with { Stage = 3 }));
+        var beside = layout with { ReducerCount = 2, Ranks = [.. layout.Ranks, .. layout.Ranks.Take(2)] };
+        Assert.Null(AwaitedInputs.Of(4, beside)!.FaultOf(sums));
+        Assert.NotNull(AwaitedInputs.Of(3, beside)!.FaultOf(sums));
+        Assert.Null(AwaitedInputs.Of(2, beside)!.FaultOf(sums with { MicroBatch = 2, Kind = FrameKind.ReducedGradient }));
+    }
+
+    [Fact]
     public void What_is_refused_is_said_once_a_minute_with_the_number_of_what_was_not()
     {
         MovableMonotonicTime time = new();
@@ -86,6 +111,6 @@ public sealed class AwaitedInputsTests
     {
         var layout = RunLayout.For(plan);
         return new PipelineLayout(new RunId(1), Generation.First, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
-            [.. Enumerable.Range(0, layout.RankCount).Select(_ => new RankPlace(default, "", "", null))], TensorLinkKind.Automatic, new StepCadence(9, 2, 2), ProtectionDuties.None, "");
+            [.. Enumerable.Range(0, layout.RankCount).Select(_ => new RankPlace(default, "", "", null))], TensorLinkKind.Automatic, new StepCadence(9, 2, 2), ProtectionDuties.None, "", layout.Others);
     }
 }

@@ -26,7 +26,7 @@ public sealed class FlightRecorderTests
     public void An_entry_takes_no_memory()
     {
         FlightRecorder recorder = new();
-        recorder.Know(new RankMap([0, 1], new Dictionary<int, int>()));
+        recorder.Know(new RankMap(Mesh(1), 0, new Dictionary<int, int>()));
         void Record()
         {
             recorder.Began(new StageAction(1, ActionKind.Forward, 2), 7);
@@ -48,22 +48,23 @@ public sealed class FlightRecorderTests
     {
         FlightRecorder recorder = new();
         Assert.Equal(("nothing", -1), At(recorder));
-        recorder.Know(new RankMap([3, 5, 3], new Dictionary<int, int> { [0] = 4 }));
+        // Two ranks a replica, stages led back up: rank 0 holds the first and the last stage.
+        recorder.Know(new RankMap(Mesh(2), 1, new Dictionary<int, int> { [0] = 4 }));
         recorder.Began(new StageAction(1, ActionKind.Forward, 2), 7);
         Assert.Equal(("computes 1F2 of step 7", -1), At(recorder));
         recorder.Waits(FlightSubject.Of(Activation(2)));
-        Assert.Equal(("waits for the activation of micro-batch 2 over edge 0, step 7", 3), At(recorder));
+        Assert.Equal(("waits for the activation of micro-batch 2 over edge 0, step 7", 2), At(recorder));
         recorder.Goes();
         recorder.Ended(new StageAction(1, ActionKind.Forward, 2));
         Assert.Equal(("nothing", -1), At(recorder));
         recorder.Waits(FlightSubject.Of(Activation(0) with { Kind = FrameKind.Gradient, Edge = 0 }));
-        Assert.Equal(5, At(recorder).AwaitedRank);
+        Assert.Equal(3, At(recorder).AwaitedRank);
         recorder.Waits(FlightSubject.Of(Activation(0) with { Kind = FrameKind.TiedGradientToOwner, Edge = 0 }));
         Assert.Equal(("waits for the gradient of tie 0, step 7", 4), At(recorder));
         recorder.Waits(FlightSubject.Squares(Step, 1));
-        Assert.Equal(("waits for the squares of stage 1, step 7", 5), At(recorder));
+        Assert.Equal(("waits for the squares of stage 1, step 7", 1), At(recorder));
         recorder.Waits(FlightSubject.Totals(Step));
-        Assert.Equal(("waits for the totals of step 7", 3), At(recorder));
+        Assert.Equal(("waits for the totals of step 7", 0), At(recorder));
         recorder.Ends("a fault");
         Assert.Equal(("has failed: a fault", -1), At(recorder));
     }
@@ -72,8 +73,7 @@ public sealed class FlightRecorderTests
     public void What_replicas_wait_for_is_named_with_the_rank_that_owes_it()
     {
         FlightRecorder recorder = new();
-        // Two ranks a replica, stages led back up: rank 0 holds the first and the last stage of three units each.
-        recorder.Know(new RankMap([0, 1, 1, 0], new Dictionary<int, int>()) { Replica = 2, ReplicaCount = 4, StageOfUnit = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] });
+        recorder.Know(new RankMap(Mesh(4), 2, new Dictionary<int, int>()));
         recorder.Waits(FlightSubject.Of(new FrameKey(Step, 0, 1, 0, FrameKind.Activation)));
         Assert.Equal(("waits for the activation of micro-batch 1 over edge 0, step 7", 4), At(recorder));
         recorder.Waits(FlightSubject.Of(new FrameKey(Step, 4, 3, 1, FrameKind.GradientContribution)));
@@ -104,6 +104,10 @@ public sealed class FlightRecorderTests
         Assert.Single(recorder.Report(0, "").Entries, entry => entry.Kind == FlightKind.Waits);
         Assert.Single(recorder.Report(0, "").Entries, entry => entry.Kind == FlightKind.Has);
     }
+
+    /// <summary>Replicas of two ranks with four stages of three units, which lead back up.</summary>
+    private static ReplicaMesh Mesh(int replicaCount) =>
+        new([.. Enumerable.Repeat(new ReplicaStages([3, 3, 3, 3], ScheduleCatalog.Generate("zb-v", 2, 4)), replicaCount)], hasReducers: true);
 
     private static (string Doing, int AwaitedRank) At(FlightRecorder recorder)
     {

@@ -42,7 +42,7 @@ internal sealed class ReplicaSide : IDisposable
         _model = new StageModel(units, 0, units.Count, new StageOptions(Precision.Fp32, CPU, 1));
         _batches = new RandomTokens(settings, 2 * spec.MicroBatchCount, MicroBatchSize);
         var place = new ReplicaPlace(self, LeafShare.Even(2 * spec.MicroBatchCount, 2), Summation.Fast);
-        _reduction = new StageReduction(_model, place, spec.Reduction, new ReplicaLinks(_links, _inbox, new StepRecorder(new FlightRecorder()), replica => replica), null, _residuals);
+        _reduction = new StageReduction(_model, place, spec.Reduction, new ReplicaLinks(_links, _inbox, new StepRecorder(new FlightRecorder()), (replica, _) => replica), null, _residuals);
     }
 
     /// <summary>Where the other process reaches this one.</summary>

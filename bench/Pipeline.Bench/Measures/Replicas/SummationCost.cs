@@ -70,7 +70,7 @@ internal static class SummationCost
             if (!isInvariant) return;
             var place = new ReplicaPlace(0, LeafShare.Even(microBatchCount, 1), Summation.Invariant);
             // One replica has nobody to send to.
-            var links = new ReplicaLinks(new NoLinks(), _inbox, new StepRecorder(new FlightRecorder()), replica => replica);
+            var links = new ReplicaLinks(new NoLinks(), _inbox, new StepRecorder(new FlightRecorder()), (replica, _) => replica);
             _reduction = new StageReduction(_model, place, new ReductionSettings(), links, null, _residuals);
         }
 

@@ -24,7 +24,7 @@ public sealed class ReplicaShareTests
                 var own = share.Shares[share.Index];
                 Assert.Equal(rank / stageCount, share.Index);
                 Assert.Equal(next, own.First);
-                Assert.Equal(own.Count, share.Schedule.MicroBatchCount);
+                Assert.Equal(own.Count, share.Own.Schedule.MicroBatchCount);
                 next += own.Count;
             }
 
@@ -47,8 +47,8 @@ public sealed class ReplicaShareTests
         var plan = TinyRun.Plan(2, 5);
         var layout = LayoutOf(RunLayout.For(plan, [4, 4], 2)!);
         var other = ScheduleText.Format(ScheduleCatalog.Generate("gpipe", 2, 1));
-        Assert.Throws<ScheduleException>(() => ReplicaShare.Of(layout with { Lesser = layout.Lesser! with { Schedule = other } }, 0));
-        Assert.Throws<ScheduleException>(() => ReplicaShare.Of(layout with { Lesser = layout.Lesser! with { FirstReplica = 2 } }, 0));
+        Assert.Throws<ScheduleException>(() => ReplicaShare.Of(layout with { Others = [layout.Others![0] with { Schedule = other }] }, 0));
+        Assert.Throws<ScheduleException>(() => ReplicaShare.Of(layout with { Others = [layout.Others![0] with { FirstReplica = 2 }] }, 0));
     }
 
     private static PipelineLayout LayoutOf(RunLayout layout)
@@ -56,6 +56,6 @@ public sealed class ReplicaShareTests
         var division = layout.Division();
         return new PipelineLayout(
             new RunId(1), Generation.First, Generation.First, division.UnitCounts, division.Schedule, [.. Enumerable.Repeat(new RankPlace(default, "", "", null), layout.RankCount)],
-            TensorLinkKind.Automatic, new StepCadence(1, 0, 1), ProtectionDuties.None, "", division.Lesser);
+            TensorLinkKind.Automatic, new StepCadence(1, 0, 1), ProtectionDuties.None, "", division.Others);
     }
 }

@@ -115,7 +115,7 @@ public sealed class StageReductionTests
             _residuals = [.. _models.Select(_ => new ResidualStore())];
             for (var index = 0; index < copies?.Count; index++) _residuals[index].Load([copies[index]]);
             _reductions = [.. _models.Select((model, index) => new StageReduction(
-                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(new DirectLinks(_inboxes), _inboxes[index], new StepRecorder(new FlightRecorder()), replica => replica), null, _residuals[index]))];
+                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(new DirectLinks(_inboxes), _inboxes[index], new StepRecorder(new FlightRecorder()), (replica, _) => replica), null, _residuals[index]))];
         }
 
         /// <summary>What the sum must be, by the accumulator alone.</summary>

@@ -1,0 +1,129 @@
+using Pipeline.Checkpoints;
+using Pipeline.Coordinator;
+using Pipeline.Model.Training;
+using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
+using Pipeline.Reduction;
+using Pipeline.Reduction.Topologies;
+using Pipeline.Tests.Training;
+using Pipeline.Training;
+using Xunit;
+
+namespace Pipeline.Tests.Nodes;
+
+/// <summary>Replicas with stages of their own on nodes that are lost: what is left goes on, and no bit depends on it.</summary>
+[Collection(PipelineCollection.Name)]
+public sealed class UnevenReplicaFaultTests : IDisposable
+{
+    private const int Steps = 10;
+    private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-uneven-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Theory]
+    [InlineData(new[] { 2, 1 }, 3, "b", ReductionTopology.Sharded, false)]
+    [InlineData(new[] { 2, 1 }, 4, "c", ReductionTopology.Sharded, true)]
+    [InlineData(new[] { 1, 2 }, 4, "d", ReductionTopology.Hierarchical, false)]
+    [InlineData(new[] { 2, 1 }, 5, "e", ReductionTopology.Coordinator, false)]
+    [InlineData(new[] { 3, 2 }, 5, "c", ReductionTopology.Sharded, true)]
+    [InlineData(new[] { 1, 2, 3 }, 6, "f", ReductionTopology.Sharded, false)]
+    public async Task A_lost_rank_of_any_replica_is_replaced_and_the_run_has_the_bits_of_one_that_lost_nobody(int[] stages, int nodeCount, string victim, ReductionTopology topology, bool shares)
+    {
+        var plan = Plan(stages) with { SharesOptimizer = shares, SharesGradients = shares };
+        plan = plan with { Reduction = plan.Reduction with { Topology = topology } };
+        using var cluster = new SimulatedCluster(1, plan, nodeCount);
+        KillAt(cluster, victim, step: 5);
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+        Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
+        // They keep their number, also where nobody is to spare.
+        Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+    }
+
+    [Fact]
+    public async Task A_coordinator_that_dies_with_a_rank_leaves_the_stages_of_each_replica_to_its_successor()
+    {
+        var plan = Plan([1, 2]) with { SharesOptimizer = true };
+        using var cluster = new SimulatedCluster(1, plan, 4);
+        TaskCompletionSource<RunOutcome> lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var isKilled = 0;
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (from != "b" || message is not TensorFrame frame || frame.Key.Step.Step != 5 || Interlocked.Exchange(ref isKilled, 1) == 1) return;
+            cluster.Kill("b", isHeard: false);
+            cluster.Kill("a", isHeard: false);
+            lost.TrySetResult(new RunOutcome(RunEnd.Failed, 0, "the coordinator was killed"));
+        };
+        var journal = new JournalInMemory();
+        cluster.StartCoordinator("a", run => run with { Journal = journal });
+        _ = await cluster.UntilAsync(lost.Task);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(cluster, journal, plan.Checkpoints!.Store, ["b", "a"]));
+        AssertIsThatOfTheReference(cluster, plan);
+    }
+
+    [Fact]
+    public async Task Losses_at_any_moment_leave_the_bits_as_they_are() => await NodeFaultTests.ForSeedsAsync(6, async seed =>
+    {
+        var chance = new Random(seed);
+        int[] stages = [.. Enumerable.Range(0, chance.Next(2, 4)).Select(_ => chance.Next(1, 4))];
+        var plan = Plan(stages, chance.Next(1, 4), $"{seed}") with { SharesOptimizer = chance.Next(2) == 0 };
+        using var cluster = new SimulatedCluster(seed, plan, stages.Sum());
+        var victim = cluster.NodeNames.Where(node => node != "a").OrderBy(_ => chance.Next()).First();
+        string[] kinds = ["", "TensorFrame", "StepTotals", "StepCompleted", "CopyChunk", "StageReady", "HostStage", "GrantSteps"];
+        var (kind, at, seen) = (kinds[chance.Next(kinds.Length)], chance.Next(1, 12), 0);
+        cluster.Network.Seen = (from, to, message) =>
+        {
+            if ((from == victim || to == victim) && (kind.Length == 0 || message.GetType().Name == kind) && Interlocked.Increment(ref seen) == at) cluster.Kill(victim);
+        };
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster, plan);
+    });
+
+    [Fact]
+    public async Task A_large_replica_goes_to_the_node_that_can_hold_it_and_small_stages_to_the_others()
+    {
+        var plan = Plan([2, 1]);
+        using var cluster = new SimulatedCluster(1, plan, 4, memory: [1, 60, 200, 60]);
+        cluster.StartCoordinator("a", run => run with { RankBytes = [50, 50, 100] });
+        await AssertCompletedAsync(cluster, plan);
+        Assert.Equal(["b", "d", "c"], Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>()).Nodes.Select(node => node.Id.Address));
+    }
+
+    private static void KillAt(SimulatedCluster cluster, string victim, long step)
+    {
+        var isKilled = 0;
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (from == victim && message is TensorFrame frame && frame.Key.Step.Step == step && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill(victim);
+        };
+    }
+
+    private TrainingPlan Plan(int[] stages, int every = 2, string name = "run") => TinyRun.Plan(stages[0], stages.Length * 2, steps: Steps) with
+    {
+        ReplicaCount = stages.Length,
+        StagesPerReplica = stages,
+        Summation = Summation.Invariant,
+        IsElastic = true,
+        StepsAhead = 2,
+        EvaluateEvery = 2,
+        EvaluationMicroBatchCount = 2,
+        Reduction = new ReductionSettings { BucketLength = 4000 },
+        Protection = new ProtectionDuties(ProtectionKind.Memory, every, Path.Combine(_folder, name + "-copies")),
+        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, name)), RunTests.Describe) { SaveEvery = 4 },
+    };
+
+    private static async Task AssertCompletedAsync(SimulatedCluster cluster, TrainingPlan plan)
+    {
+        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
+        AssertIsThatOfTheReference(cluster, plan);
+    }
+
+    private static void AssertIsThatOfTheReference(SimulatedCluster cluster, TrainingPlan plan)
+    {
+        var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
+        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
+        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
+        foreach (var evaluation in cluster.Notices.All.OfType<RunNotice.Evaluated>())
+            Assert.Equal(BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss));
+    }
+}
