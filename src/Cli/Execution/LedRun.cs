@@ -68,9 +68,12 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 DivideOver = divisions.Over,
                 DivisionFor = divisions.OfReplicas,
                 Elastic = coordinated.Elastic is { } elastic ? elastic with { Divide = divisions.OfReplicas } : null,
+                Plan = coordinated.Plan with { WindowSpan = materials.Settings.Cluster.AheadSpan, MostStepsAhead = materials.Settings.Cluster.AheadSteps },
+                AheadByteCount = materials.Settings.Cluster.AheadByteCount,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
+                    HangAfter = materials.Settings.Cluster.HangAfter,
                 },
             };
             var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time, last?.Generation.Number ?? 1);
