@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Pipeline.Nodes;
 using Pipeline.Runs;
 
@@ -55,6 +57,20 @@ internal sealed class ChaosCluster : IDisposable
         _added.Add(ProgramRun.Start(
             "node", "--name", $"added-{_added.Count + 1}", "--until-stdin-closes", "--set", $"cluster.name={_cluster}", "--set", "cluster.port=0", "--set", "cluster.control-port=0",
             "--set", $"cluster.seed-nodes=[{seeds}]", "--set", $"cluster.token-file={_token}"));
+    }
+
+    /// <summary>With what code a node has ended: one that was added, or one of the train process, which says so.</summary>
+    internal async Task<int> ExitCodeAsync(int process)
+    {
+        if (_added.FirstOrDefault(node => node.Id == process) is { } added) return await added.EndAsync();
+        Regex gone = new($@"\(pid {process}\) is gone, exit code (\d+)");
+        for (var tries = 0; tries < 600; tries++)
+        {
+            if (gone.Match(_train.Output) is { Success: true } match) return int.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture);
+            await Task.Delay(100);
+        }
+
+        throw new TimeoutException($"The train process has not said within a minute how the node with pid {process} ended.");
     }
 
     /// <summary>Ends the run by command; its exit code.</summary>

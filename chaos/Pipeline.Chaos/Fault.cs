@@ -26,12 +26,16 @@ internal enum Fault
 }
 
 /// <summary>Draws faults, the same ones for the same seed.</summary>
-internal sealed class FaultDice(int seed)
+/// <param name="seed">The same seed gives the same faults.</param>
+/// <param name="kinds">The only ones that are drawn; empty for all.</param>
+internal sealed class FaultDice(int seed, IReadOnlyCollection<Fault> kinds)
 {
-    private static readonly (Fault Fault, int Weight)[] Weights =
+    private static readonly (Fault Fault, int Weight)[] AllWeights =
         [(Fault.KillStage, 45), (Fault.KillCoordinator, 20), (Fault.KillBoth, 10), (Fault.FreezeShortly, 8), (Fault.FreezeLong, 4), (Fault.FreezeMinute, 1), (Fault.Drain, 12)];
 
     private readonly Random _random = new(seed);
+
+    private (Fault Fault, int Weight)[] Weights { get; } = [.. AllWeights.Where(pair => kinds.Count == 0 || kinds.Contains(pair.Fault))];
 
     /// <summary>The next fault.</summary>
     internal Fault Next()

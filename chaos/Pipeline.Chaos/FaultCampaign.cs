@@ -11,18 +11,20 @@ namespace Pipeline.Chaos;
 /// <param name="seed">The same seed gives the same faults.</param>
 /// <param name="processes">Processes of a run; where its ranks are fewer, and the leader's has none, the rest are spares.</param>
 /// <param name="output">Told what happens.</param>
+/// <param name="kinds">The only faults that are drawn; empty for all.</param>
 /// <param name="settings">Words of the runs' command lines and of that of their reference.</param>
-internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, TextWriter output, params string[] settings)
+internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, TextWriter output, IReadOnlyCollection<Fault> kinds, params string[] settings)
 {
     /// <summary>Of one cluster: starting and ending one takes as long as some faults.</summary>
     private const int FaultsPerRun = 25;
 
-    private readonly FaultDice _dice = new(seed);
+    private readonly FaultDice _dice = new(seed, kinds);
     private readonly List<RecoveryTime> _recoveries = [];
     private readonly List<Strike> _strikes = [];
     private readonly SortedDictionary<Fault, int> _survivedOf = [];
     private readonly RunLedger _ledger = new(tiny, output, settings);
     private int _survived;
+    private int _refused;
     private int _divergences;
 
     /// <summary>Runs until so many faults were survived, or one was not.</summary>
@@ -107,6 +109,15 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
 
         if (fault == Fault.FreezeShortly) await RequireUntouchedAsync(cluster, status);
         else await ReplaceAsync(cluster, victims);
+        if (fault is Fault.FreezeLong or Fault.FreezeMinute) await RequireRefusedAsync(cluster, stage);
+    }
+
+    /// <summary>What wakes after it was replaced is told so, and ends with the code of a node that was given up.</summary>
+    private async Task RequireRefusedAsync(ChaosCluster cluster, NodeStatus woken)
+    {
+        var code = await cluster.ExitCodeAsync(woken.Pid);
+        if (code != 1) throw new InvalidOperationException($"The woken node {woken.Name} (pid {woken.Pid}) ended with {code}, not with 1.");
+        _refused++;
     }
 
     /// <summary>What is silent for a second is left where it is.</summary>
@@ -127,6 +138,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
     private void Report()
     {
         output.WriteLine($"survived {_survived}, divergences {_divergences}; {string.Join(", ", _survivedOf.Select(kind => $"{kind.Key} {kind.Value}"))}");
+        if (_refused > 0) output.WriteLine($"nodes that woke after they were replaced, were refused and ended with 1: {_refused}");
         RecoveryTime.Report(_recoveries, output);
     }
 }

@@ -113,25 +113,44 @@ public sealed class FolderCheckpointStore : ICheckpointStore
     }
 
     /// <inheritdoc/>
-    public void RemoveAfter(long step) => Guarded(_root, () =>
+    public void RemoveAfter(long step, Func<bool>? mayRemove = null) => Guarded(_root, () =>
     {
         // One that stepped aside for another of its step would be read in its place.
-        foreach (var folder in CheckpointFolder.Scan(_root).Where(folder => folder.Step > step && folder.IsCandidate))
+        var found = CheckpointFolder.Scan(_root).Where(folder => folder.Step > step && folder.IsCandidate).Select(folder => (Folder: folder, Seen: IdentityOf(folder))).ToArray();
+        foreach (var (folder, seen) in found)
         {
-            Remove(folder);
+            if (mayRemove?.Invoke() == false) return;
+            if (!Remove(folder, seen)) continue;
             // The next one of this step is another one: nobody has asked for that to be kept.
             if (File.Exists(folder.KeepPath)) File.Delete(folder.KeepPath);
         }
     });
 
-    /// <summary>Renamed before it is deleted: a half-deleted checkpoint must not look like a damaged one.</summary>
-    private void Remove(CheckpointFolder folder)
+    /// <summary>The manifest and when it was written: another checkpoint of the step has another, or has it from another time.</summary>
+    private static (DateTime Written, string Hash) IdentityOf(CheckpointFolder folder) =>
+        File.Exists(folder.ManifestPath) ? (File.GetLastWriteTimeUtc(folder.ManifestPath), ContentHash.Of(File.ReadAllBytes(folder.ManifestPath))) : default;
+
+    /// <summary>
+    /// Renamed before it is deleted: a half-deleted checkpoint must not look like a damaged one. A rename takes whatever is there: what turns out to be another one than
+    /// was seen goes back to its place.
+    /// </summary>
+    /// <returns>Whether it was removed.</returns>
+    private bool Remove(CheckpointFolder folder, (DateTime Written, string Hash)? seen = null)
     {
-        var removing = CheckpointFolder.Of(_root, folder.Step, FolderRole.Removing).Path;
-        if (Directory.Exists(removing))
-            _files.DeleteFolder(removing);
-        _files.Rename(folder.Path, removing);
-        _files.DeleteFolder(removing);
+        var removing = CheckpointFolder.Of(_root, folder.Step, FolderRole.Removing);
+        if (seen is not null && IdentityOf(folder) != seen)
+            return false;
+        if (Directory.Exists(removing.Path))
+            _files.DeleteFolder(removing.Path);
+        _files.Rename(folder.Path, removing.Path);
+        if (seen is not null && IdentityOf(removing) != seen)
+        {
+            _files.Rename(removing.Path, folder.Path);
+            return false;
+        }
+
+        _files.DeleteFolder(removing.Path);
+        return true;
     }
 
     /// <summary>

@@ -70,8 +70,13 @@ public interface ICheckpointStore
     void Abandon(SaveAttempt attempt);
 
     /// <summary>Removes the checkpoints of all steps after one, newest first, also those that are to be kept: what they hold is not the run's past any more.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="mayRemove">
+    /// Asked once all that is to be removed is known, and again before each; null for always. One that another process puts in the place of one that was seen stays: whoever
+    /// slept between may be anybody by now.
+    /// </param>
     /// <exception cref="CheckpointException">One could not be removed.</exception>
-    void RemoveAfter(long step);
+    void RemoveAfter(long step, Func<bool>? mayRemove = null);
 
     /// <summary>All checkpoints and torn saves, newest first.</summary>
     /// <param name="verify">Whether to read every byte and compare the hashes, or only manifests, sizes and headers.</param>

@@ -86,6 +86,9 @@ public sealed record CoordinatedRun
     /// <summary>Memory that each rank needs, in bytes, with the units that it begins with; empty where it is not known.</summary>
     public IReadOnlyList<long> RankBytes { get; init; } = [];
 
+    /// <summary>What a rank may keep of what it has sent, in bytes, while it goes further ahead of the coordinator than <see cref="RunPlan.StepsAhead"/>.</summary>
+    public long AheadByteCount { get; init; }
+
     /// <summary>When silence counts as a loss.</summary>
     public RecoverySettings Recovery { get; init; } = RecoverySettings.None;
 

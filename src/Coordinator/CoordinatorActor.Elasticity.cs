@@ -115,7 +115,7 @@ public sealed partial class CoordinatorActor
     {
         var (formerCount, formerRanks, former) = (_ranks.ReplicaCount, _ranks.RanksPerReplica, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
         _saving.Abandon();
-        _ranks.Generation = _ranks.Generation.Next();
+        NextGeneration();
         _ranks.Divide(division);
         _ranks.Base = start;
         // Of other stages nothing is where it was.

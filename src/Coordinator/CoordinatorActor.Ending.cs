@@ -17,6 +17,7 @@ public sealed partial class CoordinatorActor
         Receive<StepCompleted>(IsCurrent, OnCompletedWhileEnding);
         Receive<CheckpointPartWritten>(IsCurrent, _saving.Enter);
         Receive<CheckpointCommitted>(OnCommitted);
+        Receive<CheckpointsPruned>(OnPruned);
         Receive<CommitFailed>(_ => OnCommitEnded());
         Receive<ObserverLost>(_ => _isObserverLost = true);
         Receive<QueryStatus>(_ => Sender.Tell(Status("ending")));
@@ -37,6 +38,7 @@ public sealed partial class CoordinatorActor
         if (_outcome is not null) return;
         _outcome = outcome;
         Timers.CancelAll();
+        RefuseWaiting();
         Timers.StartSingleTimer("stop-patience", new StopPatienceTick(), _run.StopPatience);
         TellAll(new StopStage(_ranks.Generation));
         Become(Ending);

@@ -91,7 +91,7 @@ public sealed partial class CoordinatorActor
         if (entry.IsStopWanted || takeOver.IsEnded) _progress.WantStop();
         _hasBegun = true;
         Become(Leading);
-        Recover("the coordinator was replaced", takeOver.Lost);
+        Recover($"the coordinator was replaced; the ranks had come to step {takeOver.CompletedSteps.Max()} meanwhile", takeOver.Lost);
     }
 
     private IEnumerable<(int Rank, long Step, NodeId Holder)> CopiesOf(JournalEntry entry)

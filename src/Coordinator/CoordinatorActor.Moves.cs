@@ -45,45 +45,53 @@ public sealed partial class CoordinatorActor
         }
 
         _move = move;
-        SetBoundary(move);
-        TryMove();
+        Hold();
     }
 
-    /// <summary>Copies are taken at certain steps only; a checkpoint can be had at any.</summary>
+    /// <summary>No rank is past the last granted step. Copies are taken at certain steps only; a checkpoint can be had at any.</summary>
     private void SetBoundary(PlannedMove move)
     {
         // While the run is paused the boundary is where it stands.
         var every = IsProtected && !_progress.IsPaused && move.Change is null ? Protection.Every : 1;
         // Ranks that had nobody to hold their copies when they completed what was granted last will not copy it any more.
         var first = move.Division is not null && IsProtected && !_progress.IsPaused && !IsStateAtHand(_progress.Granted) ? _progress.Granted + 1 : _progress.Granted;
-        move.Boundary = (first + every - 1) / every * every;
-        _progress.Limit = move.Boundary;
-        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && move.Boundary % Protection.Every != 0);
-        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued != move.Boundary) Save(move.Boundary);
+        var boundary = (first + every - 1) / every * every;
+        (move.Boundary, _progress.Limit) = (boundary, boundary);
+        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && boundary % Protection.Every != 0);
+        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued != boundary) Save(boundary);
         Advance();
     }
 
     private void TryMove()
     {
         if (_move is not { } move || _outcome is not null || _ranks.Unready.Count > 0) return;
-        if (move.Boundary >= _progress.EndStep || _progress.IsStopWanted)
+        if (FaultOf(move) is { } fault)
         {
             _move = null;
             _progress.Limit = long.MaxValue;
-            move.Refuse(_ranks.UnitCounts, _progress.Committed, "The run ends before that could be done.");
+            move.Refuse(_ranks.UnitCounts, _progress.Committed, fault);
+            Advance();
             return;
         }
 
-        var isSettled = _progress.Committed == move.Boundary && _progress.Granted == move.Boundary && _progress.IsEvaluated && !_saving.IsSaving;
-        if (!isSettled || !(move.Change is not null || IsStateAtHand(move.Boundary) || IsReplayable(move))) return;
+        if (move.Boundary is not { } boundary) return;
+        var isSettled = _progress.Committed == boundary && _progress.Granted == boundary && _progress.IsEvaluated && !_saving.IsSaving;
+        if (!isSettled || !(move.Change is not null || IsStateAtHand(boundary) || IsReplayable(move))) return;
         _move = null;
         _progress.Limit = long.MaxValue;
-        if (move.Change is { } change) Apply(change, move.Boundary);
-        else if (move.Division is { } division) Divide(division, move.Boundary);
+        if (move.Change is { } change) Apply(change, boundary);
+        else if (move.Division is { } division) Divide(division, boundary);
         else if (move.Wanted is { } wanted) PutOn(wanted);
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
-        if (_outcome is null) move.Done(_ranks.UnitCounts, move.Boundary);
+        if (_outcome is null) move.Done(_ranks.UnitCounts, boundary);
         else move.Refuse(_ranks.UnitCounts, _progress.Committed, _outcome.Error ?? "");
+    }
+
+    /// <summary>Why a move cannot be made any more, as a sentence; null if it can.</summary>
+    private string? FaultOf(PlannedMove move)
+    {
+        if (move.Boundary >= _progress.EndStep || _progress.IsStopWanted) return "The run ends before that could be done.";
+        return move is { Boundary: { } boundary, Change: { } change } && SettingFault.OfBoundary(change, boundary) is { } fault ? fault : null;
     }
 
     private bool IsStateAtHand(long step) => step == _ranks.Base.Step || _saving.LastSaved == step || IsCopied(step);
@@ -133,7 +141,8 @@ public sealed partial class CoordinatorActor
         /// <summary>The setting to change.</summary>
         internal ChangeSetting? Change { get; init; }
 
-        internal long Boundary { get; set; }
+        /// <summary>The step at whose end it is made; null until it is known.</summary>
+        internal long? Boundary { get; set; }
 
         internal void Done(IReadOnlyList<int> unitCounts, long step)
         {

@@ -38,19 +38,24 @@ public sealed partial class CoordinatorActor
             return;
         }
 
-        if (!_progress.IsPaused) _observer.Tell(new RunNotice.Paused(_progress.Granted));
+        _tellsPause |= !_progress.IsPaused;
         _progress.IsPaused = true;
-        Answer(true, _progress.Committed == _progress.Granted
-            ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
-            : $"The run pauses after step {_progress.Granted}, the last one that is granted; {_progress.Committed} is committed. `resume` goes on.");
-        Reconsider();
+        if (IsReachable) _pausing.Add(Sender);
+        else Answer(true, "The run pauses as soon as all ranks are there again. `resume` goes on.");
+        // Also for a planned move: the step that it waits for may never be granted now.
+        Hold();
     }
 
-    /// <summary>A step that a planned move waits for may never be granted now, or no longer be where the run stands.</summary>
-    private void Reconsider()
+    /// <summary>The run stands after a step, or will: nobody begins a further one.</summary>
+    private void AnswerPauses()
     {
-        if (_move is { } move && IsSettled && _ranks.Unready.Count == 0) SetBoundary(move);
-        else Advance();
+        if (_progress.IsPaused && _tellsPause) _observer.Tell(new RunNotice.Paused(_progress.Granted));
+        _tellsPause = false;
+        var sentence = !_progress.IsPaused ? "The run was resumed meanwhile."
+            : _progress.Committed == _progress.Granted ? $"The run is paused after step {_progress.Granted}. `resume` goes on."
+            : $"The run pauses after step {_progress.Granted}, the last one that a rank has begun; {_progress.Committed} is committed. `resume` goes on.";
+        foreach (var asker in _pausing) asker.Tell(new OperationResult(true, sentence));
+        _pausing.Clear();
     }
 
     private void OnResume()
@@ -65,24 +70,36 @@ public sealed partial class CoordinatorActor
         _observer.Tell(new RunNotice.Resumed(_progress.Committed));
         Answer(true, $"The run goes on after step {_progress.Granted}.");
         WatchProgress();
-        Reconsider();
+        // Where a planned move is to be made depends on whether the run stands.
+        if (_move is not null) Hold();
+        else Advance();
     }
 
-    /// <summary>No rank is past the last granted step, so that its state can still be had.</summary>
     private void OnSaveNow()
     {
-        var step = _progress.Granted;
         if (!_progress.Saves || _run.Keeper is null) Answer(false, "The run keeps no checkpoints. Start it with checkpoints.");
-        else if (!_hasBegun || !IsSettled || _ranks.Unready.Count > 0) Answer(false, "The run is recovering. Try again in a few seconds.");
-        else if (_saving.LastSaved == step) Answer(true, $"The state after step {step} is saved already.");
-        else if (step < _progress.EndStep && _saving.LastIssued != step) SaveFor(Sender, step);
-        else _awaitedSaves.Add((step, Sender));
+        else if (!IsReachable) Answer(false, "The run is recovering. Try again in a few seconds.");
+        else
+        {
+            _savingNow.Add(Sender);
+            Hold();
+        }
     }
 
-    private void SaveFor(IActorRef asker, long step)
+    /// <summary>No rank is past the last granted step, so that its state can still be had. A save that was given up for a recovery is awaited at this one, too.</summary>
+    private void SaveAsAsked()
     {
-        _awaitedSaves.Add((step, asker));
-        Save(step);
+        var step = _progress.Granted;
+        var asking = _savingNow.Concat(_awaitedSaves.Where(awaited => awaited.Step > _saving.LastSaved && _saving.Open.All(attempt => attempt.Step != awaited.Step)).Select(awaited => awaited.Asker)).ToArray();
+        _awaitedSaves.RemoveAll(awaited => asking.Contains(awaited.Asker));
+        _savingNow.Clear();
+        foreach (var asker in asking)
+        {
+            if (_saving.LastSaved == step) asker.Tell(new OperationResult(true, $"The state after step {step} is saved already."));
+            else _awaitedSaves.Add((step, asker));
+        }
+
+        if (_awaitedSaves.Any(awaited => awaited.Step == step) && step < _progress.EndStep && _saving.LastIssued != step) Save(step);
     }
 
     private void AnswerSaves(long step, bool isDone, string sentence)
@@ -172,7 +189,7 @@ public sealed partial class CoordinatorActor
         SettingChange changed = new(step + 1, change.Setting, change.Value);
         _progress.Change(changed);
         _ranks.Cadence = _progress.Plan.Cadence;
-        _ranks.Generation = _ranks.Generation.Next();
+        NextGeneration();
         if (change.Setting == SettingKind.ProtectionKind) FindHolders();
         _observer.Tell(new RunNotice.SettingChanged(changed));
         Decide(() =>

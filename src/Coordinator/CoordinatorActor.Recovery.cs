@@ -14,6 +14,7 @@ public sealed partial class CoordinatorActor
     // Lost ranks of a decision that is being written down: a further loss meanwhile includes them.
     private readonly HashSet<int> _toAssign = [];
     private readonly Standstill _standstill;
+    private readonly HangWatch _hang;
     private RecoveryEpisode? _episode;
     private Action? _decided;
     private Task _lastDecision = Task.CompletedTask;
@@ -126,7 +127,7 @@ public sealed partial class CoordinatorActor
 
     private void OnStall()
     {
-        var isWaiting = _ranks.Unready.Count > 0 || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
+        var isWaiting = _ranks.Unready.Count > 0 || _hold.IsAsking || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
         if (isWaiting && !_asksWhatRanksAreAt)
         {
             AskWhatRanksAreAt();
@@ -135,6 +136,12 @@ public sealed partial class CoordinatorActor
 
         WatchProgress();
         if (!isWaiting) return;
+        if (_hang.Of(CurrentStanding, _progress.MedianSeconds) is { } hung)
+        {
+            GiveUp(hung);
+            return;
+        }
+
         GatherFlights("nothing has moved");
         if (!_standstill.Repeats(IsSomebodyAtWork))
         {
@@ -154,7 +161,16 @@ public sealed partial class CoordinatorActor
         Timers.StartSingleTimer("stall", new StallTick(), AskAgainAfter);
     }
 
-    private bool IsSomebodyAtWork => _standing.Values.Where(report => report.Asked == _ranks.Generation).SelectMany(report => report.Stages)
+    private IEnumerable<HostedReport> CurrentStanding => _standing.Values.Where(report => report.Asked == _ranks.Generation);
+
+    /// <summary>Its thread cannot be ended without its process: the node is lost, and ends when it hears so.</summary>
+    private void GiveUp(HungRank hung)
+    {
+        if (_hang.IsFirst(hung)) OnSuspected(hung.Node, $"{hung.Sentence}: its node is given up.");
+        else End(Failed($"{hung.Sentence}, as it did before on another node: this step's action does not end. Look at what the units do there, or resume the run from another checkpoint."));
+    }
+
+    private bool IsSomebodyAtWork => CurrentStanding.SelectMany(report => report.Stages)
         .Any(stage => stage.Awaits is "" or HostedStage.State or HostedStage.Copies);
 
     /// <summary>
@@ -179,7 +195,7 @@ public sealed partial class CoordinatorActor
 
         _saving.Abandon();
         _rebalance.Restart();
-        _ranks.Generation = _ranks.Generation.Next();
+        NextGeneration();
         if (!TryPlace(lostRanks)) return;
         _episode = new RecoveryEpisode(reason, plan, _run.Clock);
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, plan switch
@@ -215,7 +231,7 @@ public sealed partial class CoordinatorActor
     {
         _standing[report.Node] = report;
         if (_nodes.Alive.All(node => _standing.TryGetValue(node.Id, out var known) && known.Asked == _ranks.Generation))
-            _reached.Know(_standing.Values.Where(known => known.Asked == _ranks.Generation).SelectMany(known => known.Stages).Select(stage => stage.Step).DefaultIfEmpty(long.MaxValue - 1).Max());
+            _reached.Know(CurrentStanding.SelectMany(known => known.Stages).Select(stage => stage.Step).DefaultIfEmpty(long.MaxValue - 1).Max());
     }
 
     private bool IsSourceLost(int rank) => _ranks.Starts.TryGetValue(rank, out var start) && start.Copies.Any(source => source.Holder is { } holder && _nodes[holder.Node] is null);

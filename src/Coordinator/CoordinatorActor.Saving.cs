@@ -12,6 +12,7 @@ public sealed partial class CoordinatorActor
         Receive<CheckpointPartWritten>(IsCurrent, _saving.Enter);
         Receive<CheckpointPartFailed>(IsCurrent, part => OnSaveFailed(new SaveAttempt(part.Step, part.Attempt), part.Message));
         Receive<CheckpointCommitted>(OnCommitted);
+        Receive<CheckpointsPruned>(OnPruned);
         Receive<CommitFailed>(OnCommitFailed);
         Receive<RetrySaveTick>(_ => OnRetrySave());
         Receive<SaveStallTick>(stall => OnSaveFailed(stall.Attempt, "Not every rank has written its part in time."));
@@ -20,22 +21,30 @@ public sealed partial class CoordinatorActor
     private void Save(long step)
     {
         if (_run.Keeper is null) return;
-        var save = _saving.Begin(step, _ranks.Generation);
+        var save = _saving.Begin(step, _ranks.Generation) with { Hold = _hold.GrantNumber };
         TellAll(save);
-        if (_run.Recovery.SaveStallAfter > TimeSpan.Zero)
-            Timers.StartSingleTimer("save-stall", new SaveStallTick(new SaveAttempt(save.Step, save.Attempt)), _run.Recovery.SaveStallAfter);
+        if (step <= _progress.Committed) WatchSaves(step);
+    }
+
+    /// <summary>A save may be asked for long before its step: it is late only once the step is done.</summary>
+    private void WatchSaves(long step)
+    {
+        if (_run.Recovery.SaveStallAfter <= TimeSpan.Zero) return;
+        foreach (var attempt in _saving.Open.Where(attempt => attempt.Step == step)) Timers.StartSingleTimer(attempt, new SaveStallTick(attempt), _run.Recovery.SaveStallAfter);
     }
 
     private void OnCommitted(CheckpointCommitted saved)
     {
-        if (_saving.Succeeded(saved.Attempt))
-        {
-            _progress.Forget(saved.Attempt.Step);
-            _observer.Tell(new RunNotice.CheckpointSaved(saved.Attempt.Step, saved.ByteCount, saved.Warning));
-            AnswerSaves(saved.Attempt.Step, true, $"The state after step {saved.Attempt.Step} is saved.");
-        }
-
+        if (_saving.Succeeded(saved)) _progress.Forget(saved.Attempt.Step);
         AfterCommit();
+    }
+
+    private void OnPruned(CheckpointsPruned pruned)
+    {
+        _saving.CommitEnded();
+        _observer.Tell(new RunNotice.CheckpointSaved(pruned.Step, pruned.ByteCount, pruned.Warning));
+        AnswerSaves(pruned.Step, true, $"The state after step {pruned.Step} is saved.");
+        if (_outcome is not null) FinishWhenQuiet();
     }
 
     private void OnCommitEnded()
@@ -81,7 +90,7 @@ public sealed partial class CoordinatorActor
     {
         if (!_saving.NeedsRetry) return;
         // A save under way may mend the failure, and two of one step would be in each other's way.
-        if (_saving.IsSaving || _ranks.Unready.Count > 0 || !IsSettled) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
-        else Save(_progress.Granted);
+        if (_saving.Open.Any(attempt => attempt.Step <= _progress.Committed) || !IsReachable) Timers.StartSingleTimer("retry-save", new RetrySaveTick(), _run.Retry.FirstDelay);
+        else Hold();
     }
 }

@@ -29,6 +29,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private IActorRef _observer = ActorRefs.Nobody;
     private (long Step, long EvaluatedThrough) _recorded;
     private long _announcedProtection;
+    private long _assured;
     private bool _hasBegun;
     private bool _isObserverLost;
     private RunOutcome? _outcome;
@@ -49,7 +50,9 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _recorded = (_progress.Committed, _progress.EvaluatedThrough);
         _announcedProtection = _ranks.Base.Step;
         _reached = new ReachedSteps(_ranks.RankCount);
+        _knowsGrants = run.Predecessor is null;
         _standstill = new Standstill(run.Recovery.RepeatLimit);
+        _hang = new HangWatch(run.Recovery.HangAfter);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow, run.Predecessor?.Entry.Failures);
@@ -106,6 +109,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         Receive<StallTick>(_ => OnStall());
         Receive<HostedReport>(OnStanding);
         ReceiveSaving();
+        ReceiveHolding();
         ReceiveNodes();
         ReceiveMoves();
         ReceiveOperations();
@@ -152,12 +156,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _episode?.Loaded(_run.Clock);
         if (!_hasBegun) _observer.Tell(new RunNotice.StagesReady(_parameterCounts.Values.Sum()));
         _hasBegun = true;
-        // A save that was given up is tried before anything else is granted.
-        if (_saving.NeedsRetry && !_saving.IsSaving) Save(_progress.Granted);
         SendGrants();
-        // What was granted before may be past the step that a move waited for.
-        if (_move is { } move) SetBoundary(move);
-        else Advance();
+        Hold();
     }
 
     private void OnStepCompleted(StepCompleted report)
@@ -177,6 +177,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
             _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
+            WatchSaves(reports[0].Step);
         }
 
         if (committed.Count == 0) return;
@@ -212,8 +213,8 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private void OnCopyStored(CopyStored stored)
     {
-        if (stored.Holder != default && _nodes[stored.Holder] is null) return;
-        if (_copies.Enter(stored.Rank, stored.Step, stored.Holder)) Moved();
+        if (stored.Holder is { } holder && _nodes[holder] is null) return;
+        if (_copies.Enter(stored.Rank, stored.Step, stored.Holder ?? default)) Moved();
         AnnounceProtection();
         TryMove();
     }
@@ -239,8 +240,10 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         }
 
         if (!_progress.WantStop()) return;
-        _observer.Tell(new RunNotice.Stopping(_progress.Granted));
+        _tellsStop = true;
         SendGrants();
+        // The step under way is the last; after which one that is at the latest is known once the ranks have said which they have begun.
+        Hold();
         Advance();
     }
 
@@ -267,11 +270,14 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     {
         // While ranks are on the move nobody would hear it; it is said once all take inputs again.
         if (!_hasBegun || _outcome is not null || !IsSettled) return;
-        foreach (var directive in _progress.Next())
+        // While ranks are asked to hold, what is granted would not be heeded.
+        foreach (var directive in _hold.IsAsking ? [] : _progress.Next())
         {
             if (directive is StageDirective.Save save) Save(save.Step);
-            else SendGrants();
+            else if (directive is StageDirective.Grant grant) SendGrants(grant.ThroughStep);
         }
+
+        if (_progress.Assured > _assured) SendGrants();
 
         // Also where no grant leads there: after a stop, or when the last save was given up for a recovery.
         if (_progress is { Saves: true, IsAtEnd: true } && _saving.LastIssued != _progress.EndStep) Save(_progress.EndStep);
@@ -279,16 +285,20 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         if (_progress.IsDone && (!_progress.Saves || _saving.LastSaved == _progress.EndStep)) End(_progress.Outcome);
     }
 
-    private void SendGrants()
+    /// <summary>Says to all ranks how far they may go.</summary>
+    /// <param name="through">No further, since something is to be told before; null for as far as is granted.</param>
+    private void SendGrants(long? through = null)
     {
-        for (var rank = 0; rank < _ranks.RankCount; rank++) SendGrant(rank);
+        _assured = _progress.Assured;
+        for (var rank = 0; rank < _ranks.RankCount; rank++) SendGrant(rank, through);
     }
 
     /// <summary>How far a rank may go: a level, which a later message repeats or raises.</summary>
-    private void SendGrant(int rank)
+    private void SendGrant(int rank, long? through = null)
     {
         if (!_hasBegun || !IsSettled || _ranks.Unready.Contains(rank)) return;
-        _ranks.Refs[rank].Tell(new GrantSteps(_ranks.Generation, _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection));
+        _ranks.Refs[rank].Tell(new GrantSteps(
+            _ranks.Generation, through ?? _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection, _hold.GrantNumber, _progress.Assured));
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
 

@@ -21,7 +21,10 @@ internal sealed record ObserverLost : INoSerializationVerificationNeeded;
 internal sealed record StepRecorded(long Step) : INoSerializationVerificationNeeded;
 
 /// <summary>A checkpoint's manifest is on disk.</summary>
-internal sealed record CheckpointCommitted(SaveAttempt Attempt, long ByteCount, string? Warning) : INoSerializationVerificationNeeded;
+internal sealed record CheckpointCommitted(SaveAttempt Attempt, long ByteCount) : INoSerializationVerificationNeeded;
+
+/// <summary>What a checkpoint has made superfluous is gone, or could not be removed.</summary>
+internal sealed record CheckpointsPruned(long Step, long ByteCount, string? Warning) : INoSerializationVerificationNeeded;
 
 /// <summary>A checkpoint's manifest could not be written.</summary>
 internal sealed record CommitFailed(SaveAttempt Attempt, string Message) : INoSerializationVerificationNeeded;
@@ -37,6 +40,9 @@ internal sealed record RetrySaveTick : INoSerializationVerificationNeeded;
 
 /// <summary>Parts of a checkpoint have been missing for too long.</summary>
 internal sealed record SaveStallTick(SaveAttempt Attempt) : INoSerializationVerificationNeeded;
+
+/// <summary>Time to ask those ranks again to hold that have not answered.</summary>
+internal sealed record HoldTick : INoSerializationVerificationNeeded;
 
 /// <summary>A node has not beaten for too long.</summary>
 internal sealed record BeatMissedTick(NodeId Node) : INoSerializationVerificationNeeded;

@@ -15,6 +15,11 @@ public sealed record RecoverySettings
     /// <summary>After so many repeats in a row that moved nothing, the run stops and says what is missing.</summary>
     public int RepeatLimit { get; init; } = 3;
 
+    /// <summary>
+    /// While nothing moves, a rank whose thread has neither begun nor ended an action for so long, or for twenty median steps if that is longer, is given up with its node.
+    /// </summary>
+    public TimeSpan HangAfter { get; init; }
+
     /// <summary>A checkpoint of which parts are missing for so long is tried anew.</summary>
     public TimeSpan SaveStallAfter { get; init; }
 

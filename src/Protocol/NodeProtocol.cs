@@ -102,6 +102,8 @@ public static class NodeProtocol
 /// <param name="IsEnded">Whether its last step was marked as the run's last.</param>
 /// <param name="Awaits">What its compute thread waits for, in words; empty where it computes.</param>
 /// <param name="Name">Name of its actor below that of the node.</param>
+/// <param name="Doing">What its compute thread is at where it computes, such as <c>computes 1F3 of step 7</c>.</param>
+/// <param name="StillSeconds">For how long the thread has neither begun nor ended anything, nor waited.</param>
 [MessagePackObject]
 public sealed record HostedStage(
     [property: Key(0)] int Rank,
@@ -112,7 +114,9 @@ public sealed record HostedStage(
     [property: Key(5)] long ProtectedStep,
     [property: Key(6)] bool IsEnded,
     [property: Key(7)] string Awaits,
-    [property: Key(8)] string Name = "")
+    [property: Key(8)] string Name = "",
+    [property: Key(9)] string Doing = "",
+    [property: Key(10)] double StillSeconds = 0)
 {
     /// <summary>What is awaited by a rank that fetches the state to begin with: its transfer mends itself, and may take long.</summary>
     public const string State = "its state";

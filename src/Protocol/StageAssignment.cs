@@ -95,6 +95,7 @@ public sealed record ProtectionDuties(
 /// <param name="Others">Replicas that compute other micro-batches than the schedule says, or on other stages, in their order; null for none.</param>
 /// <param name="Machines">By replica, the number of the machine that it lay on when the ranks were given their units; null where nobody asks. It stays when a rank moves: who sends what does not change then.</param>
 /// <param name="ReducerCount">The last so many ranks compute nothing: they add up what all replicas contribute, each for the units of one rank of the first replica.</param>
+/// <param name="AheadByteCount">What a rank may keep of what it has sent, in bytes, while it begins steps beyond those that are assured to it.</param>
 [MessagePackObject]
 public sealed record PipelineLayout(
     [property: Key(0)] RunId Run,
@@ -109,7 +110,8 @@ public sealed record PipelineLayout(
     [property: Key(9)] string Configuration,
     [property: Key(10)] IReadOnlyList<OtherReplicas>? Others = null,
     [property: Key(11)] IReadOnlyList<int>? Machines = null,
-    [property: Key(12)] int ReducerCount = 0)
+    [property: Key(12)] int ReducerCount = 0,
+    [property: Key(13)] long AheadByteCount = 0)
 {
     /// <summary>The duties of the steps that are yet to come.</summary>
     [IgnoreMember]

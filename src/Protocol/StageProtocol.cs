@@ -62,19 +62,37 @@ public static class StageProtocol
         [property: Key(2)] PipelineLayout Layout,
         [property: Key(3)] IReadOnlyList<long> CompletedSteps) : ICommand;
 
-    /// <summary>How far the rank may go without asking, and what it need not keep any longer. None of the numbers ever falls in a generation.</summary>
+    /// <summary>
+    /// How far the rank may go without asking, and what it need not keep any longer. None of the numbers ever falls in a generation but how far it may go, after
+    /// <see cref="HoldSteps"/>.
+    /// </summary>
     /// <param name="Generation">Assignment.</param>
     /// <param name="ThroughStep">Run steps, and the evaluations after them, through this one.</param>
     /// <param name="RecordedStep">Reports of steps through this one need not be kept.</param>
     /// <param name="RecordedEvaluation">Reports of evaluations after steps through this one need not be kept.</param>
     /// <param name="ProtectedStep">No rank will ever be put back further than to the end of this step.</param>
+    /// <param name="Hold">How often ranks had been asked to hold, and all had answered, when it was said: what was granted before a later hold is void.</param>
+    /// <param name="AssuredStep">The rank runs through this one in any case, and beyond it only while what it keeps for others has room.</param>
     [MessagePackObject]
     public sealed record GrantSteps(
         [property: Key(0)] Generation Generation,
         [property: Key(1)] long ThroughStep,
         [property: Key(2)] long RecordedStep,
         [property: Key(3)] long RecordedEvaluation,
-        [property: Key(4)] long ProtectedStep) : ICommand;
+        [property: Key(4)] long ProtectedStep,
+        [property: Key(5)] int Hold = 0,
+        [property: Key(6)] long AssuredStep = 0) : ICommand;
+
+    /// <summary>
+    /// Begin no further step than the one that was begun last, whatever was granted before; answered by <see cref="StepsHeld"/>. Grants of the same number release
+    /// the rank, and those of a newer generation.
+    /// </summary>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="Number">How often ranks have been asked to hold by this coordinator.</param>
+    [MessagePackObject]
+    public sealed record HoldSteps(
+        [property: Key(0)] Generation Generation,
+        [property: Key(1)] int Number) : ICommand;
 
     /// <summary>
     /// Let the step under way be the last: said to the rank that makes the steps' totals, which tells the others with them, so that all
@@ -90,11 +108,13 @@ public static class StageProtocol
     /// <param name="Generation">Assignment.</param>
     /// <param name="Step">The step whose end the state is of.</param>
     /// <param name="Attempt">Number of the try, never used twice for a step.</param>
+    /// <param name="Hold">As in <see cref="GrantSteps"/>: with what is granted, saves of steps beyond it that were asked for before a later hold are void.</param>
     [MessagePackObject]
     public sealed record SaveCheckpoint(
         [property: Key(0)] Generation Generation,
         [property: Key(1)] long Step,
-        [property: Key(2)] int Attempt) : ICommand;
+        [property: Key(2)] int Attempt,
+        [property: Key(3)] int Hold = 0) : ICommand;
 
     /// <summary>Stop at the next action's end and free everything; answer <see cref="StageStopped"/>.</summary>
     [MessagePackObject]
@@ -110,17 +130,33 @@ public static class StageProtocol
         public IEvent In(Generation generation) => this with { Generation = generation };
     }
 
+    /// <summary>The rank begins no further step.</summary>
+    /// <param name="Generation">Assignment.</param>
+    /// <param name="Rank">Rank.</param>
+    /// <param name="Number">Which request is answered.</param>
+    /// <param name="BegunStep">The last step that it has begun; the step that it starts from before.</param>
+    [MessagePackObject]
+    public sealed record StepsHeld(
+        [property: Key(0)] Generation Generation,
+        [property: Key(1)] int Rank,
+        [property: Key(2)] int Number,
+        [property: Key(3)] long BegunStep) : IEvent
+    {
+        /// <inheritdoc/>
+        public IEvent In(Generation generation) => this with { Generation = generation };
+    }
+
     /// <summary>A copy of the rank's state is stored with its holder, whole.</summary>
     /// <param name="Generation">Assignment.</param>
     /// <param name="Rank">Rank.</param>
     /// <param name="Step">Step whose end the state is of.</param>
-    /// <param name="Holder">Who holds it; no node where it lies in a folder.</param>
+    /// <param name="Holder">Who holds it; null where it lies in a folder.</param>
     [MessagePackObject]
     public sealed record CopyStored(
         [property: Key(0)] Generation Generation,
         [property: Key(1)] int Rank,
         [property: Key(2)] long Step,
-        [property: Key(3)] NodeId Holder) : IEvent
+        [property: Key(3)] NodeId? Holder) : IEvent
     {
         /// <inheritdoc/>
         public IEvent In(Generation generation) => this with { Generation = generation };

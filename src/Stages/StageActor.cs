@@ -31,7 +31,6 @@ public sealed class StageActor : ReceiveActor
     private IActorRef _fetcher = ActorRefs.Nobody;
     private IActorRef _coordinator = ActorRefs.Nobody;
     private (AssignStage Assignment, IActorRef Coordinator)? _next;
-    private long _granted;
     private long _protected;
     private bool _isStopWanted;
 
@@ -80,6 +79,7 @@ public sealed class StageActor : ReceiveActor
         Receive<StopStage>(IsCurrent, _ => Stop());
         Receive<EndAfterStep>(IsCurrent, _ => _inbox.WantEnd());
         Receive<GrantSteps>(IsCurrent, OnGrant);
+        Receive<HoldSteps>(IsCurrent, OnHold);
         Receive<SaveCheckpoint>(IsCurrent, save => _inbox.Post(save));
         Receive<ReportStanding>(_ => Sender.Tell(new StageStanding(Standing())));
         Receive<ReportFlight>(OnReportFlight);
@@ -134,13 +134,14 @@ public sealed class StageActor : ReceiveActor
         _assignment = assignment;
         _coordinator = coordinator;
         _isStopWanted = false;
-        _granted = _protected = assignment.Start.Step;
+        _protected = assignment.Start.Step;
         _live = new LiveSettings(assignment.Layout);
         var flight = _flight = new FlightRecorder();
         flight.Completed(assignment.Start.Step);
-        var inbox = _inbox = new StageInbox(flight, AwaitedInputs.Of(assignment.Rank, assignment.Layout), _strays);
+        KeptVolume kept = new(assignment.Layout.AheadByteCount);
+        var inbox = _inbox = new StageInbox(flight, AwaitedInputs.Of(assignment.Rank, assignment.Layout), _strays, kept);
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
-        _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator), flight);
+        _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator), flight, kept);
         _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace, _copyLinks);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
@@ -184,15 +185,25 @@ public sealed class StageActor : ReceiveActor
 
     private void OnGrant(GrantSteps grant)
     {
-        _granted = Math.Max(_granted, grant.ThroughStep);
         _protected = Math.Max(_protected, grant.ProtectedStep);
+        // First: what is forgotten makes room.
         _links?.Forget(grant);
-        _inbox.Grant(grant.ThroughStep);
+        _inbox.Grant(grant);
     }
 
-    private HostedStage? Standing() => _assignment is not { } assignment ? null : new HostedStage(
-        assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _granted, _protected, _executor?.IsEnded ?? false,
-        _executor is null ? HostedStage.State : _inbox.Awaited?.ToString() ?? "", Self.Path.Name);
+    private void OnHold(HoldSteps hold)
+    {
+        if (_inbox.Hold(hold) is { } begun && _assignment is { } assignment) _links?.Report(new StepsHeld(assignment.Generation, assignment.Rank, hold.Number, begun));
+    }
+
+    private HostedStage? Standing()
+    {
+        if (_assignment is not { } assignment) return null;
+        var (doing, still) = _flight.Stillness;
+        return new HostedStage(
+            assignment.Rank, assignment.Generation, assignment.Layout.PartitionedIn, _executor?.CompletedStep ?? assignment.Start.Step, _inbox.GrantedStep, _protected, _executor?.IsEnded ?? false,
+            _executor is null ? HostedStage.State : _inbox.Awaited?.ToString() ?? "", Self.Path.Name, doing, still.TotalSeconds);
+    }
 
     private void OnReportFlight(ReportFlight ask)
     {
@@ -211,7 +222,7 @@ public sealed class StageActor : ReceiveActor
     private void OnCopyDelivered(CopyDelivered delivered)
     {
         if (_copies?.Delivered(delivered) != true || _assignment is not { } assignment) return;
-        var holder = assignment.Layout.Ranks[assignment.Rank].Holder?.Node ?? default;
+        var holder = assignment.Layout.Ranks[assignment.Rank].Holder?.Node;
         _links?.Report(new CopyStored(assignment.Generation, assignment.Rank, delivered.Copy.Id.Step, holder));
     }
 

@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Runtime.Versioning;
+using System.Text.RegularExpressions;
 using Pipeline.Chaos;
 using Pipeline.Nodes;
 using Pipeline.Runs;
@@ -29,9 +31,23 @@ public sealed class LossTests(TinyTraining tiny)
         var later = await tiny.StatusAsync("one-by-one", status => status.Step > step + 3);
         Assert.Equal(status.Generation, later.Generation);
 
-        Signals.Send(later.Nodes.Single(node => node.Coordinates).Pid, Signal.Kill);
+        var leader = later.Nodes.Single(node => node.Coordinates).Pid;
+        Signals.Send(leader, Signal.Kill);
+        while (Signals.IsAlive(leader)) await Task.Delay(1);
+        var recorded = RecordedSteps("one-by-one");
         await RunningAsync("one-by-one", later.Generation);
+        // Without further grants they would have come four steps beyond what was committed; the step that the leader died at may not be written.
+        Assert.True(FoundAt("one-by-one") > recorded.Length + 5, $"The stages had come to step {FoundAt("one-by-one")} when another led; {recorded.Length} were recorded before.");
         await EndsWellAsync("one-by-one", train);
+    }
+
+    private long[] RecordedSteps(string run) => [.. MetricsReader.Read(new RunFiles(tiny.In(run)).Metrics).OfType<StepMetrics>().Select(line => line.Step)];
+
+    /// <summary>How far the stages were when the next leader first asked them.</summary>
+    private long FoundAt(string run)
+    {
+        var line = File.ReadLines(new RunFiles(tiny.In(run)).Events).Last(line => line.Contains("the coordinator was replaced", StringComparison.Ordinal));
+        return long.Parse(Regex.Match(line, @"had come to step (\d+)").Groups[1].ValueSpan, CultureInfo.InvariantCulture);
     }
 
     [Fact]
@@ -98,7 +114,7 @@ public sealed class LossTests(TinyTraining tiny)
         var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", tiny.In(run));
         Assert.True(code == 0, output + train.Output);
         Assert.True(await train.EndAsync() == 0, train.Output);
-        var steps = MetricsReader.Read(new RunFiles(tiny.In(run)).Metrics).OfType<StepMetrics>().Select(line => line.Step).ToArray();
+        var steps = RecordedSteps(run);
         Assert.Equal(Enumerable.Range(1, steps.Length).Select(step => (long)step), steps);
         (code, output) = await ProgramRun.ToEndAsync("verify", tiny.In(run), "--from", "0", "--steps", $"{steps.Length}");
         Assert.True(code == 0, output);

@@ -135,9 +135,14 @@ public sealed class ObjectCheckpointStore : ICheckpointStore
     }
 
     /// <inheritdoc/>
-    public void RemoveAfter(long step)
+    public void RemoveAfter(long step, Func<bool>? mayRemove = null)
     {
-        foreach (var attempt in Attempts().Where(attempt => attempt.HasManifest && attempt.Attempt.Step > step)) Remove(attempt);
+        // Keys hold the attempt: what is put there later has others.
+        foreach (var attempt in Attempts().Where(attempt => attempt.HasManifest && attempt.Attempt.Step > step))
+        {
+            if (mayRemove?.Invoke() == false) return;
+            Remove(attempt);
+        }
     }
 
     private List<ObjectAttempt> Attempts() => [.. _keys.Attempts(_objects.List(_keys.Root))];

@@ -63,8 +63,21 @@ public static partial class ClusterKeys
     /// <summary>Silence that counts as a loss.</summary>
     public static readonly RealNumberSetting SuspectAfter = new("cluster.suspect-after", new(2, 3600), "seconds") { ChangesOnResume = true };
 
+    /// <summary>How long a thread may be at one action while all else stands still.</summary>
+    public static readonly RealNumberSetting HangAfter = new("cluster.hang-after", new(0, 86_400), "seconds; 0 for no limit") { ChangesOnResume = true };
+
+    /// <summary>How long stages go on while nobody leads.</summary>
+    public static readonly RealNumberSetting AheadSpan = new("cluster.ahead-span", new(0, 3600), "seconds; 0 for four steps") { ChangesOnResume = true };
+
+    /// <summary>At most so many steps of that time.</summary>
+    public static readonly WholeNumberSetting AheadSteps = new("cluster.ahead-steps", 1, 1_000_000, "steps") { ChangesOnResume = true };
+
+    /// <summary>What a rank may keep meanwhile.</summary>
+    public static readonly WholeNumberSetting AheadMemory = new("cluster.ahead-memory", 0, 1_000_000, "MiB") { ChangesOnResume = true };
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<Setting> All { get; } = [Processes, Name, NodeName, Host, Bind, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout, SuspectAfter];
+    public static IReadOnlyList<Setting> All { get; } =
+        [Processes, Name, NodeName, Host, Bind, Port, ControlPort, SeedNodes, Roles, TokenFile, JoinTimeout, SuspectAfter, HangAfter, AheadSpan, AheadSteps, AheadMemory];
 
     private static WholeNumberSetting PortKey(string path) => new(path, 0, 65_535, "port; 0 lets the system choose") { ChangesOnResume = true };
 

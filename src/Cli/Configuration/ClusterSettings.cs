@@ -18,6 +18,18 @@ public sealed record ClusterSettings
     /// <summary>A node that has been silent for so long counts as lost.</summary>
     public required TimeSpan SuspectAfter { get; init; }
 
+    /// <summary>A rank that has not stirred for so long, while nothing moves, is given up with its node; zero for never.</summary>
+    public required TimeSpan HangAfter { get; init; }
+
+    /// <summary>The steps that stages are granted ahead cover so much time: that of a change of leaders.</summary>
+    public required TimeSpan AheadSpan { get; init; }
+
+    /// <summary>They are never more than so many.</summary>
+    public required int AheadSteps { get; init; }
+
+    /// <summary>What a rank may keep of what it has sent, in bytes, while it takes them.</summary>
+    public required long AheadByteCount { get; init; }
+
     internal static ClusterSettings From(ResolvedConfiguration from)
     {
         var port = from.Count(ClusterKeys.Port);
@@ -25,6 +37,10 @@ public sealed record ClusterSettings
         {
             ProcessCount = from.Count(ClusterKeys.Processes),
             SuspectAfter = TimeSpan.FromSeconds(from.Get(ClusterKeys.SuspectAfter)),
+            HangAfter = TimeSpan.FromSeconds(from.Get(ClusterKeys.HangAfter)),
+            AheadSpan = TimeSpan.FromSeconds(from.Get(ClusterKeys.AheadSpan)),
+            AheadSteps = from.Count(ClusterKeys.AheadSteps),
+            AheadByteCount = (long)from.Count(ClusterKeys.AheadMemory) << 20,
             Node = new NodeSettings
             {
                 Name = from.Get(ClusterKeys.NodeName) ?? FormattableString.Invariant($"{Environment.MachineName}-{port}"),

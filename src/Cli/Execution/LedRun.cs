@@ -72,9 +72,12 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Protection = plan.Protection.Folder.Length > 0 ? plan.Protection : plan.Protection with { Folder = files.Copies },
                 Journal = journal,
                 Predecessor = predecessor,
+                Plan = coordinated.Plan with { WindowSpan = materials.Settings.Cluster.AheadSpan, MostStepsAhead = materials.Settings.Cluster.AheadSteps },
+                AheadByteCount = materials.Settings.Cluster.AheadByteCount,
                 Recovery = new RecoverySettings
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
+                    HangAfter = materials.Settings.Cluster.HangAfter,
                 },
             };
             var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time, last?.Generation.Number ?? 1);

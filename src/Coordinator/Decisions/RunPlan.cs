@@ -23,7 +23,7 @@ public sealed record RunPlan
     /// <summary>Steps between checkpoints; 0 for the last one only.</summary>
     public long SaveEvery { get; init; }
 
-    /// <summary>Steps granted beyond the last committed one: enough that no stage waits for the coordinator.</summary>
+    /// <summary>Steps granted beyond the last committed one in any case: enough that no stage waits for the coordinator.</summary>
     public int StepsAhead { get; init; } = 4;
 
     /// <summary>
@@ -31,6 +31,9 @@ public sealed record RunPlan
     /// coordinator and stages live and die together.
     /// </summary>
     public TimeSpan WindowSpan { get; init; }
+
+    /// <summary>At most so many steps are granted for that time.</summary>
+    public int MostStepsAhead { get; init; } = 1000;
 
     /// <summary>What was changed since the run began, in the order of the steps.</summary>
     public IReadOnlyList<SettingChange> Changes { get; init; } = [];

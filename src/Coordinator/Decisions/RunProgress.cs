@@ -17,6 +17,7 @@ internal sealed class RunProgress
     private RunPlan _asked;
     private RunPlan _plan;
     private bool _isLastStepCommitted;
+    private long _boundary;
 
     /// <param name="plan">The run.</param>
     /// <param name="rankCount">Ranks, at first.</param>
@@ -26,7 +27,7 @@ internal sealed class RunProgress
     {
         _asked = _plan = plan;
         _ledger = new StepLedger(rankCount, committed);
-        _pace = new StepPace(plan.WindowSpan);
+        _pace = new StepPace(plan.WindowSpan, plan.MostStepsAhead);
         _evaluatedThrough = evaluatedThrough;
         Granted = committed;
         for (var step = evaluatedThrough + 1; step <= committed; step++) Await(step);
@@ -44,11 +45,14 @@ internal sealed class RunProgress
     /// <summary>Last step handed out.</summary>
     internal long Granted { get; private set; }
 
+    /// <summary>The last step that ranks run in any case; beyond it, up to <see cref="Granted"/>, they go only while what they keep has room.</summary>
+    internal long Assured => Math.Min(Granted, Math.Max(Committed + _plan.StepsAhead, _boundary));
+
     /// <summary>The step after which the run ends, as is known so far.</summary>
     internal long EndStep => _plan.EndStep;
 
     /// <summary>The last step of which, and of all before it, nothing is awaited from an evaluation.</summary>
-    internal long EvaluatedThrough => _openEvaluations.Count > 0 ? _openEvaluations.Min - 1 : Granted;
+    internal long EvaluatedThrough => _openEvaluations.Count > 0 ? _openEvaluations.Min - 1 : Math.Min(Granted, Committed);
 
     /// <summary>Whether somebody has asked for an end after the step under way.</summary>
     internal bool IsStopWanted { get; private set; }
@@ -118,6 +122,19 @@ internal sealed class RunProgress
         var directives = WindowPlan.Next(_plan, Granted, Math.Min(Limit, Committed + Math.Max(_plan.StepsAhead, _pace.StepsAhead)));
         foreach (var grant in directives.OfType<StageDirective.Grant>()) Hand(grant);
         return directives;
+    }
+
+    /// <summary>
+    /// What was handed out beyond a step that no rank is past is taken back, with the evaluations that were awaited after it. What is committed stays handed out. A former
+    /// coordinator may have handed out more than was known.
+    /// </summary>
+    /// <param name="begunStep">The last step that any rank has begun.</param>
+    internal void Stand(long begunStep)
+    {
+        _boundary = Math.Max(Math.Min(begunStep, EndStep), Math.Min(Granted, Committed));
+        if (_boundary > Granted) Hand(new StageDirective.Grant(Granted + 1, _boundary));
+        Granted = _boundary;
+        _openEvaluations.RemoveWhere(after => after > Granted);
     }
 
     /// <summary>A setting has another value from a step on that is not handed out yet.</summary>

@@ -2,10 +2,10 @@ namespace Pipeline.Coordinator;
 
 /// <summary>How long steps take, and so how many of them a stretch of time needs. Pure.</summary>
 /// <param name="span">What windows are to cover; zero for nothing.</param>
-internal sealed class StepPace(TimeSpan span)
+/// <param name="most">They never hold more steps.</param>
+internal sealed class StepPace(TimeSpan span, int most)
 {
     private const int Kept = 16;
-    private const int Most = 100_000;
     private readonly Queue<double> _seconds = [];
 
     /// <summary>Steps that cover the stretch, by the median of the newest; 0 while none was measured.</summary>
@@ -14,7 +14,7 @@ internal sealed class StepPace(TimeSpan span)
         get
         {
             if (span == TimeSpan.Zero || _seconds.Count == 0) return 0;
-            return Median > 0 ? (int)Math.Min(Most, Math.Ceiling(span.TotalSeconds / Median)) : Most;
+            return Median > 0 ? (int)Math.Min(most, Math.Ceiling(span.TotalSeconds / Median)) : most;
         }
     }
 

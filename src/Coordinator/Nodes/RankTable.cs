@@ -103,7 +103,7 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>The layout that all ranks are told.</summary>
     internal PipelineLayout Layout => new(
         run.Run, Generation, PartitionedIn, UnitCounts, Schedule, Places, run.Links,
-        Cadence, run.Protection, run.Configuration, _division.Others, Machines, ReducerCount);
+        Cadence, run.Protection, run.Configuration, _division.Others, Machines, ReducerCount, run.AheadByteCount);
 
     /// <summary>Ranks that lie on a node.</summary>
     internal IReadOnlyList<int> On(NodeId node) => [.. Places.Index().Where(place => place.Item.Node == node).Select(place => place.Index)];

@@ -11,13 +11,13 @@ public interface IOperation : INoSerializationVerificationNeeded;
 /// <param name="Sentence">What happens; for a refusal expected, found, remedy.</param>
 public sealed record OperationResult(bool IsDone, string Sentence) : INoSerializationVerificationNeeded;
 
-/// <summary>Grant no further step until <see cref="ResumeRun"/>; what was granted is finished.</summary>
+/// <summary>Begin no further step until <see cref="ResumeRun"/>; what is under way is finished.</summary>
 public sealed record PauseRun : IOperation;
 
 /// <summary>Grant steps again.</summary>
 public sealed record ResumeRun : IOperation;
 
-/// <summary>Save after the last granted step; answered once the checkpoint exists, or could not be made.</summary>
+/// <summary>Save after the step under way; answered once the checkpoint exists, or could not be made.</summary>
 public sealed record SaveNow : IOperation;
 
 /// <summary>End the run at once, without a further checkpoint.</summary>
@@ -39,7 +39,7 @@ public sealed record RestartRank(int Rank) : IOperation;
 /// <summary>Whether a node may be given further ranks; those that it has stay.</summary>
 public sealed record CordonNode(NodeId Node, bool IsCordoned) : IOperation;
 
-/// <summary>Give a setting another value, from the next step on that is not granted yet.</summary>
+/// <summary>Give a setting another value, from the step after the one under way on.</summary>
 public sealed record ChangeSetting(SettingKind Setting, double Value) : IOperation;
 
 /// <summary>Something that the run's record is to hold, such as a command and its result. Not answered.</summary>

@@ -16,7 +16,8 @@ internal static class SettingFault
     {
         SettingKind.LearningRate when !(change.Value is > 0 and <= HighestLearningRate) => $"Expected a learning rate above 0 and at most {HighestLearningRate}, found {change.Value:R}.",
         SettingKind.Clip when !(change.Value is >= 0 and <= HighestClip) => $"Expected a norm from 0 (no clipping) to {HighestClip}, found {change.Value:R}.",
-        SettingKind.Steps when !IsWhole(change.Value) || change.Value <= scope.Progress.Granted => $"Expected a whole number above {scope.Progress.Granted}, the last step that is granted, found {change.Value:R}.",
+        SettingKind.Steps when !IsWhole(change.Value) => $"Expected a whole number, found {change.Value:R}.",
+        SettingKind.Steps => OfBoundary(change, scope.Progress.Committed),
         SettingKind.EvaluateEvery or SettingKind.SaveEvery when !IsWhole(change.Value) => $"Expected a whole number of steps, 0 for none, found {change.Value:R}.",
         SettingKind.SaveEvery when !scope.Progress.Saves => "The run keeps no checkpoints. Start it with checkpoints.",
         SettingKind.ProtectionKind or SettingKind.GradientCompression or SettingKind.AnswerCompression when !IsWord(change) =>
@@ -27,6 +28,11 @@ internal static class SettingFault
         SettingKind.GradientCompression or SettingKind.AnswerCompression => scope.FaultOf(change.Setting, (CompressionKind)(int)change.Value),
         _ => null,
     };
+
+    /// <summary>Why it may not have the value from the end of a step on, as a sentence; null if it may.</summary>
+    internal static string? OfBoundary(ChangeSetting change, long step) => change.Setting == SettingKind.Steps && change.Value <= step
+        ? $"Expected a whole number above {step}, the last step that is done or under way, found {change.Value:R}."
+        : null;
 
     private static bool IsWord(ChangeSetting change) => new SettingChange(0, change.Setting, change.Value).AsWord() is not null && IsWhole(change.Value);
 

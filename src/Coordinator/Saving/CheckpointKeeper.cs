@@ -16,17 +16,18 @@ public sealed class CheckpointKeeper(
     /// <summary>Checkpoints kept.</summary>
     internal int KeepCount => keepCount;
 
-    /// <summary>Writes index and manifest; the checkpoint exists from then on. Older ones are pruned.</summary>
-    /// <returns>Bytes of its files, and why older ones could not be removed, if so.</returns>
+    /// <summary>Writes index and manifest; the checkpoint exists from then on.</summary>
+    /// <returns>Bytes of its files.</returns>
     /// <exception cref="CheckpointException">Disk full, folder not writable, or the like.</exception>
-    internal (long ByteCount, string? Warning) Commit(SaveAttempt attempt, IReadOnlyList<StoredFile> files)
+    internal long Commit(SaveAttempt attempt, IReadOnlyList<StoredFile> files)
     {
         var extra = (texts ?? new Dictionary<string, string>(StringComparer.Ordinal)).Select(text => store.WriteText(attempt, text.Key, text.Value));
-        var manifest = store.Commit(attempt, describe(attempt.Step), [.. files, .. extra]);
-        return (manifest.Files.Sum(file => file.ByteCount), Prune());
+        return store.Commit(attempt, describe(attempt.Step), [.. files, .. extra]).Files.Sum(file => file.ByteCount);
     }
 
-    private string? Prune()
+    /// <summary>Removes checkpoints that are older than those that are kept. Only once the newest is known to be one of the run's: all may have gone back to before it.</summary>
+    /// <returns>Why they could not be removed, if so.</returns>
+    internal string? Prune()
     {
         try
         {
@@ -40,10 +41,12 @@ public sealed class CheckpointKeeper(
     }
 
     /// <summary>Removes the checkpoints of all steps after one; none if that one is not there to be gone back to.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="mayRemove">Asked between looking and removing.</param>
     /// <exception cref="CheckpointException">Some could not be removed.</exception>
-    internal void RemoveAfter(long step)
+    internal void RemoveAfter(long step, Func<bool> mayRemove)
     {
-        if (step == 0 || store.List().Any(summary => summary.Step == step && summary.State == CheckpointState.Complete)) store.RemoveAfter(step);
+        if (step == 0 || store.List().Any(summary => summary.Step == step && summary.State == CheckpointState.Complete)) store.RemoveAfter(step, mayRemove);
         else throw new CheckpointException($"There is no checkpoint of step {step}: the later ones were left.");
     }
 

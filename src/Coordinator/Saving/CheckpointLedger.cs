@@ -16,11 +16,11 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
     /// <summary>Number of the newest try.</summary>
     internal int LastAttempt { get; private set; } = firstAttempt - 1;
 
-    /// <summary>Attempts whose end is not known yet.</summary>
+    /// <summary>Whether the end of an attempt is not known yet.</summary>
     internal bool HasOpen => _open.Count > 0;
 
-    /// <summary>Steps whose manifests are being written.</summary>
-    internal IEnumerable<long> CommittingSteps => _committing.Select(attempt => attempt.Step);
+    /// <summary>Attempts whose end is not known yet. Their steps may be yet to come.</summary>
+    internal IEnumerable<SaveAttempt> Open => _open.Keys;
 
     /// <summary>Attempts that begin from now on have so many parts.</summary>
     internal void Resize(int count) => _rankCount = count;
@@ -36,10 +36,10 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
     /// <summary>The manifest of an attempt is being written: the attempt can no longer be given up.</summary>
     internal void Committing(SaveAttempt attempt) => _committing.Add(attempt);
 
-    /// <summary>Closes the attempts of which parts are missing.</summary>
-    internal IReadOnlyList<SaveAttempt> Abandon()
+    /// <summary>Closes the attempts at later steps of which parts are missing.</summary>
+    internal IReadOnlyList<SaveAttempt> Abandon(long afterStep = -1)
     {
-        var abandoned = _open.Keys.Where(attempt => !_committing.Contains(attempt)).ToArray();
+        var abandoned = _open.Keys.Where(attempt => attempt.Step > afterStep && !_committing.Contains(attempt)).ToArray();
         foreach (var attempt in abandoned) _open.Remove(attempt);
         return abandoned;
     }

@@ -34,6 +34,9 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     /// <inheritdoc cref="SaveProgress.IsSaving"/>
     internal bool IsSaving => _progress.IsSaving;
 
+    /// <inheritdoc cref="CheckpointLedger.Open"/>
+    internal IEnumerable<SaveAttempt> Open => _progress.Open;
+
     /// <summary>Whether no manifest is being written.</summary>
     internal bool IsQuiet => _openCommits == 0;
 
@@ -50,23 +53,35 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
         var attempt = new SaveAttempt(part.Step, part.Attempt);
         _progress.Committing(attempt);
         _openCommits++;
-        // One after the other: a commit prunes, and must not take an attempt that is being committed for a leftover.
+        // One after the other: what prunes must not take an attempt that is being committed for a leftover.
         var commit = _lastCommit.ContinueWith(_ => keeper.Commit(attempt, files), TaskScheduler.Default);
         _lastCommit = commit;
         _ = commit.PipeTo(
             self,
-            success: saved => new CheckpointCommitted(attempt, saved.ByteCount, saved.Warning),
+            success: byteCount => new CheckpointCommitted(attempt, byteCount),
             failure: fault => new CommitFailed(attempt, fault.Message));
     }
 
-    /// <summary>A manifest is on disk; false if all went back to before its step meanwhile, so that it is none of the run's any more.</summary>
-    internal bool Succeeded(SaveAttempt attempt)
+    /// <summary>
+    /// A manifest is on disk. If it is one of the run's, older ones are pruned, and the coordinator is told; not if all went back to before its step meanwhile: then it is none,
+    /// and what it would have pruned may be what they went back to.
+    /// </summary>
+    /// <returns>Whether it is one of the run's.</returns>
+    internal bool Succeeded(CheckpointCommitted saved)
     {
-        _openCommits--;
-        return _progress.Succeeded(attempt);
+        if (!_progress.Succeeded(saved.Attempt) || run.Keeper is not { } keeper)
+        {
+            _openCommits--;
+            return false;
+        }
+
+        var pruning = _lastCommit.ContinueWith(_ => keeper.Prune(), TaskScheduler.Default);
+        _lastCommit = pruning;
+        _ = pruning.PipeTo(self, success: warning => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, warning), failure: fault => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, fault.Message));
+        return true;
     }
 
-    /// <summary>A manifest could not be written; see <see cref="Failed"/> for what follows.</summary>
+    /// <summary>A manifest could not be written (see <see cref="Failed"/> for what follows), or the pruning after one has ended.</summary>
     internal void CommitEnded() => _openCommits--;
 
     /// <summary>What to do after a failure; null if the attempt had failed before, on another rank. Its files are removed.</summary>
@@ -81,6 +96,12 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     internal void Abandon()
     {
         foreach (var attempt in _progress.Abandon()) Remove(attempt);
+    }
+
+    /// <inheritdoc cref="SaveProgress.Withdraw"/>
+    internal void Withdraw(long step)
+    {
+        foreach (var attempt in _progress.Withdraw(step)) Remove(attempt);
     }
 
     /// <summary>
@@ -100,8 +121,8 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     {
         try
         {
-            // Who was replaced meanwhile has no say in what its successor has saved.
-            if (run.Journal is not { IsSuperseded: true }) keeper.RemoveAfter(step);
+            // Who was replaced meanwhile has no say in what its successor has saved: it is asked once what is to be removed is known, and each time again.
+            keeper.RemoveAfter(step, () => run.Journal is not { IsSuperseded: true });
         }
         catch (CheckpointException fault)
         {

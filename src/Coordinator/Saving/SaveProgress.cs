@@ -30,9 +30,9 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
 {
     private readonly CheckpointLedger _ledger = new(rankCount, firstAttempt);
     private readonly SortedSet<long> _saved = [startStep];
+    private readonly SortedSet<long> _failed = [];
     private int _failuresInRow;
     private int _finalFailures;
-    private long _lastFailed;
     private (int LastAttempt, long Step) _void = (int.MinValue, 0);
 
     /// <summary>The newest step whose save was asked for; at first the step that the run starts from.</summary>
@@ -42,20 +42,22 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     internal long LastSaved { get; private set; } = startStep;
 
     /// <summary>Whether the newest save failed and none has succeeded since.</summary>
-    internal bool NeedsRetry => LastSaved < _lastFailed;
+    internal bool NeedsRetry => _failed.Count > 0 && LastSaved < _failed.Max;
 
     /// <summary>Whether the end of a save is not known yet.</summary>
     internal bool IsSaving => _ledger.HasOpen;
 
+    /// <inheritdoc cref="CheckpointLedger.Open"/>
+    internal IEnumerable<SaveAttempt> Open => _ledger.Open;
+
     /// <summary>
     /// Steps whose state can be had, oldest first: the newest checkpoints, as many as are kept, and the initial weights. Those that are being made have
-    /// older ones pruned when they exist.
+    /// nothing pruned before they count.
     /// </summary>
     internal IReadOnlyList<long> Kept(int count)
     {
-        var newest = _saved.Union(_ledger.CommittingSteps).Order().TakeLast(count).ToHashSet();
-        long[] kept = [.. _saved.Where(step => step == 0 || newest.Contains(step))];
-        return kept.Length > 0 ? kept : [_saved.Max];
+        var newest = _saved.TakeLast(count).ToHashSet();
+        return [.. _saved.Where(step => step == 0 || newest.Contains(step))];
     }
 
     /// <inheritdoc cref="CheckpointLedger.Resize"/>
@@ -77,8 +79,19 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     internal IReadOnlyList<SaveAttempt> Abandon()
     {
         var abandoned = _ledger.Abandon();
-        foreach (var attempt in abandoned) _lastFailed = Math.Max(_lastFailed, attempt.Step);
+        _failed.UnionWith(abandoned.Select(attempt => attempt.Step));
         return abandoned;
+    }
+
+    /// <summary>
+    /// What was asked for after a step that no rank is past is void, whether it was given up or not: it is asked for again when the steps are handed out again.
+    /// </summary>
+    internal IReadOnlyList<SaveAttempt> Withdraw(long step)
+    {
+        _failed.RemoveWhere(failed => failed > step);
+        var withdrawn = _ledger.Abandon(step);
+        if (LastIssued > step) LastIssued = _ledger.Open.Select(attempt => attempt.Step).Append(Math.Min(LastSaved, step)).Max();
+        return withdrawn;
     }
 
     /// <summary>
@@ -91,7 +104,7 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
         _saved.RemoveWhere(saved => saved > step);
         LastSaved = _saved.Max;
         LastIssued = Math.Min(LastIssued, step);
-        _lastFailed = Math.Min(_lastFailed, step);
+        _failed.RemoveWhere(failed => failed > step);
     }
 
     /// <summary>A checkpoint exists; false if it counts no longer, since all went back to before it meanwhile.</summary>
@@ -102,6 +115,7 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
         _failuresInRow = 0;
         LastSaved = Math.Max(LastSaved, attempt.Step);
         _saved.Add(attempt.Step);
+        _failed.RemoveWhere(failed => failed <= LastSaved);
         return true;
     }
 
@@ -110,7 +124,7 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     {
         if (!_ledger.Close(attempt) || IsVoid(attempt)) return null;
         _failuresInRow++;
-        _lastFailed = Math.Max(_lastFailed, attempt.Step);
+        _failed.Add(attempt.Step);
         if (isFinal) _finalFailures++;
         return new SaveDecision(isFinal && _finalFailures >= retry.FinalTryCount, retry.DelayAfter(_failuresInRow));
     }

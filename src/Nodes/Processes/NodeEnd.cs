@@ -32,7 +32,7 @@ public sealed record NodeEnd(bool IsOrderly, string Sentence, bool Leaves)
 
     /// <summary>Its stages were given away in a newer generation.</summary>
     public static NodeEnd Fenced { get; } = new(false,
-        "The node was shut out: its stages were given away in a newer generation while it did not answer. Start it anew; it joins as a new node.", false);
+        "The node was shut out: its stages were given away in a newer generation while it did not answer, or since one of its ranks hung. Start it anew; it joins as a new node.", false);
 
     /// <summary>Certificates kept it from joining.</summary>
     internal static NodeEnd Unadmitted(DialRefusal refusal) => new(false,

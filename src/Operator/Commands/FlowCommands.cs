@@ -11,7 +11,7 @@ internal static class FlowCommands
 
     internal static IReadOnlyList<OperatorCommand> All { get; } =
     [
-        new("pause", "", "Grants no further step; those that are granted are finished. Nothing is lost and no bit changes.")
+        new("pause", "", "No further step is begun; those under way are finished. Nothing is lost and no bit changes.")
         {
             Examples = [("pause", "before looking at something in peace")],
             IsChange = true,
@@ -34,7 +34,7 @@ internal static class FlowCommands
                 : "This ends the run after the step under way, saving first. `pipeline train --resume` goes on from there.",
             Run = StopAsync,
         },
-        new("checkpoint", "now|ls|keep [STEP]", "Saves the state after the last granted step, lists what is saved, or has one kept for good.")
+        new("checkpoint", "now|ls|keep [STEP]", "Saves the state after the step under way, lists what is saved, or has one kept for good.")
         {
             Detail = "A kept checkpoint outlives checkpoint.keep; `keep` without a step means the newest.",
             Examples = [("checkpoint now", "answers once it is on disk"), ("checkpoint ls", "what there is to resume from"), ("checkpoint keep 400", "is never removed")],

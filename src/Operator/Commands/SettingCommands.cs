@@ -11,7 +11,7 @@ internal static class SettingCommands
 
     internal static IReadOnlyList<OperatorCommand> All { get; } =
     [
-        new("set", "NAME VALUE", "Gives a setting another value from the next step on that is not granted yet.")
+        new("set", "NAME VALUE", "Gives a setting another value from the step after the one under way on.")
         {
             Detail = """
                 lr (the peak; warm-up and decay keep their shape), clip, steps (where the run ends), eval-every, checkpoint-every.
@@ -26,7 +26,7 @@ internal static class SettingCommands
             Warning = WarningOf,
             Run = SetAsync,
         },
-        new("evaluate", "", "Evaluates the held-out text after the next step that is not granted yet.")
+        new("evaluate", "", "Evaluates the held-out text after the step that follows the one under way.")
         {
             Examples = [("evaluate", "`loss` shows the result")],
             IsChange = true,

@@ -11,7 +11,7 @@ internal static class StandingCommands
     [
         new("status", "", "How the run stands: phase, step, time left, loss, where each stage is.")
         {
-            Detail = "Phases: preparing (waits for nodes), running, pausing (what is granted is finished), paused, recovering, stopping, ending.",
+            Detail = "Phases: preparing (waits for nodes), running, pausing (steps under way are finished), paused, recovering, stopping, ending.",
             Examples = [("status", "is it healthy?"), ("status --json", "for programs")],
             Run = StatusAsync,
         },

@@ -34,7 +34,9 @@ internal sealed class ClosedResolver : IFormatterResolver
     private static bool IsAllowed(Type type) =>
         Values.Contains(type)
         || type.Assembly == typeof(ClosedResolver).Assembly
-        || (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>) && IsAllowed(type.GetGenericArguments()[0]));
+        || (type.IsGenericType && IsWrapper(type.GetGenericTypeDefinition()) && IsAllowed(type.GetGenericArguments()[0]));
+
+    private static bool IsWrapper(Type type) => type == typeof(IReadOnlyList<>) || type == typeof(Nullable<>);
 
     private static class Holder<T>
     {

@@ -18,6 +18,8 @@ internal static class WireManifests
         Control<GrantSteps>("gs"),
         Control<Regenerate>("rg"),
         Control<EndAfterStep>("ea"),
+        Control<HoldSteps>("hd"),
+        Control<StepsHeld>("hh"),
         // "eh" was EvaluateHeldOut: ranks meet evaluations by themselves.
         Control<SaveCheckpoint>("sc"),
         Control<StopStage>("st"),

@@ -19,6 +19,7 @@ internal sealed class FlightRecorder
     private FlightSubject? _action;
     private FlightSubject? _awaited;
     private bool _isAwake = true;
+    private long _stirred = Stopwatch.GetTimestamp();
     private long _completedStep;
     private string? _end;
     private RankMap _map = RankMap.Empty;
@@ -37,6 +38,7 @@ internal sealed class FlightRecorder
     {
         lock (_gate)
         {
+            _stirred = Stopwatch.GetTimestamp();
             var subject = FlightSubject.Of(action, step);
             _action = subject;
             Add(FlightKind.Began, subject);
@@ -48,6 +50,7 @@ internal sealed class FlightRecorder
     {
         lock (_gate)
         {
+            _stirred = Stopwatch.GetTimestamp();
             // A settlement is no action of the list; it ends without having begun.
             Add(FlightKind.Ended, FlightSubject.Of(action, _action?.Step ?? 0));
             if (_action is { } begun && begun.Action == action) _action = null;
@@ -71,7 +74,7 @@ internal sealed class FlightRecorder
     {
         lock (_gate)
         {
-            _isAwake = false;
+            (_isAwake, _stirred) = (false, Stopwatch.GetTimestamp());
             if (_awaited == subject) return;
             _awaited = subject;
             Add(FlightKind.Waits, subject);
@@ -83,7 +86,7 @@ internal sealed class FlightRecorder
     {
         lock (_gate)
         {
-            _isAwake = true;
+            (_isAwake, _stirred) = (true, Stopwatch.GetTimestamp());
             if (_awaited is not { } awaited) return;
             _awaited = null;
             Add(FlightKind.Has, awaited);
@@ -100,6 +103,15 @@ internal sealed class FlightRecorder
     internal void Ends(string why)
     {
         lock (_gate) _end = why;
+    }
+
+    /// <summary>What the compute thread is at, in words, and for how long it has neither begun nor ended anything, nor waited.</summary>
+    internal (string Doing, TimeSpan Still) Stillness
+    {
+        get
+        {
+            lock (_gate) return (_action is { } action ? $"computes {action}" : "is between two actions, or loads its state", Stopwatch.GetElapsedTime(_stirred));
+        }
     }
 
     /// <summary>What is recorded, in words.</summary>

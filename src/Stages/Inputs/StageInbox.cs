@@ -14,7 +14,8 @@ namespace Pipeline.Stages;
 /// <param name="flight">Keeps what came; null for nobody.</param>
 /// <param name="awaited">What may come from elsewhere; null where nothing is known of it.</param>
 /// <param name="strays">Told of what is refused; null for nobody.</param>
-internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedInputs? awaited = null, StrayInputs? strays = null)
+/// <param name="kept">What the rank keeps for others, which bounds how far it goes by itself; null for nothing.</param>
+internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedInputs? awaited = null, StrayInputs? strays = null, KeptVolume? kept = null)
 {
     private readonly object _gate = new();
     private readonly FlightRecorder _flight = flight ?? new FlightRecorder();
@@ -23,14 +24,11 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
     private readonly Dictionary<FrameKey, Arrived<TensorArrival>> _tensors = [];
     private readonly Dictionary<(StepKey Step, int Stage), Arrived<SquaredNorms>> _squares = [];
     private readonly Dictionary<StepKey, Arrived<StepTotals>> _totals = [];
-    private readonly StageOrders _orders = new();
     private readonly HashSet<FrameKey> _taken = [];
     private readonly HashSet<StepKey> _abandoned = [];
     private long _finishedPhase = -1;
     private bool _isClosed;
     private bool _finishesSaves;
-    private long _begunStep;
-    private bool _isEndWanted;
     private FlightSubject? _awaited;
     // One on its way, one that has arrived and may be wanted by another holder.
     private int _freeCopyCount = 2;
@@ -56,7 +54,11 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
     /// <summary>What is finished before the first phase: everything that led to the state that the rank starts from.</summary>
     internal void StartAfter(long step, bool evaluates)
     {
-        lock (_gate) (_finishedPhase, _begunStep) = (evaluates ? StepPhase(step) : EvaluationPhase(step), step);
+        lock (_gate)
+        {
+            (_finishedPhase, _begunStep) = (evaluates ? StepPhase(step) : EvaluationPhase(step), step);
+            _orders.StartAfter(step);
+        }
     }
 
     internal void Post(TensorArrival arrival)
@@ -107,39 +109,6 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
         }
     }
 
-    internal void Grant(long throughStep)
-    {
-        lock (_gate)
-        {
-            _orders.Grant(throughStep);
-            Wake();
-        }
-    }
-
-    internal void Post(StageProtocol.SaveCheckpoint save)
-    {
-        lock (_gate)
-        {
-            _orders.Add(save);
-            _flight.Arrived(FlightSubject.Save(save.Step));
-            Wake();
-        }
-    }
-
-    /// <summary>Whether the step under way is to be the last.</summary>
-    internal bool IsEndWanted
-    {
-        get
-        {
-            lock (_gate) return _isEndWanted;
-        }
-    }
-
-    internal void WantEnd()
-    {
-        lock (_gate) _isEndWanted = true;
-    }
-
     /// <summary>Wakes the compute thread for good: every wait ends with <see cref="StageClosedException"/>.</summary>
     /// <param name="finishesSaves">
     /// Whether a save that was ordered after the step under way is still done, as long as that needs no further input: when a run fails, the
@@ -161,30 +130,6 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
         {
             foreach (var tensor in _tensors.Values) tensor.Value.Refuse();
             _tensors.Clear();
-        }
-    }
-
-    /// <summary>Waits for something to do after a step: a save that is due, the next step, or, while its totals are awaited, these.</summary>
-    /// <param name="step">The last step.</param>
-    /// <param name="isEnded">Whether no step follows it.</param>
-    /// <param name="awaited">The totals that are still to come of it; null if it is settled.</param>
-    internal StageOrder TakeOrder(long step, bool isEnded, AwaitedTotals? awaited = null)
-    {
-        lock (_gate)
-        {
-            while (true)
-            {
-                ThrowIfClosed();
-                if (_orders.TryTakeSave(step, out var save)) return Go(new StageOrder(StageOrderKind.Save, save));
-                if (!isEnded && step < _orders.GrantedStep)
-                {
-                    _begunStep = step + 1;
-                    return Go(new StageOrder(StageOrderKind.Step));
-                }
-
-                if (awaited is { } totals && Holds(totals)) return Go(new StageOrder(StageOrderKind.Settle));
-                Wait(FlightSubject.Grant(step));
-            }
         }
     }
 

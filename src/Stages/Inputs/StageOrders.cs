@@ -4,20 +4,47 @@ using static Pipeline.Protocol.StageProtocol;
 
 namespace Pipeline.Stages;
 
-/// <summary>What the coordinator wants of a rank: how far it may go, and which saves wait for their step. Not thread-safe.</summary>
+/// <summary>
+/// What the coordinator wants of a rank: how far it may go, and which saves wait for their step. Levels rise, whatever comes late or twice, but for one case: a
+/// rank that is asked to hold forgets what it was granted before, and heeds grants from then on only that were made after all ranks had answered. Not thread-safe.
+/// </summary>
 internal sealed class StageOrders
 {
     private readonly List<SaveCheckpoint> _saves = [];
+    // The newest hold that the rank has heard of, by its own words or a grant's.
+    private (Generation Generation, int Number) _hold;
 
     /// <summary>The last granted step.</summary>
     internal long GrantedStep { get; private set; }
 
-    /// <summary>Grants never fall: an earlier one that comes late says nothing.</summary>
-    internal void Grant(long throughStep) => GrantedStep = Math.Max(GrantedStep, throughStep);
+    /// <summary>Of the granted steps the last that is run whether there is room for what is kept or not.</summary>
+    internal long AssuredStep { get; private set; }
 
+    /// <summary>Nothing is granted beyond the state that the rank starts from.</summary>
+    internal void StartAfter(long step) => GrantedStep = AssuredStep = step;
+
+    /// <summary>Enters a grant. One that was made before the newest hold says nothing.</summary>
+    /// <param name="grant">The grant.</param>
+    /// <param name="begunStep">The last step that the rank has begun.</param>
+    internal void Grant(GrantSteps grant, long begunStep)
+    {
+        if (!Heeds((grant.Generation, grant.Hold), begunStep)) return;
+        GrantedStep = Math.Max(GrantedStep, grant.ThroughStep);
+        AssuredStep = Math.Max(AssuredStep, grant.AssuredStep);
+        _saves.RemoveAll(save => save.Step > grant.ThroughStep && (save.Generation, save.Hold).CompareTo(_hold) < 0);
+    }
+
+    /// <summary>From now on no further step is begun than that which was; false if a newer hold, or a newer coordinator, was heard of before.</summary>
+    /// <param name="hold">The request.</param>
+    /// <param name="begunStep">The last step that the rank has begun.</param>
+    internal bool Hold(HoldSteps hold, long begunStep) => Heeds((hold.Generation, hold.Number), begunStep);
+
+    /// <summary>A later try of a save takes the place of those that were given up.</summary>
     internal void Add(SaveCheckpoint save)
     {
-        if (!_saves.Any(other => (other.Step, other.Attempt) == (save.Step, save.Attempt))) _saves.Add(save);
+        if (_saves.Any(other => other.Step == save.Step && other.Attempt >= save.Attempt)) return;
+        _saves.RemoveAll(other => other.Step == save.Step);
+        _saves.Add(save);
     }
 
     /// <summary>Whether a save waits for this step, or for an earlier one.</summary>
@@ -29,6 +56,13 @@ internal sealed class StageOrders
         save = _saves.Find(waiting => waiting.Step <= step);
         if (save is not null) _saves.Remove(save);
         return save is not null;
+    }
+
+    private bool Heeds((Generation Generation, int Number) hold, long begunStep)
+    {
+        var order = hold.CompareTo(_hold);
+        if (order > 0) (_hold, GrantedStep, AssuredStep) = (hold, begunStep, begunStep);
+        return order >= 0;
     }
 }
 

@@ -11,10 +11,10 @@ namespace Pipeline.Stages;
 /// until the step that it belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
 /// thread and by the stage's actor.
 /// </summary>
-internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table, FlightRecorder flight) : IStageLinks
+internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table, FlightRecorder flight, KeptVolume volume) : IStageLinks
 {
     private readonly Lock _gate = new();
-    private readonly KeptMessages _kept = new();
+    private readonly KeptMessages _kept = new(volume);
     private readonly KeptReports _reports = new();
     private LinkTable _table = table;
     private bool _isClosed;

@@ -10,7 +10,8 @@ namespace Pipeline.Stages;
 /// notes are kept without a generation; they get that of the time at which they are sent. Owns the kept tensors until they are forgotten.
 /// Not thread-safe: its links guard it.
 /// </summary>
-internal sealed class KeptMessages
+/// <param name="volume">Told how much it is.</param>
+internal sealed class KeptMessages(KeptVolume volume)
 {
     private readonly SortedDictionary<long, List<KeptMessage>> _byPhase = [];
     private readonly SortedDictionary<long, StepOutcome> _knownTotals = [];
@@ -19,8 +20,12 @@ internal sealed class KeptMessages
     internal int Count => _byPhase.Values.Sum(phase => phase.Count);
 
     /// <summary>Keeps a tensor; takes ownership.</summary>
-    internal void Add(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) =>
-        Phase(StageInbox.PhaseOf(key)).Add(new KeptTensor(rank, key, tensor, completion));
+    internal void Add(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion)
+    {
+        KeptTensor kept = new(rank, key, tensor, completion);
+        volume.Add(kept.ByteCount);
+        Phase(StageInbox.PhaseOf(key)).Add(kept);
+    }
 
     /// <summary>Keeps a note.</summary>
     internal void Add(int rank, INote note) => Phase(StageInbox.StepPhase(note.Step.Step)).Add(new KeptNote(rank, note));
@@ -68,9 +73,13 @@ internal sealed class KeptMessages
         return tensor.detach().DetachFromDisposeScope();
     }
 
-    private static void Free(List<KeptMessage> messages)
+    private void Free(List<KeptMessage> messages)
     {
-        foreach (var kept in messages.OfType<KeptTensor>()) kept.Tensor.Dispose();
+        foreach (var kept in messages.OfType<KeptTensor>())
+        {
+            volume.Add(-kept.ByteCount);
+            kept.Tensor.Dispose();
+        }
     }
 
     private List<KeptMessage> Phase(long phase)
@@ -85,7 +94,11 @@ internal sealed class KeptMessages
 internal abstract record KeptMessage(int Rank);
 
 /// <summary>A tensor that was sent.</summary>
-internal sealed record KeptTensor(int Rank, FrameKey Key, torch.Tensor Tensor, ICompletion Completion) : KeptMessage(Rank);
+internal sealed record KeptTensor(int Rank, FrameKey Key, torch.Tensor Tensor, ICompletion Completion) : KeptMessage(Rank)
+{
+    /// <summary>Bytes of its elements.</summary>
+    internal long ByteCount { get; } = Tensor.numel() * Tensor.element_size();
+}
 
 /// <summary>A note that was sent.</summary>
 internal sealed record KeptNote(int Rank, INote Note) : KeptMessage(Rank);

@@ -75,6 +75,33 @@ public sealed class FolderCheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public void A_checkpoint_that_another_process_puts_in_the_place_of_one_that_was_to_be_removed_stays()
+    {
+        foreach (var step in new[] { 20, 40, 60 }) SampleCheckpoint.Save(_store, step);
+        var asked = 0;
+        _store.RemoveAfter(20, () =>
+        {
+            // Whoever removes has slept since it looked; its successor has saved the same step meanwhile.
+            if (asked++ == 0) SampleCheckpoint.Save(new FolderCheckpointStore(_folder.In("checkpoints")), 60, attempt: 7, seed: 3);
+            return true;
+        });
+        using var reader = _store.OpenLatest().Require();
+        SampleCheckpoint.AssertHolds(reader, 60, seed: 3);
+        Assert.DoesNotContain(_store.List(), summary => summary.Step == 40);
+    }
+
+    [Fact]
+    public void Who_may_not_remove_any_longer_leaves_what_is_there()
+    {
+        foreach (var step in new[] { 20, 40, 60 }) SampleCheckpoint.Save(_store, step);
+        var asked = 0;
+        _store.RemoveAfter(20, () => asked++ == 0);
+        Assert.Equal([40, 20], _store.List().Select(summary => summary.Step));
+        _store.RemoveAfter(20, () => false);
+        Assert.Equal([40, 20], _store.List().Select(summary => summary.Step));
+    }
+
+    [Fact]
     public void A_step_that_is_not_there_is_answered_with_those_that_are()
     {
         SampleCheckpoint.Save(_store, 20);

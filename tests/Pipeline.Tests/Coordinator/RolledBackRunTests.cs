@@ -6,6 +6,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Wire;
 using Pipeline.Schedules;
 using Pipeline.Tests.Checkpoints;
+using Pipeline.Tests.Nodes;
 using Pipeline.Tests.Runs;
 using Pipeline.Tests.Training;
 using Xunit;
@@ -75,6 +76,32 @@ public sealed class RolledBackRunTests : IDisposable
     }
 
     [Fact]
+    public async Task What_all_go_back_to_is_not_pruned_for_a_later_checkpoint_that_was_being_made_though_only_one_is_kept()
+    {
+        FolderCheckpointStore store = new(_folder.In("checkpoints"));
+        SampleCheckpoint.Save(store, 2);
+        using ManualResetEventSlim gate = new();
+        Start(
+            new RunPlan { StartStep = 2, EndStep = 6, Saves = true, SaveEvery = 2, StepsAhead = 8, NonFinite = new NonFinitePolicy(0, 2) },
+            new CheckpointKeeper(new WatchedStore(store, change => { if (change > 0) gate.Wait(Patience); }), _ => SampleCheckpoint.Description, keepCount: 1));
+        await RunsAsync();
+        Complete(3, 4);
+        await WriteAsync(store, 4);
+        Fail(5, rank: 1);
+        gate.Set();
+        await GoesBackAsync();
+        Assert.Equal(2, Assert.Single(_notices.All.OfType<RunNotice.RolledBack>()).Step);
+        await UntilAsync(() => Steps(store).SequenceEqual([2]));
+        Complete(3, 4);
+        await SaveAsync(store, 4);
+        Assert.Equal([4], Steps(store));
+        Complete(5, 6);
+        await SaveAsync(store, 6);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 6), await _ended.Task.WaitAsync(Patience));
+        Assert.DoesNotContain(_notices.All, notice => notice is RunNotice.Warned { Kind: "stale-checkpoint" });
+    }
+
+    [Fact]
     public async Task A_step_that_is_not_finite_is_noticed_also_where_a_later_one_is_heard_of_first_and_what_was_said_of_that_one_is_forgotten()
     {
         Start(new RunPlan { StartStep = 0, EndStep = 2, StepsAhead = 8, NonFinite = new NonFinitePolicy(0, 2) });
@@ -140,17 +167,21 @@ public sealed class RolledBackRunTests : IDisposable
     /// <summary>The ranks do what they were told: each writes its part of the checkpoint, and it becomes one.</summary>
     private async Task SaveAsync(FolderCheckpointStore store, long step)
     {
+        var saved = Saved(step);
+        await WriteAsync(store, step);
+        await UntilAsync(() => Saved(step) > saved);
+    }
+
+    private async Task WriteAsync(FolderCheckpointStore store, long step)
+    {
         SaveCheckpoint? save = null;
         await UntilAsync(() => (save = _saves.LastOrDefault(order => order.Step == step && order.Generation == _generation)) is not null);
-        var saved = Saved(step);
         for (var rank = 0; rank < Ranks; rank++)
         {
             var file = store.WriteTensors(new SaveAttempt(step, save!.Attempt), CheckpointFileName.Model(rank, Ranks), [SampleCheckpoint.Source($"unit-{rank}.weight", TensorTypes.F32, [4], step)]);
             WrittenTensor[] tensors = [.. file.Tensors.Select(tensor => new WrittenTensor(tensor.Name, tensor.DType, tensor.Shape, tensor.Hash))];
             _coordinator.Tell(new CheckpointPartWritten(_generation, rank, step, save.Attempt, [new WrittenFile(file.Name, file.ByteCount, file.Hash, tensors)]));
         }
-
-        await UntilAsync(() => Saved(step) > saved);
     }
 
     private int Saved(long step) => _notices.All.OfType<RunNotice.CheckpointSaved>().Count(notice => notice.Step == step);

@@ -122,7 +122,8 @@ public sealed class NodeFaultTests : IDisposable
         };
     }
 
-    internal static async Task<RunOutcome> TakeOverAsync(SimulatedCluster cluster, JournalInMemory journal, ICheckpointStore store, IReadOnlyList<string> victims)
+    internal static async Task<RunOutcome> TakeOverAsync(
+        SimulatedCluster cluster, JournalInMemory journal, ICheckpointStore store, IReadOnlyList<string> victims, Func<CoordinatedRun, CoordinatedRun>? change = null)
     {
         await cluster.StopCoordinatorAsync();
         var recorded = cluster.Notices.Steps.Select(step => step.Step).DefaultIfEmpty(0).Max();
@@ -132,7 +133,7 @@ public sealed class NodeFaultTests : IDisposable
         TaskCompletionSource<RunOutcome> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var skipped = cluster.Notices.Steps.Reverse().TakeWhile(step => double.IsNaN(step.Loss)).Count();
         var predecessor = journal.Last is { } entry ? new Predecessor(entry, recorded, evaluated, saved, skipped) : null;
-        cluster.StartCoordinator(home, run => run with { Journal = journal, Predecessor = predecessor }, ended, cluster.NodeNames.Where(node => node != "a"));
+        cluster.StartCoordinator(home, run => (change?.Invoke(run) ?? run) with { Journal = journal, Predecessor = predecessor }, ended, cluster.NodeNames.Where(node => node != "a"));
         cluster.Coordinator.Tell(new NodeLeft(cluster.Node("a").Id), ActorRefs.NoSender);
         return await cluster.UntilAsync(ended.Task);
     }

@@ -107,6 +107,31 @@ public sealed class NodeLossTests
     }
 
     [Fact]
+    public async Task A_rank_that_has_not_stirred_for_long_is_given_up_with_its_node_and_the_run_says_what_it_hung_at()
+    {
+        var plan = TinyRun.Plan(3, 3) with { Protection = Memory(1) };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var isHung = 0;
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            // The node lives and answers, but nothing comes from its rank: here it is the network that says no more, and the answer is given in its place.
+            if (message is StageProtocol.StepCompleted { Step: 3 } && Interlocked.Exchange(ref isHung, 1) == 0) cluster.Network.Cut(["c"], ["a", "b", "d", "e"]);
+            if (message is NodeProtocol.ReportHosted ask && to == "c" && isHung == 1)
+            {
+                HostedStage still = new(1, ask.Generation, Generation.First, 3, 5, 3, false, "", "", "computes 1B2 of step 4", 700);
+                cluster.Coordinator.Tell(new NodeProtocol.HostedReport(cluster.Node("c").Id, cluster.Node("c"), ask.Generation, [still], []), Akka.Actor.ActorRefs.NoSender);
+            }
+        };
+        cluster.StartCoordinator("a", run => run with { Recovery = run.Recovery with { SuspectAfter = TimeSpan.Zero, HangAfter = TimeSpan.FromMinutes(10) } });
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 5), await cluster.UntilAsync(cluster.Ended));
+        Assert.Equal(1, isHung);
+        TinyRun.AssertEqual(TinyRun.Reference(3, true, Precision.Fp32), cluster.Notices.Steps, allowsMissingDigests: true);
+        var lost = Assert.Single(cluster.Notices.All.OfType<RunNotice.NodeLost>());
+        Assert.Equal("c", lost.Node.Id.Address);
+        Assert.Contains("rank 1 computes 1B2 of step 4 after step 3 and has not stirred for 700 s", lost.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_loss_after_all_went_back_past_the_newest_checkpoint_leads_to_none_of_the_past_that_was_left()
     {
         const int Steps = 10;

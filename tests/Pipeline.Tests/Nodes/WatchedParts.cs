@@ -30,7 +30,7 @@ internal sealed class WatchedStore(ICheckpointStore inner, Action<int> changed) 
 
     public void Abandon(SaveAttempt attempt) => inner.Abandon(attempt);
 
-    public void RemoveAfter(long step) => inner.RemoveAfter(step);
+    public void RemoveAfter(long step, Func<bool>? mayRemove = null) => inner.RemoveAfter(step, mayRemove);
 
     public IReadOnlyList<CheckpointSummary> List(bool verify = false) => inner.List(verify);
 

@@ -1,6 +1,7 @@
 using System.Runtime.Serialization;
 using Akka.Actor;
 using CsCheck;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 using Xunit;
@@ -45,6 +46,13 @@ public sealed class MessageFuzzTests : IDisposable
         AssertLacks("Ranks", "rl", [0x93, .. run, .. generation, 0xC0]);
         AssertLacks("Ranks", "rl", [0x92, .. run, .. generation]);
         AssertLacks("Links[0]", "mld", [0x91, 0x91, 0xC0]);
+        // A node without an address, as a value of its own, and where there need not be one.
+        byte[] nobody = [0x92, 0xC0, 0x00];
+        AssertLacks("Node.Address", "nb", [0x92, .. nobody, .. generation]);
+        AssertLacks("Node.Address", "nb", [0x92, 0x90, .. generation]);
+        AssertLacks("Suspect.Address", "pu", [0x93, 0x92, 0xA1, 0x61, 0x00, .. nobody, 0xA0]);
+        AssertLacks("Holder.Address", "cp", [0x94, .. generation, 0x00, 0x00, .. nobody]);
+        Assert.Null(Assert.IsType<StageProtocol.CopyStored>(Serializer.FromBinary([0x94, .. generation, 0x00, 0x00, 0xC0], "cp")).Holder);
         Assert.IsType<ReleaseStages>(Serializer.FromBinary([0x93, .. run, .. generation, 0x90], "rl"));
     }
 

@@ -64,7 +64,7 @@ internal static class WireMessageGenerators
     private static readonly Gen<SharedSetting> Shared = Gen.Select(Text, Text).Select((key, value) => new SharedSetting(key, value));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
-        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits, awaits));
+        .Select((rank, generation, partitioned, step, granted, isEnded, awaits) => new HostedStage(rank, generation, partitioned, step, granted, step, isEnded, awaits, awaits, awaits, step / 7.0));
 
     private static readonly Gen<WrittenFile> Files = Gen.Select(Text, Long, Text, Gen.Select(Text, Text, Long.Array[0, 3], Text)
             .Select((name, type, shape, hash) => new WrittenTensor(name, type, shape, hash)).Array[0, 3])
@@ -90,10 +90,12 @@ internal static class WireMessageGenerators
         [typeof(AssignStage)] = Assignments.Select(assignment => (IWireMessage)assignment),
         [typeof(Regenerate)] = Gen.Select(Generations, Number, Layouts, Long.Array[0, 4]).Select((generation, rank, layout, steps) =>
             (IWireMessage)new Regenerate(generation, rank, layout, steps)),
-        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long, Long, Long).Select((generation, through, recorded, evaluated, kept) =>
-            (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept)),
+        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long, Long, Long, Number, Long).Select((generation, through, recorded, evaluated, kept, hold, assured) =>
+            (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept, hold, assured)),
+        [typeof(HoldSteps)] = Gen.Select(Generations, Number).Select((generation, number) => (IWireMessage)new HoldSteps(generation, number)),
+        [typeof(StepsHeld)] = Gen.Select(Generations, Number, Number, Long).Select((generation, rank, number, begun) => (IWireMessage)new StepsHeld(generation, rank, number, begun)),
         [typeof(StageAssigned)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageAssigned(generation, rank)),
-        [typeof(CopyStored)] = Gen.Select(Generations, Number, Long, NodeIds).Select((generation, rank, step, node) => (IWireMessage)new CopyStored(generation, rank, step, node)),
+        [typeof(CopyStored)] = Gen.Select(Generations, Number, Long, Gen.Select(NodeIds, Gen.Bool).Select((node, isThere) => isThere ? node : (NodeId?)null)).Select((generation, rank, step, node) => (IWireMessage)new CopyStored(generation, rank, step, node)),
         [typeof(HostStage)] = Gen.Select(Runs, Generations, Number.Array[0, 3], Assignments).Select((run, generation, ranks, assignment) => (IWireMessage)new HostStage(run, generation, ranks, assignment)),
         [typeof(ReportHosted)] = Gen.Select(Runs, Generations).Select((run, generation) => (IWireMessage)new ReportHosted(run, generation)),
         [typeof(ReleaseStages)] = Gen.Select(Runs, Generations, Number.Array[0, 3]).Select((run, generation, ranks) => (IWireMessage)new ReleaseStages(run, generation, ranks)),
@@ -108,7 +110,7 @@ internal static class WireMessageGenerators
         [typeof(CopyReceived)] = Gen.Select(Copies, Long, Text, Number).Select((copy, count, links, inlet) => (IWireMessage)new CopyReceived(copy, count, links, inlet)),
         [typeof(FetchCopy)] = Copies.Select(copy => (IWireMessage)new FetchCopy(copy)),
         [typeof(CopyMissing)] = Copies.Select(copy => (IWireMessage)new CopyMissing(copy)),
-        [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number).Select((generation, step, attempt) => (IWireMessage)new SaveCheckpoint(generation, step, attempt)),
+        [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number, Number).Select((generation, step, attempt, hold) => (IWireMessage)new SaveCheckpoint(generation, step, attempt, hold)),
         [typeof(EndAfterStep)] = Generations.Select(generation => (IWireMessage)new EndAfterStep(generation)),
         [typeof(StopStage)] = Generations.Select(generation => (IWireMessage)new StopStage(generation)),
         [typeof(StageReady)] = Gen.Select(Generations, Number, Long).Select((generation, rank, count) => (IWireMessage)new StageReady(generation, rank, count)),

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using CsCheck;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
@@ -41,6 +42,24 @@ public sealed class FlightRecorderTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         for (var index = 0; index < 1000; index++) Record();
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    [Fact]
+    public void A_rank_says_for_how_long_its_thread_has_neither_begun_nor_ended_anything()
+    {
+        FlightRecorder recorder = new();
+        var action = new StageAction(1, ActionKind.Forward, 2);
+        recorder.Began(action, 7);
+        Assert.Equal("computes 1F2 of step 7", recorder.Stillness.Doing);
+        var least = TimeSpan.FromMilliseconds(5);
+        SpinWait.SpinUntil(() => recorder.Stillness.Still >= least);
+        // What others send is no sign of it.
+        recorder.Arrived(FlightSubject.Grant(7));
+        Assert.True(recorder.Stillness.Still >= least);
+        var before = Stopwatch.GetTimestamp();
+        recorder.Ended(action);
+        var still = recorder.Stillness.Still;
+        Assert.True(still <= Stopwatch.GetElapsedTime(before), $"{still}");
     }
 
     [Fact]

@@ -83,7 +83,7 @@ public sealed class StageInboxTests
     public void A_stop_lets_a_save_of_the_step_under_way_be_done_and_no_further_step_be_begun()
     {
         StageInbox inbox = new();
-        inbox.Grant(9);
+        inbox.Grant(Through(9));
         Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(2, isEnded: false).Kind);
         inbox.Post(new StageProtocol.SaveCheckpoint(Generation.None, 3, 0));
         inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
@@ -121,7 +121,7 @@ public sealed class StageInboxTests
         Assert.False(inbox.HasTotals(made));
         inbox.Post(new SquaredNorms(next, 0, [1], [], 0, -1));
         Assert.Equal(StageOrderKind.Settle, (await order).Kind);
-        inbox.Grant(5);
+        inbox.Grant(Through(5));
         Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(4, isEnded: false, made).Kind);
     }
 
@@ -142,6 +142,23 @@ public sealed class StageInboxTests
         using (inbox.TakeTensor(evaluation).Value.Take(torch.CPU)) inbox.FinishPhase(StageInbox.EvaluationPhase(3));
         Assert.Equal(before, torch.Tensor.TotalCount);
     }
+
+    [Fact]
+    public void A_rank_goes_beyond_what_is_assured_to_it_only_while_what_it_keeps_has_room()
+    {
+        KeptVolume kept = new(limit: 100);
+        StageInbox inbox = new(kept: kept);
+        inbox.Grant(Through(9) with { AssuredStep = 2 });
+        kept.Add(101);
+        foreach (var step in new[] { 0, 1 }) Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(step, isEnded: false).Kind);
+        // Had it begun a step, it would not look at the totals that it awaits beside it.
+        inbox.Post(new StepTotals(Step, new StepOutcome(2, 1, 1, StepVerdict.Apply, -1)));
+        Assert.Equal(StageOrderKind.Settle, inbox.TakeOrder(2, isEnded: false, new AwaitedTotals(Step, null)).Kind);
+        kept.Add(-1);
+        Assert.Equal(StageOrderKind.Step, inbox.TakeOrder(2, isEnded: false, new AwaitedTotals(Step, null)).Kind);
+    }
+
+    private static StageProtocol.GrantSteps Through(long step) => new(Generation.First, step, 0, 0, 0);
 
     private static FrameKey Key(int microBatch) => new(Step, 0, microBatch, 0, FrameKind.Activation);
 

@@ -40,6 +40,19 @@ public sealed class ObjectCheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public void A_checkpoint_that_another_process_makes_of_a_step_whose_checkpoint_was_to_be_removed_stays()
+    {
+        foreach (var step in new[] { 20, 40, 60 }) SampleCheckpoint.Save(Store(), step);
+        var asked = 0;
+        Store().RemoveAfter(20, () =>
+        {
+            if (asked++ == 0) SampleCheckpoint.Save(Store(), 60, attempt: 7);
+            return asked < 3;
+        });
+        Assert.Equal([60, 20], Store().List().Select(summary => summary.Step));
+    }
+
+    [Fact]
     public void A_save_that_dies_at_any_operation_leaves_a_loadable_checkpoint()
     {
         SampleCheckpoint.Save(Store(), 20);

@@ -1,0 +1,47 @@
+using Pipeline.Coordinator;
+using Pipeline.Protocol;
+using Xunit;
+
+namespace Pipeline.Tests.Coordinator;
+
+public sealed class HangWatchTests
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10);
+
+    [Fact]
+    public void A_thread_that_computes_for_longer_than_anything_takes_hangs_and_one_that_waits_does_not()
+    {
+        HangWatch watch = new(Limit);
+        Assert.Null(watch.Of([Report(1, At(0, 599)), Report(2, At(1, 5000, awaits: "a grant"), At(2, 5000, awaits: HostedStage.State))], 1));
+        var hung = watch.Of([Report(1, At(0, 601)), Report(2, At(1, 900))], 1);
+        Assert.Equal((1, new NodeId("node-2", 1), 7L), (hung!.Rank, hung.Node, hung.Step));
+        Assert.Equal("rank 1 computes 1F3 of step 8 after step 7 and has not stirred for 900 s", hung.Sentence);
+    }
+
+    [Fact]
+    public void Where_steps_take_long_a_thread_may_be_at_one_action_for_long() =>
+        Assert.Null(new HangWatch(Limit).Of([Report(1, At(0, 1900))], 100));
+
+    [Fact]
+    public void Without_a_limit_nobody_hangs() => Assert.Null(new HangWatch(TimeSpan.Zero).Of([Report(1, At(0, 1e9))], 1));
+
+    [Fact]
+    public void A_rank_is_given_another_machine_once_for_each_step_at_which_it_hangs()
+    {
+        HangWatch watch = new(Limit);
+        HungRank Hung(int rank, long step) => new(rank, default, step, "");
+        Assert.True(watch.IsFirst(Hung(1, 7)));
+        Assert.True(watch.IsFirst(Hung(2, 7)));
+        Assert.True(watch.IsFirst(Hung(1, 9)));
+        Assert.False(watch.IsFirst(Hung(1, 9)));
+    }
+
+    private static NodeProtocol.HostedReport Report(int node, params HostedStage[] stages)
+    {
+        NodeId id = new($"node-{node}", 1);
+        return new(id, new NodeInfo(id, "", [], "cpu", 1, 0, 1, "", ""), Generation.First, stages, []);
+    }
+
+    private static HostedStage At(int rank, double still, string awaits = "") =>
+        new(rank, Generation.First, Generation.First, 7, 9, 4, false, awaits, "", "computes 1F3 of step 8", still);
+}
