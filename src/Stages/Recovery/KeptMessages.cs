@@ -22,6 +22,17 @@ internal sealed class KeptMessages
     internal void Add(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) =>
         Phase(StageInbox.PhaseOf(key)).Add(new KeptTensor(rank, key, tensor, completion));
 
+    /// <summary>Keeps something that is sent from where it lies.</summary>
+    /// <param name="rank">To whom.</param>
+    /// <param name="key">Which.</param>
+    /// <param name="view">Names the memory; owned from now on.</param>
+    internal KeptLoan AddLent(int rank, FrameKey key, torch.Tensor view)
+    {
+        var loan = new KeptLoan(rank, key, view);
+        Phase(StageInbox.PhaseOf(key)).Add(loan);
+        return loan;
+    }
+
     /// <summary>Keeps a note.</summary>
     internal void Add(int rank, INote note) => Phase(StageInbox.StepPhase(note.Step.Step)).Add(new KeptNote(rank, note));
 
@@ -37,6 +48,7 @@ internal sealed class KeptMessages
         select message switch
         {
             KeptTensor kept => kept with { Tensor = Alias(kept.Tensor) },
+            KeptLoan loan => loan.Again(),
             KeptNote { Note: SquaredNorms squares } => new KeptNote(rank, squares with { Known = _knownTotals.GetValueOrDefault(squares.Step.Step) }),
             _ => message,
         };
@@ -68,9 +80,17 @@ internal sealed class KeptMessages
         return tensor.detach().DetachFromDisposeScope();
     }
 
+    /// <summary>The same values in memory of their own, owned by the caller.</summary>
+    internal static torch.Tensor CopyOf(torch.Tensor tensor)
+    {
+        using var guard = torch.no_grad();
+        return tensor.clone().DetachFromDisposeScope();
+    }
+
     private static void Free(List<KeptMessage> messages)
     {
         foreach (var kept in messages.OfType<KeptTensor>()) kept.Tensor.Dispose();
+        foreach (var loan in messages.OfType<KeptLoan>()) loan.Free();
     }
 
     private List<KeptMessage> Phase(long phase)
