@@ -16,8 +16,8 @@ internal sealed record BenchOptions
           --vocabulary N       one vocabulary alone (efficiency, split, schedules, processes)
           --micro-batches M    one number of micro-batches alone (efficiency, replica-steps, schedules, summation, processes)
           --schedule NAME      one schedule alone, or plan for what the planner chooses (schedules)
-          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), of telemetry off and on (telemetry), of runs (protection, processes), rounds (schedules), seeds (curves)
-          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp (replica-link), of compression (curves); replicas (prediction); gpt-small or gpt-nano (protection)
+          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), turns (replica-link), of telemetry off and on (telemetry), of runs (protection, processes), rounds (schedules), seeds (curves)
+          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp, or none for the uncompressed alone (replica-link), of compression, or some with commas (curves); replicas (prediction); gpt-small or gpt-nano (protection)
           --steps N            measured steps (gemm, split, schedules, latency, replica-steps, summation, curves, soak, processes), rounds (reduction, replica-link, replica-bytes)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;

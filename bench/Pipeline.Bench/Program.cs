@@ -47,7 +47,7 @@ if (options.Wants("replica-bytes")) writer.Write(ReplicaBytes.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
 if (options.Wants("summation")) writer.Write(SummationCost.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
-if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options));
+if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options, writer.Keep));
 if (options.Wants("soak")) writer.Write(await Soak.MeasureAsync(options));
 if (options.Wants("prediction")) writer.Write(await PredictionError.MeasureAsync(options));
 if (options.Wants("wire")) writer.Write(WireCost.Measure(options));

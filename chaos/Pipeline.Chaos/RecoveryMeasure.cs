@@ -8,12 +8,16 @@ using Pipeline.Runs;
 namespace Pipeline.Chaos;
 
 /// <summary>
-/// Recoveries of the preset gpt-nano over two stages with spares, seen from outside and in their parts: from <c>kill -9</c> of a stage's process to the first
-/// step that is committed in the generation after it, and from that of the leader's process until another leads, with what the stages did meanwhile.
+/// Recoveries of the preset gpt-nano over two stages, or over replicas of one stage, with spares, seen from outside and in their parts: from <c>kill -9</c> of a rank's process to the
+/// first step that is committed in the generation after it, and from that of the leader's process until another leads, with what the stages did meanwhile.
 /// </summary>
-internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
+/// <param name="tiny">Corpus and folder.</param>
+/// <param name="output">Told what happens.</param>
+/// <param name="processes">Processes of a run; as many as ranks and the leader's leave no spare.</param>
+/// <param name="settings">Settings of the runs, <c>KEY=VALUE</c>; with <c>parallelism.data</c> above 1 a replica is one rank, and whoever kills a process kills a replica.</param>
+internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output, int processes, params string[] settings)
 {
-    private const int Processes = 4;
+    private const string DataKey = "parallelism.data=";
     private const int KillsPerRun = 20;
 
     /// <summary>The leader is killed after so many kills of a stage: it takes several times as long.</summary>
@@ -22,16 +26,26 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
     private readonly List<double> _stages = [];
     private readonly List<Succession> _leaders = [];
     private readonly List<RecoveryTime> _inside = [];
+    private readonly int _replicas = settings.LastOrDefault(setting => setting.StartsWith(DataKey, StringComparison.Ordinal)) is { } data
+        ? int.Parse(data[DataKey.Length..], CultureInfo.InvariantCulture)
+        : 1;
+
+    private bool HasReplicas => _replicas > 1;
+
+    private int Stages => HasReplicas ? 1 : 2;
+
+    private string Victim => HasReplicas ? "replica" : "stage";
 
     /// <summary>Measures so many kills of a stage, and a quarter as many of the leader.</summary>
     /// <returns>Whether all goals are met.</returns>
     internal async Task<bool> RunAsync(int count)
     {
-        output.WriteLine($"recovery: gpt-nano, 2 stages over {Processes} processes, so that one is a spare; {count} kills of a stage");
+        var spares = processes - 1 - _replicas * Stages;
+        output.WriteLine($"recovery: gpt-nano, {(HasReplicas ? $"{_replicas} replicas of one stage" : "2 stages")} over {processes} processes, of which {(spares > 0 ? $"{spares} are spare" : "none is spare")}; {count} kills of a {Victim}; {string.Join(' ', settings)}");
         for (var run = 1; _stages.Count < count; run++)
         {
             List<Strike> strikes = [];
-            using var cluster = ChaosCluster.StartNano(tiny, $"measured-{run}", Processes, "--stages", "2");
+            using var cluster = ChaosCluster.StartNano(tiny, $"measured-{run}", processes, ["--stages", $"{Stages}", .. settings.SelectMany(setting => new[] { "--set", setting })]);
             for (var kill = 0; kill < KillsPerRun && _stages.Count < count; kill++)
             {
                 await KillStageAsync(cluster, strikes);
@@ -52,7 +66,7 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         var start = Strike(Fault.KillStage, status, victim, strikes);
         await CommittedAfterAsync(cluster, status.Generation);
         _stages.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  stage  {_stages[^1],6:F2} s"));
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {Victim,-7} {_stages[^1],6:F2} s"));
         await ReplaceAsync(cluster, status, victim);
     }
 
@@ -71,9 +85,9 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         await ReplaceAsync(cluster, before, victim);
     }
 
-    private static async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
+    private async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
     {
-        var first = await cluster.StatusAsync(status => status.Nodes.Count >= Processes && status.Phase == "running" && status.Stages.Count == 2);
+        var first = await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Phase == "running" && status.Stages.Count == _replicas * Stages);
         return await cluster.StatusAsync(status => status.Step >= first.Step + 10);
     }
 
@@ -128,7 +142,7 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
     {
         var stages = _stages.Order().ToArray();
         var leaders = _leaders.Select(succession => succession.Seconds).Order().ToArray();
-        var isMet = Tell("kill -9 of a stage to the next committed step", stages, [(0.5, 3), (0.99, 6)]);
+        var isMet = Tell($"kill -9 of a {Victim} to the next committed step", stages, HasReplicas ? [(1, 5)] : [(0.5, 3), (0.99, 6)]);
         if (leaders.Length > 0)
         {
             isMet &= Tell("kill -9 of the leader until another leads", leaders, [(1, 15)]);
@@ -137,9 +151,10 @@ internal sealed class RecoveryMeasure(TinyTraining tiny, TextWriter output)
         }
 
         var recomputed = _inside.Where(time => time.Fault == Fault.KillStage).Sum(time => time.Recomputed);
-        output.WriteLine($"actions that survivors of a stage's loss ran again: {(recomputed == 0 ? "0, no other rank was put back" : $"some, {recomputed} ranks were put back")}");
+        output.WriteLine($"actions that survivors of a {Victim}'s loss ran again: {(recomputed == 0 ? "0, no other rank was put back" : $"some, {recomputed} ranks were put back")}");
         RecoveryTime.Report(_inside, output);
-        return isMet && recomputed == 0;
+        // Where a replica is lost without a spare, the others take over what it was computing.
+        return isMet && (recomputed == 0 || HasReplicas);
     }
 
     private bool Tell(string name, double[] sorted, IReadOnlyList<(double Share, double Seconds)> goals)

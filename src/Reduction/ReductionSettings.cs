@@ -15,6 +15,9 @@ public sealed record ReductionSettings
     /// </summary>
     public const int DefaultPieceLength = 1 << 18;
 
+    /// <summary>Elements below which what is sent is copied sooner than the other end can say that it has it: 256 KiB, whose copy takes about as long as the wake-ups of a receipt.</summary>
+    public const int DefaultShortestLoan = 1 << 16;
+
     /// <summary>Who sends what to whom.</summary>
     public ReductionTopology Topology { get; init; } = ReductionTopology.Sharded;
 
@@ -23,6 +26,9 @@ public sealed record ReductionSettings
 
     /// <summary>Most elements of one message, where compression lets a bucket be cut.</summary>
     public int PieceLength { get; init; } = DefaultPieceLength;
+
+    /// <summary>Fewest elements of a message that is sent from where the gradient lies; fewer are copied.</summary>
+    public int ShortestLoan { get; init; } = DefaultShortestLoan;
 
     /// <summary>Most elements of one message. Factors stand for whole matrices: fewer rows would make more of them.</summary>
     public int LongestPiece => Contributions.Kind == CompressionKind.PowerSgd || Answers.Kind == CompressionKind.PowerSgd ? int.MaxValue : PieceLength;

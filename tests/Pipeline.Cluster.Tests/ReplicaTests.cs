@@ -29,6 +29,26 @@ public sealed class ReplicaTests(TinyTraining tiny)
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Gradients_that_are_sent_from_where_they_lie_give_the_same_bits_also_to_a_rank_that_replays(bool isKilled)
+    {
+        var run = $"lent-{isKilled}";
+        using var train = ProgramRun.Start(tiny.Arguments(
+            run, TinyTraining.Steps * 4, [.. s_fast, "--stages", "2", "--processes", "5", "--set", "reduction.lend-from=1", "--set", "reduction.bucket=4000", "--set", "protection.every=8"]));
+        if (isKilled)
+        {
+            var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+            Signals.Send(status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name)).Pid, Signal.Kill);
+        }
+
+        var code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        if (isKilled) Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, s_fast)).Lines, RunBits.Of(tiny.In(run)).Lines);
+    }
+
+    [Theory]
     [InlineData("invariant", 1)]
     [InlineData("fast", 2)]
     public async Task A_killed_rank_of_two_replicas_is_replaced_and_nothing_else_computes_again(string summation, int shards)

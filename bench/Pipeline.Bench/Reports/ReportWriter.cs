@@ -8,14 +8,23 @@ internal sealed class ReportWriter(BenchOptions options, TimeProvider clock)
     /// <summary>Prints and writes a report.</summary>
     public void Write(BenchReport report)
     {
-        var remarks = options.IsQuick ? ["Tiny models stood in for the real ones (`--quick`): no figure here is a measurement.", .. report.Remarks] : report.Remarks;
         Console.WriteLine($"\n{report.Title}\n\n{report.Table()}\n");
-        foreach (var remark in remarks) Console.WriteLine(remark);
-        Directory.CreateDirectory(options.ReportFolder);
-        var path = Path.Combine(options.ReportFolder, report.Name + ".md");
-        File.WriteAllText(path, Markdown(report, remarks));
-        Console.WriteLine($"Report: {path}");
+        foreach (var remark in Remarks(report)) Console.WriteLine(remark);
+        Keep(report);
+        Console.WriteLine($"Report: {PathOf(report)}");
     }
+
+    /// <summary>Writes a report and prints nothing: it is not finished.</summary>
+    public void Keep(BenchReport report)
+    {
+        Directory.CreateDirectory(options.ReportFolder);
+        File.WriteAllText(PathOf(report), Markdown(report, Remarks(report)));
+    }
+
+    private string PathOf(BenchReport report) => Path.Combine(options.ReportFolder, report.Name + ".md");
+
+    private IReadOnlyList<string> Remarks(BenchReport report) =>
+        options.IsQuick ? ["Tiny models stood in for the real ones (`--quick`): no figure here is a measurement.", .. report.Remarks] : report.Remarks;
 
     private string Markdown(BenchReport report, IReadOnlyList<string> remarks) => $"""
         # {report.Title}

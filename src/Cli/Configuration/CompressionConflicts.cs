@@ -10,7 +10,7 @@ internal static class CompressionConflicts
 {
     public static IEnumerable<ConfigurationFault> In(ResolvedConfiguration configuration, RunSettings settings, Func<Setting, bool> isChanged)
     {
-        foreach (var fault in Unfollowed(configuration, settings).Concat(OfFreedGradients(configuration, settings)).Concat(OfLocalSteps(configuration, settings, isChanged))) yield return fault;
+        foreach (var fault in Unfollowed(configuration, settings).Concat(OfFreedGradients(configuration, settings)).Concat(OfLocalSteps(configuration, settings, isChanged)).Concat(OfLoans(configuration, settings, isChanged))) yield return fault;
 
         var between = settings.Step.ReplicaCount > 1 ? new[] { settings.Reduction.Contributions.Kind, settings.Reduction.Answers.Kind } : [];
         var everywhere = settings.Step.MostStages > 1 ? [.. between, settings.Reduction.Activations.Kind] : between;
@@ -107,6 +107,17 @@ internal static class CompressionConflicts
             yield return Fault(ReductionKeys.Overlap, $"It would be ignored: with {ReductionKeys.LocalSteps} above 1 nothing is sent while backward goes on. Leave it out.");
 
         ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
+    }
+
+    /// <summary>Whoever passes on or alters what was computed sends something else than what lies in the gradient.</summary>
+    private static IEnumerable<ConfigurationFault> OfLoans(ResolvedConfiguration configuration, RunSettings settings, Func<Setting, bool> isChanged)
+    {
+        var (step, reduction) = (settings.Step, settings.Reduction);
+        var exchanges = step is { ReplicaCount: 2, OptimizerShardCount: 1 } && reduction is { Topology: ReductionTopology.Sharded, IsLossy: false } && settings.Summation == Summation.Fast;
+        // With one replica it is refused already.
+        if (step.ReplicaCount == 1 || exchanges || !isChanged(ReductionKeys.LendFrom)) yield break;
+        yield return new(ReductionKeys.LendFrom.FullPath, configuration.OriginOf(ReductionKeys.LendFrom),
+            "It would be ignored: only two replicas of the sharded topology that compress nothing, share no optimizer state out and add up as fast does send gradients from where they lie. Leave it out.");
     }
 
     private static bool IsRounded(CompressionKind kind) => kind is CompressionKind.BFloat16 or CompressionKind.Int8 or CompressionKind.Int4;

@@ -39,6 +39,9 @@ public static class ReductionKeys
     /// <summary>Whether buckets travel while backward goes on.</summary>
     public static readonly FlagSetting Overlap = new("reduction.overlap") { ChangesOnResume = true };
 
+    /// <summary>From which size on messages are sent from where the gradient lies.</summary>
+    public static readonly WholeNumberSetting LendFrom = new("reduction.lend-from", 1, int.MaxValue, "elements") { ChangesOnResume = true };
+
     /// <summary>Compression of what replicas contribute.</summary>
     public static readonly ChoiceSetting<CompressionKind> Kind = new("compression.kind", [.. s_kinds, ("auto", CompressionKind.Automatic)]);
 
@@ -82,11 +85,11 @@ public static class ReductionKeys
     public static readonly RealNumberSetting OuterMomentum = new("reduction.outer-momentum", new(0, 1, WithoutMaximum: true), "share that is kept");
 
     /// <summary>Those that mean something between replicas only.</summary>
-    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
+    public static IReadOnlyList<Setting> OfReplicas { get; } = [Topology, Groups, GroupSize, Bucket, Overlap, LendFrom, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
-        [Topology, Groups, GroupSize, Bucket, Overlap, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
+        [Topology, Groups, GroupSize, Bucket, Overlap, LendFrom, LocalSteps, OuterLearningRate, OuterMomentum, Kind, Answer, Activations, Rounding, ErrorFeedback, Share, Rank, Warmup, SecondMoment];
 
     /// <summary>Binds them.</summary>
     internal static ReductionSettings Bind(ResolvedConfiguration from)
@@ -102,6 +105,7 @@ public static class ReductionKeys
             GroupsByMachine = from.Get(Groups) == ByHost,
             Groups = ReplicaGroups.Parse(from.Get(Groups)),
             Overlaps = from.Get(Overlap),
+            ShortestLoan = from.Count(LendFrom),
             Contributions = Compression(from, kind),
             Answers = Compression(from, answer),
             Activations = Compression(from, from.Get(Activations)) with { ErrorFeedback = false, WarmupSteps = 0 },

@@ -14,7 +14,8 @@ internal static class PlannedReductions
     private const int ProbeLength = 2 << 20;
     private const int ProbeRounds = 5;
 
-    // Of a gradient that goes through the memory of one process half is copied out, half is added, copied out and comes back: two ways of the bytes of a sum.
+    // What travels through the memory of one process, contributions (of two replicas that compress nothing there are no others) and answers, is copied out by who sends it
+    // and added or put in its place by who takes it: two passes, each as long as a sum of as many bytes.
     private const double PassesOfOneSum = 2;
 
     private static readonly Lazy<double> s_sumSpeed = new(MeasureSum);

@@ -2,6 +2,7 @@ using Pipeline.Cli.Configuration;
 using Pipeline.Coordinator;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction;
 using Pipeline.Schedules;
 using Pipeline.Training;
 
@@ -49,6 +50,8 @@ internal sealed class ProfileCalibration
             Steps = stepCount,
             StageCount = stageCount,
             ReplicaCount = ReplicasHere(settings.Step.ReplicaCount, stageCount, settings.ThreadsPerStage),
+            // What replicas exchange is reckoned by itself: within the last backward it would be counted once more as what an action costs besides its units.
+            Reduction = new ReductionSettings { Overlaps = false },
             Precision = settings.Arithmetic(),
             ThreadsPerStage = settings.ThreadsPerStage,
             Recording = new RecordingDuties(0, (stepCount / 2) + 1, stepCount),

@@ -31,7 +31,12 @@ public interface IFramePayload
     /// <summary>Bytes of one tensor of the header; native memory is welcome. Length as the header says.</summary>
     ReadOnlyMemory<byte> BytesOf(int tensor);
 
-    /// <summary>The link no longer reads the bytes. Called once for each sending, on a thread of the link: must not block or throw.</summary>
+    /// <summary>Whether somebody waits for the hand-back: the receiver is then asked for its receipt as soon as nothing more can be sent.</summary>
+    bool IsAwaited => false;
+
+    /// <summary>
+    /// The link no longer reads the bytes. Called once for each sending, on a thread of the link or of who disposes it: must not block or throw.
+    /// </summary>
     void HandBack(FrameKey key, FrameOutcome outcome);
 }
 

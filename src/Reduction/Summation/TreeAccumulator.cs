@@ -35,7 +35,7 @@ public sealed class TreeAccumulator : IDisposable
     /// <summary>Sums that wait for their sibling.</summary>
     public int HeldCount => _held.Count;
 
-    /// <summary>Most buffers that it had at the same time since it was made.</summary>
+    /// <summary>Most buffers of its own that it had at the same time since it was made; memory that was lent to it is its owner's.</summary>
     public int PeakBufferCount { get; private set; }
 
     /// <summary>Their bytes.</summary>
@@ -132,6 +132,25 @@ public sealed class TreeAccumulator : IDisposable
         TakeRoot(sum);
     }
 
+    /// <summary>
+    /// Adds the sum that is missing last to the one that was lent, writes the sum of all leaves where that lies, and leaves in another place what stood there, all in
+    /// one pass. Empty again afterwards.
+    /// </summary>
+    /// <param name="node">The node that is missing.</param>
+    /// <param name="values">The sum there, which stays the caller's.</param>
+    /// <param name="sum">The memory that was lent; takes the sum of all.</param>
+    /// <param name="former">Takes what was lent; may be the memory of the values.</param>
+    /// <exception cref="InvalidOperationException">Something else than one lent sum is held, or the two are not all.</exception>
+    public void ExchangeRoot(TreeNode node, ReadOnlySpan<float> values, Span<float> sum, Span<float> former)
+    {
+        var place = Accept(node, values.Length);
+        if (!_held.TryGetValue(place.Sibling, out var other) || !other.IsLent || _tree.Highest(place.Parent) != _tree.Root)
+            throw new InvalidOperationException($"Node {node} and a lent sum were to be all of {_tree.LeafCount} leaves; held are {Held()}.");
+        _held.Remove(place.Sibling);
+        if (place.IsLeft) SpanSum.Exchange(values, other.Span, sum, former);
+        else SpanSum.Exchange(other.Span, values, sum, former);
+    }
+
     /// <summary>Forgets what it holds and keeps the memory: after a step that is not applied.</summary>
     public void Clear()
     {
@@ -206,7 +225,7 @@ public sealed class TreeAccumulator : IDisposable
         else buffer.Dispose();
     }
 
-    private void Count() => PeakBufferCount = Math.Max(PeakBufferCount, _held.Count + _spare.Count + 1);
+    private void Count() => PeakBufferCount = Math.Max(PeakBufferCount, _held.Values.Count(buffer => !buffer.IsLent) + _spare.Count + 1);
 
     private string Held() => _held.Count == 0 ? "none" : string.Join(", ", _held.Keys.OrderBy(node => node.FirstLeaf));
 }

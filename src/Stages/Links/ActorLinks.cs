@@ -39,6 +39,22 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
+    public TensorLoan? Lend(int to, FrameKey key, torch.Tensor view)
+    {
+        lock (_gate)
+        {
+            if (to == rank || _isClosed || !_table.Lends(to)) return null;
+            flight.Sent(FlightSubject.Of(key), to);
+            var loan = new TensorLoan(inbox.LoanEnded, _kept.AddLent(to, key, view));
+            _table.Lend(to, key, view, loan, flight.Trace.Origin());
+            return loan;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+
+    /// <inheritdoc/>
     public void Send(int to, NeighbourProtocol.INote note)
     {
         if (to == rank)

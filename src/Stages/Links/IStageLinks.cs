@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using TorchSharp;
@@ -9,6 +10,23 @@ internal interface IStageLinks
 {
     /// <summary>Sends a tensor to the rank that needs it; takes ownership.</summary>
     void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion);
+
+    /// <summary>
+    /// Sends memory from where it lies, without a copy: its owner leaves it as it is until the loan is over. Null where that is not possible: nothing was sent then,
+    /// and the tensor is still the caller's.
+    /// </summary>
+    /// <param name="rank">To whom.</param>
+    /// <param name="key">Which it is.</param>
+    /// <param name="view">Names the memory; owned by the links if it was sent.</param>
+    TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view) => null;
+
+    /// <summary>
+    /// The owner begins to change memory that it has lent and that is kept for a loss, and is done when it disposes what this returns. Nobody looks at what is kept in the
+    /// meantime; afterwards the tensor is what is kept.
+    /// </summary>
+    /// <param name="loan">Over, and kept.</param>
+    /// <param name="own">Holds in the end what the memory held in the beginning; owned by the links from now on.</param>
+    IDisposable Settle(TensorLoan loan, torch.Tensor own) => throw new UnreachableException("Nothing was lent here.");
 
     /// <summary>Sends a note to a rank.</summary>
     void Send(int rank, NeighbourProtocol.INote note);

@@ -62,6 +62,12 @@ internal sealed class LinkTable : IDisposable
         if (!isKept) tensor.Dispose();
     }
 
+    /// <summary>Whether what a rank is sent can be read from where it lies: it goes over a link, which says when it no longer reads.</summary>
+    internal bool Lends(int rank) => !_isNear[rank] && _links?.Reaches(rank) == true;
+
+    /// <summary>Sends a tensor of a rank for which <see cref="Lends"/> holds; it stays the caller's.</summary>
+    internal void Lend(int rank, FrameKey key, torch.Tensor tensor, TensorLoan loan, ulong span) => _links?.Send(rank, key.In(_generation), tensor, span, loan);
+
     internal void Send(int rank, NeighbourProtocol.INote note, IActorRef self)
     {
         var stamped = note.In(_generation);

@@ -32,9 +32,14 @@ internal sealed class RankLinks : IDisposable
     internal bool Reaches(int rank) => _layout.Ranks[rank].LinkAddress.Length > 0;
 
     /// <summary>Sends a tensor, which stays the caller's.</summary>
-    internal void Send(int rank, FrameKey key, torch.Tensor tensor, ulong span)
+    /// <param name="rank">To whom.</param>
+    /// <param name="key">Which.</param>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="span">The span that it is sent from; 0 for none.</param>
+    /// <param name="loan">Ended when the memory is no longer read; null where nobody waits for that.</param>
+    internal void Send(int rank, FrameKey key, torch.Tensor tensor, ulong span, TensorLoan? loan = null)
     {
-        var payload = TensorMemory.ToSend(tensor);
+        var payload = TensorMemory.ToSend(tensor, loan);
         lock (_gate)
         {
             if (!_isDisposed)

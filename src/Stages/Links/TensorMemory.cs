@@ -15,11 +15,12 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
 {
     private readonly byte* _start;
     private readonly int _length;
+    private readonly TensorLoan? _loan;
     private Tensor? _tensor;
 
-    private TensorMemory(Tensor tensor)
+    private TensorMemory(Tensor tensor, TensorLoan? loan = null)
     {
-        _tensor = tensor;
+        (_tensor, _loan) = (tensor, loan);
         var bytes = tensor.bytes;
         _length = bytes.Length;
         // Native memory, which stays where it is as long as the tensor is alive.
@@ -27,12 +28,14 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
     }
 
     /// <summary>A tensor to send, which stays the caller's: the memory lives until both have let go of it.</summary>
-    internal static TensorMemory ToSend(Tensor tensor)
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="loan">Ended when the memory is no longer read; null where nobody waits for that.</param>
+    internal static TensorMemory ToSend(Tensor tensor, TensorLoan? loan = null)
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         var onHost = tensor.device_type == DeviceType.CPU ? tensor.detach() : tensor.cpu();
-        return new TensorMemory(onHost.contiguous().DetachFromDisposeScope());
+        return new TensorMemory(onHost.contiguous().DetachFromDisposeScope(), loan);
     }
 
     /// <summary>Memory for a tensor that is about to arrive, aligned as every tensor of the library.</summary>
@@ -54,6 +57,9 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
         _tensor = null;
         return tensor;
     }
+
+    /// <inheritdoc/>
+    public bool IsAwaited => _loan is not null;
 
     /// <inheritdoc/>
     public void HandBack(FrameKey key, FrameOutcome outcome) => Free();
@@ -83,5 +89,6 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
     {
         _tensor?.Dispose();
         _tensor = null;
+        _loan?.End();
     }
 }

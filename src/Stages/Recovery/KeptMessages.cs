@@ -27,6 +27,18 @@ internal sealed class KeptMessages(KeptVolume volume)
         Phase(StageInbox.PhaseOf(key)).Add(kept);
     }
 
+    /// <summary>Keeps something that is sent from where it lies.</summary>
+    /// <param name="rank">To whom.</param>
+    /// <param name="key">Which.</param>
+    /// <param name="view">Names the memory; owned from now on.</param>
+    internal KeptLoan AddLent(int rank, FrameKey key, torch.Tensor view)
+    {
+        var loan = new KeptLoan(rank, key, view);
+        volume.Add(loan.ByteCount);
+        Phase(StageInbox.PhaseOf(key)).Add(loan);
+        return loan;
+    }
+
     /// <summary>Keeps a note.</summary>
     internal void Add(int rank, INote note) => Phase(StageInbox.StepPhase(note.Step.Step)).Add(new KeptNote(rank, note));
 
@@ -42,6 +54,7 @@ internal sealed class KeptMessages(KeptVolume volume)
         select message switch
         {
             KeptTensor kept => kept with { Tensor = Alias(kept.Tensor) },
+            KeptLoan loan => loan.Again(),
             KeptNote { Note: SquaredNorms squares } => new KeptNote(rank, squares with { Known = _knownTotals.GetValueOrDefault(squares.Step.Step) }),
             _ => message,
         };
@@ -73,12 +86,25 @@ internal sealed class KeptMessages(KeptVolume volume)
         return tensor.detach().DetachFromDisposeScope();
     }
 
+    /// <summary>The same values in memory of their own, owned by the caller.</summary>
+    internal static torch.Tensor CopyOf(torch.Tensor tensor)
+    {
+        using var guard = torch.no_grad();
+        return tensor.clone().DetachFromDisposeScope();
+    }
+
     private void Free(List<KeptMessage> messages)
     {
         foreach (var kept in messages.OfType<KeptTensor>())
         {
             volume.Add(-kept.ByteCount);
             kept.Tensor.Dispose();
+        }
+
+        foreach (var loan in messages.OfType<KeptLoan>())
+        {
+            volume.Add(-loan.ByteCount);
+            loan.Free();
         }
     }
 

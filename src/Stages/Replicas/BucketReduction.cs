@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
@@ -27,8 +28,12 @@ internal sealed class BucketReduction : IBucketReduction
     private readonly Transfer[] _contributions;
     private readonly Transfer[] _answers;
     private readonly ILookup<int, Transfer> _told;
+    private readonly HashSet<(int Start, int Length)> _exchanged;
+    private readonly Dictionary<int, TensorLoan> _loans = [];
     private readonly List<Transfer> _awaitedContributions = [];
     private readonly List<Transfer> _awaitedAnswers = [];
+    private readonly int _shortestLoan;
+    private IReadOnlyList<TreePart> _sums = [];
     private bool _hasContributed;
     private long _ready;
 
@@ -46,7 +51,7 @@ internal sealed class BucketReduction : IBucketReduction
         _plan = plan;
         _self = self;
         _bucket = bucket;
-        _links = links;
+        (_links, _shortestLoan) = (links, settings.ShortestLoan);
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
         _streams = new SpanStreams(plan, _self, bucket, settings, residuals, seed);
         _own = plan.Own(_self);
@@ -56,6 +61,7 @@ internal sealed class BucketReduction : IBucketReduction
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
         _told = plan.Answers.Where(answer => answer.From == _self).ToLookup(answer => answer.Shard.Index);
+        _exchanged = [.. plan.Shards.Where(shard => shard.Owner == _self && plan.ContributionsTo(_self, shard) is [{ Nodes.Count: 1 }]).Select(shard => (shard.Start, shard.Length))];
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -84,9 +90,8 @@ internal sealed class BucketReduction : IBucketReduction
             return;
         }
 
-        var sums = _leaves.TakeParts();
-        Contribute([.. sums.Select(sum => sum.Node)], index => sums[index].Sum.Span, step);
-        foreach (var sum in sums) sum.Dispose();
+        _sums = _leaves.TakeParts();
+        Contribute([.. _sums.Select(sum => sum.Node)], index => _sums[index].Sum.Span, step);
     }
 
     /// <inheritdoc/>
@@ -108,6 +113,7 @@ internal sealed class BucketReduction : IBucketReduction
     public long Finish(StepKey step)
     {
         TakeAnswers(step, () => { });
+        FreeSums();
         _bucket.Scatter();
         _hasContributed = false;
         return _ready;
@@ -121,8 +127,16 @@ internal sealed class BucketReduction : IBucketReduction
     {
         foreach (var part in _parts.Values) part.Dispose();
         _streams.Dispose();
+        FreeSums();
         _leaves?.Dispose();
         _bucket.Dispose();
+    }
+
+    /// <summary>The sums of leaves are in those of all.</summary>
+    private void FreeSums()
+    {
+        foreach (var sum in _sums) sum.Dispose();
+        _sums = [];
     }
 
     /// <summary>Sends or adds the replica's own sums. What nobody adds to here goes from where it lies.</summary>
@@ -130,6 +144,7 @@ internal sealed class BucketReduction : IBucketReduction
     {
         foreach (var transfer in _direct.Values)
         {
+            if (_leaves is null && TryLend(transfer, step)) continue;
             var shard = transfer.Shard;
             Send(transfer, step, joined =>
             {
@@ -138,6 +153,25 @@ internal sealed class BucketReduction : IBucketReduction
         }
 
         foreach (var part in _parts.Values.Where(part => !_direct.ContainsKey(part.Shard.Index))) AddOwn(part, nodes, sums, step);
+    }
+
+    /// <summary>
+    /// Sends a range of the bucket without a copy, where the sum of the same range is completed here as well and takes its place: by then the other end has it, so that
+    /// nobody waits for long. Small ones are copied sooner than a receipt comes.
+    /// </summary>
+    private bool TryLend(Transfer transfer, StepKey step)
+    {
+        var (start, length) = (transfer.Shard.Start, transfer.Shard.Length);
+        if (length < _shortestLoan || !_exchanged.Contains((start, length)) || !_streams.Of(transfer).IsPlainAt(step.Step)) return false;
+        if (_bucket.ViewOf(start, length) is not { } view) return false;
+        if (_links.Lend(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), view) is not { } loan)
+        {
+            view.Dispose();
+            return false;
+        }
+
+        _loans.Add(start, loan);
+        return true;
     }
 
     private void AddOwn(ShardReduction part, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
@@ -152,9 +186,8 @@ internal sealed class BucketReduction : IBucketReduction
                 return;
             }
 
-            // The bucket stays as it is until its sums take its place; sums of leaves are freed before.
-            if (_leaves is null) part.AddLent(nodes[index], own);
-            else part.Add(nodes[index], own);
+            // The bucket stays as it is until its sums take its place, sums of leaves until these are there.
+            part.AddLent(nodes[index], own);
         }
 
         Advance(part, step);
@@ -167,10 +200,32 @@ internal sealed class BucketReduction : IBucketReduction
         Answer(part.Shard, step);
     }
 
-    private void TakeContributions(StepKey step, Action? beforeWaiting) => Take(_awaitedContributions, FrameKind.GradientContribution, step, beforeWaiting, (transfer, tensor) =>
+    /// <summary>
+    /// As <see cref="Complete"/>, where what was sent lies in the sum's place: what is kept of it for a loss goes to the memory of what has come, in the same pass.
+    /// </summary>
+    private void Exchange(ShardReduction part, Transfer transfer, ReplicaArrival arrival, TensorLoan loan, StepKey step) => _streams.Of(transfer).Read(arrival.Tensor, step.Step, sums =>
+    {
+        if (loan.Kept is null)
+        {
+            Complete(part, transfer.Nodes[0], sums, step);
+            return;
+        }
+
+        var own = arrival.IsShared ? KeptMessages.CopyOf(arrival.Tensor) : KeptMessages.Alias(arrival.Tensor);
+        using (_links.Settle(loan, own)) part.ExchangeSum(transfer.Nodes[0], sums, Range(part.Shard), MemoryMarshal.Cast<byte, float>(own.bytes));
+        Answer(part.Shard, step);
+    });
+
+    private void TakeContributions(StepKey step, Action? beforeWaiting) => Take(_awaitedContributions, FrameKind.GradientContribution, step, beforeWaiting, (transfer, arrival) =>
     {
         var part = _parts[transfer.Shard.Index];
-        _streams.Of(transfer).Read(tensor, step.Step, sums =>
+        if (_loans.Remove(transfer.Shard.Start, out var loan))
+        {
+            Exchange(part, transfer, arrival, loan, step);
+            return;
+        }
+
+        _streams.Of(transfer).Read(arrival.Tensor, step.Step, sums =>
         {
             if (part.AwaitsOne && part.Shard.Owner == _self) Complete(part, transfer.Nodes[0], sums, step);
             else Add(part, transfer, sums, step);
@@ -184,27 +239,34 @@ internal sealed class BucketReduction : IBucketReduction
         Advance(part, step);
     }
 
-    private void TakeAnswers(StepKey step, Action? beforeWaiting) => Take(_awaitedAnswers, FrameKind.ReducedGradient, step, beforeWaiting, (answer, tensor) =>
+    private void TakeAnswers(StepKey step, Action? beforeWaiting) => Take(_awaitedAnswers, FrameKind.ReducedGradient, step, beforeWaiting, (answer, arrival) =>
     {
         var sum = Range(answer.Shard);
-        _streams.Answer(answer.Shard).Decode(tensor, sum, step.Step);
-        PassOn(tensor, answer.Shard, step);
+        _streams.Answer(answer.Shard).Decode(arrival.Tensor, sum, step.Step);
+        PassOn(arrival.Tensor, answer.Shard, step);
     });
 
-    private void Take(List<Transfer> awaited, FrameKind kind, StepKey step, Action? beforeWaiting, Action<Transfer, Tensor> take)
+    private void Take(List<Transfer> awaited, FrameKind kind, StepKey step, Action? beforeWaiting, Action<Transfer, ReplicaArrival> take)
     {
         for (var index = 0; index < awaited.Count;)
         {
-            var transfer = awaited[index];
-            if (_links.Take(KeyOf(transfer, kind, step), beforeWaiting) is not var (tensor, ready))
+            var (transfer, key) = (awaited[index], KeyOf(awaited[index], kind, step));
+            var loan = _loans.GetValueOrDefault(transfer.Shard.Start);
+            var isWaitedFor = beforeWaiting is not null;
+            if ((!isWaitedFor && loan is { IsOver: false }) || _links.Take(key, beforeWaiting) is not { } arrival)
             {
                 index++;
                 continue;
             }
 
             awaited.RemoveAt(index);
-            using (tensor) take(transfer, tensor);
-            _ready = Math.Max(_ready, ready);
+            using (arrival.Tensor)
+            {
+                if (loan is { IsOver: false }) _links.AwaitEnd(loan, key);
+                take(transfer, arrival);
+            }
+
+            _ready = Math.Max(_ready, arrival.Ready);
         }
     }
 

@@ -15,8 +15,9 @@ namespace Pipeline.Stages;
 internal sealed class GradientBucket : IGradientBucket
 {
     private readonly IReadOnlyList<UnitState> _units;
-    private readonly FloatBuffer? _gathered;
+    private readonly torch.Tensor? _gathered;
     private readonly torch.Tensor? _lent;
+
     /// <param name="units">In the bucket's order.</param>
     /// <param name="lent">Memory whose beginning is the units' gradients in that order; null where each unit has its own.</param>
     internal GradientBucket(IReadOnlyList<UnitState> units, torch.Tensor? lent = null)
@@ -28,7 +29,7 @@ internal sealed class GradientBucket : IGradientBucket
         }
 
         (_units, _lent, Length) = (units, lent, checked((int)units.Sum(unit => unit.Length)));
-        if (units.Count > 1 && lent is null) _gathered = new FloatBuffer(Length);
+        if (units.Count > 1 && lent is null) _gathered = torch.empty(Length, torch.ScalarType.Float32, torch.CPU).DetachFromDisposeScope();
     }
 
     /// <summary>Elements of the span.</summary>
@@ -38,7 +39,9 @@ internal sealed class GradientBucket : IGradientBucket
     public int Name => _units[0].Index;
 
     /// <summary>The span: what was gathered, or, with one unit, its gradient itself.</summary>
-    public Span<float> Values => _gathered is not null ? _gathered.Span : Floats(_lent ?? _units[0].Gradient)[..Length];
+    public Span<float> Values => Floats(Memory)[..Length];
+
+    private torch.Tensor Memory => _gathered ?? _lent ?? _units[0].Gradient;
 
     /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
     internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
@@ -65,6 +68,13 @@ internal sealed class GradientBucket : IGradientBucket
 
     /// <inheritdoc/>
     public IReadOnlyList<MatrixRange> MatricesIn(int start, int length) => BucketMatrices.In([.. _units.Select(unit => unit.Unit)], start, length);
+
+    /// <inheritdoc/>
+    public torch.Tensor? ViewOf(int start, int length)
+    {
+        using var guard = torch.no_grad();
+        return Memory.narrow(0, start, length).DetachFromDisposeScope();
+    }
 
     /// <summary>Copies the units' gradients into the span.</summary>
     public void Gather()

@@ -1,5 +1,6 @@
 using Pipeline.Model.Units;
 using Pipeline.Reduction.Compression;
+using TorchSharp;
 
 namespace Pipeline.Stages;
 
@@ -16,6 +17,11 @@ internal interface IGradientBucket : IDisposable
     /// <param name="start">First element of the range.</param>
     /// <param name="length">Its elements.</param>
     IReadOnlyList<MatrixRange> MatricesIn(int start, int length);
+
+    /// <summary>A tensor that names the memory of a range of the span, owned by the caller; null where that is not a tensor's.</summary>
+    /// <param name="start">First element of the range.</param>
+    /// <param name="length">Its elements.</param>
+    torch.Tensor? ViewOf(int start, int length);
 
     /// <summary>Brings the gradients into the span.</summary>
     void Gather();

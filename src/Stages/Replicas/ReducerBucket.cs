@@ -1,6 +1,7 @@
 using Pipeline.Model.Units;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Summation;
+using TorchSharp;
 
 namespace Pipeline.Stages;
 
@@ -19,6 +20,9 @@ internal sealed class ReducerBucket(IReadOnlyList<Unit> units, int name) : IGrad
 
     /// <inheritdoc/>
     public IReadOnlyList<MatrixRange> MatricesIn(int start, int length) => BucketMatrices.In(units, start, length);
+
+    /// <inheritdoc/>
+    public torch.Tensor? ViewOf(int start, int length) => null;
 
     /// <inheritdoc/>
     public void Gather()

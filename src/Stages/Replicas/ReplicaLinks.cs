@@ -17,10 +17,27 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepReco
         links.Send(rankOf(replica, key.Edge), key, tensor, AlreadyDone.Instance);
     }
 
-    /// <summary>A tensor, which the caller then owns, and when it had arrived.</summary>
+    /// <summary>Sends memory from where it lies, as <see cref="IStageLinks.Lend"/>.</summary>
+    internal TensorLoan? Lend(int replica, FrameKey key, torch.Tensor view)
+    {
+        var byteCount = view.numel() * view.element_size();
+        var loan = links.Lend(rankOf(replica), key, view);
+        if (loan is not null) recorder.Exchanged(byteCount);
+        return loan;
+    }
+
+    /// <summary>Waits until memory that was lent is no longer read.</summary>
+    /// <param name="loan">The loan.</param>
+    /// <param name="key">What takes its place.</param>
+    internal void AwaitEnd(TensorLoan loan, FrameKey key) => inbox.AwaitEnd(loan, key);
+
+    /// <inheritdoc cref="IStageLinks.Settle"/>
+    internal IDisposable Settle(TensorLoan loan, torch.Tensor own) => links.Settle(loan, own);
+
+    /// <summary>A tensor that has come, or null.</summary>
     /// <param name="key">Which.</param>
     /// <param name="beforeWaiting">Called before it is waited for; null for not to wait: then null says that it has not come.</param>
-    internal (torch.Tensor Tensor, long Ready)? Take(FrameKey key, Action? beforeWaiting)
+    internal ReplicaArrival? Take(FrameKey key, Action? beforeWaiting)
     {
         var found = inbox.TryTakeTensor(key);
         if (found is null && beforeWaiting is not null)
@@ -29,6 +46,12 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepReco
             found = inbox.TakeTensor(key);
         }
 
-        return found is { } arrived ? (arrived.Value.Take(torch.CPU), arrived.Timestamp) : null;
+        return found is { } arrived ? new ReplicaArrival(arrived.Value.Take(torch.CPU), arrived.Timestamp, !arrived.Value.IsForeign) : null;
     }
 }
+
+/// <summary>A tensor that another replica has sent.</summary>
+/// <param name="Tensor">Owned by whoever took it.</param>
+/// <param name="Ready">When it had arrived.</param>
+/// <param name="IsShared">Whether its memory may be the sender's too: it is only read then.</param>
+internal readonly record struct ReplicaArrival(torch.Tensor Tensor, long Ready, bool IsShared);

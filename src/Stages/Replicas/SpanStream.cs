@@ -51,6 +51,9 @@ internal sealed class SpanStream : IDisposable
     /// <summary>Whether a step's values are compressed.</summary>
     internal bool LosesAt(long step) => _settings.KindAt(step) != CompressionKind.None;
 
+    /// <summary>Whether what is sent in a step is what was put in, fp32 as it is.</summary>
+    internal bool IsPlainAt(long step) => !LosesAt(step) && !_owes;
+
     /// <summary>A tensor to send, which the caller owns.</summary>
     /// <param name="step">Step.</param>
     /// <param name="fill">Writes the values, all of them.</param>

@@ -133,6 +133,8 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline { parallelism.data = 2, simulation.replicas = 4 }", "which says how many replicas there are")]
     [InlineData("pipeline.parallelism { data = 2, gradients = 2 }", "whoever adds a gradient up updates its weight")]
     [InlineData("pipeline.parallelism { data = 2, optimizer = 2, gradients = 2 }\npipeline.reduction.overlap = false", "cannot be sent later")]
+    [InlineData("pipeline { parallelism.data = 2, compression.kind = int8, reduction.lend-from = 1000 }", "send gradients from where they lie")]
+    [InlineData("pipeline.parallelism.data = 2\npipeline.numerics.summation = invariant\npipeline.reduction.lend-from = 1000", "send gradients from where they lie")]
     [InlineData("pipeline { parallelism.data = 2, compression.kind = one-bit }", "second moments that are frozen")]
     [InlineData("pipeline { parallelism.data = 2, compression { kind = int8, second-moment = frozen } }", "second moments that are frozen")]
     [InlineData("pipeline { parallelism.data = 2, reduction.outer-momentum = 0.5 }", "there is no outer step")]

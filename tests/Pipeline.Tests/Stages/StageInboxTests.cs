@@ -30,6 +30,21 @@ public sealed class StageInboxTests
     }
 
     [Fact]
+    public async Task Whoever_waits_for_memory_that_was_lent_goes_on_when_the_link_has_done_with_it_or_the_stage_is_closed()
+    {
+        StageInbox inbox = new();
+        TensorLoan returned = new(inbox.LoanEnded), open = new(inbox.LoanEnded);
+        var waits = Task.Run(() => inbox.AwaitEnd(returned, Key(0)));
+        returned.End();
+        returned.End();
+        await waits;
+        var waitsForEver = Task.Run(() => inbox.AwaitEnd(open, Key(1)));
+        inbox.Close();
+        await Assert.ThrowsAsync<StageClosedException>(() => waitsForEver);
+        inbox.AwaitEnd(returned, Key(0));
+    }
+
+    [Fact]
     public void What_repeats_an_input_or_comes_after_its_step_is_freed_unread()
     {
         StageInbox inbox = new();

@@ -15,13 +15,14 @@ internal static class CompressionCurves
     private const double AllowedLoss = 0.01;
     private const double WantedReduction = 0.9;
     private const int SeedCount = 3;
+    private const string Uncompressed = "none";
 
     /// <summary>The preset gpt-nano with small steps, so that all runs together take a quarter of an hour on two cores.</summary>
     private static readonly string[] s_small = ["schedule.micro-batches=2", "schedule.micro-batch-size=1", "run.eval-batches=32", "checkpoint.every=0", "run.trace-steps=0", "run.digest-every=0"];
 
     private static readonly (string Name, string[] Settings)[] s_kinds =
     [
-        ("none", []),
+        (Uncompressed, []),
         ("bf16", ["compression.kind=bf16", "compression.answer=bf16"]),
         ("int8", ["compression.kind=int8", "compression.answer=int8"]),
         ("int4", ["compression.kind=int4", "compression.answer=int4"]),
@@ -37,52 +38,77 @@ internal static class CompressionCurves
         ("local-50-int4", ["reduction.local-steps=50", "compression.kind=int4", "compression.answer=int4"]),
     ];
 
-    /// <summary>Runs what is missing and compares.</summary>
-    public static BenchReport Measure(BenchOptions options)
+    /// <summary>
+    /// Runs what is missing and compares. Seed by seed, so that whoever breaks it off has all kinds with fewer seeds and goes on with the same command; the report is
+    /// kept after each run.
+    /// </summary>
+    /// <param name="options">Steps, seeds (pairs), and the only kinds wanted, separated by commas.</param>
+    /// <param name="keep">Takes the report so far.</param>
+    public static BenchReport Measure(BenchOptions options, Action<BenchReport> keep)
     {
         var stepCount = options.StepCount ?? (options.IsQuick ? 4 : 500);
         var seedCount = options.PairCount ?? (options.IsQuick ? 1 : SeedCount);
         var folder = Path.Combine(options.ReportFolder, options.IsQuick ? "curves-quick" : $"curves-{stepCount}");
-        var wanted = s_kinds.Where(kind => options.WireKind is null || kind.Name == options.WireKind || kind.Name == "none").ToArray();
-        var curves = wanted.ToDictionary(kind => kind.Name, kind => Enumerable.Range(1, seedCount).Select(seed => Curve(folder, kind.Name, kind.Settings, seed, stepCount, options.IsQuick)).ToArray());
-        var (exact, bytes) = (curves["none"].Average(curve => curve[^1].Loss), Bytes(curves["none"]));
-        List<IReadOnlyList<string>> rows = [];
-        foreach (var (name, runs) in curves)
+        var only = options.WireKind?.Split(',');
+        var wanted = s_kinds.Where(kind => only is null || only.Contains(kind.Name) || kind.Name == Uncompressed).ToArray();
+        var curves = wanted.ToDictionary(kind => kind.Name, _ => new List<Point[]>());
+        var missing = Enumerable.Range(1, seedCount).SelectMany(seed => wanted.Select(kind => Folder(folder, kind.Name, seed))).Count(run => !IsWhole(run, stepCount));
+        var start = Stopwatch.GetTimestamp();
+        var trainedCount = 0;
+        foreach (var (kind, seed) in Enumerable.Range(1, seedCount).SelectMany(seed => wanted.Select(kind => (kind, seed))))
         {
-            var (loss, reduction) = (runs.Average(curve => curve[^1].Loss), 1 - Bytes(runs) / bytes);
-            var isNear = loss <= exact * (1 + AllowedLoss);
-            rows.Add(
-            [
-                name, $"{loss:F4}", string.Join(' ', runs.Select(curve => $"{curve[^1].Loss:F4}")), $"{(loss / exact - 1) * 100:+0.00;-0.00;0.00} %", $"{reduction:P1}",
-                $"{1 / Math.Max(1 - reduction, 1e-9):F1}", isNear ? reduction >= WantedReduction ? "within 1 %, 90 % less" : "within 1 %" : "lost",
-            ]);
+            var run = Folder(folder, kind.Name, seed);
+            if (!IsWhole(run, stepCount))
+            {
+                Console.WriteLine($"training {run}, {trainedCount + 1} of {missing}{(trainedCount > 0 ? $"; about {Stopwatch.GetElapsedTime(start).TotalMinutes / trainedCount * (missing - trainedCount):F0} min for all" : "")}");
+                Train(run, kind.Settings, seed, stepCount, options.IsQuick);
+                trainedCount++;
+            }
+
+            curves[kind.Name].Add(Points(new RunFiles(run).Metrics));
+            keep(Report(curves, stepCount, seedCount));
         }
 
-        return new BenchReport(
-            "curves",
-            "Validation loss with compression between two replicas",
-            $"The preset gpt-nano on the default corpus, the SDK's own reference documentation, with parallelism.data = 2 and one stage, {stepCount} steps of {string.Join(", ", s_small.Take(2))}, {seedCount} seeds. Bytes are those of tensors "
-            + "sent to the other replica in the last half of the steps, after any warm-up, contribution and answer together, as the runs' metrics have them. The loss is the mean over the seeds, of the same 32 held-out micro-batches; "
-            + $"within 1 %: at most {AllowedLoss:P0} above that without compression. Losing configurations are shown too.",
-            ["compression", "validation loss", "each seed", "against none", "less traffic", "× fewer bytes", "verdict"], rows)
-        {
-            Remarks =
-            [
-                "All curves, step: validation loss.",
-                .. curves.SelectMany(kind => kind.Value.Select((curve, seed) => $"{kind.Key}, seed {seed + 1}: {string.Join(", ", curve.Select(point => $"{point.Step}: {point.Loss:F3}"))}")),
-            ],
-        };
+        return Report(curves, stepCount, seedCount);
+    }
+
+    private static BenchReport Report(Dictionary<string, List<Point[]>> curves, int stepCount, int seedCount) => new(
+        "curves",
+        "Validation loss with compression between two replicas",
+        $"The preset gpt-nano on the default corpus, the SDK's own reference documentation, with parallelism.data = 2 and one stage, {stepCount} steps of {string.Join(", ", s_small.Take(2))}, {seedCount} seeds. Bytes are those of tensors "
+        + "sent to the other replica in the last half of the steps, after any warm-up, contribution and answer together, as the runs' metrics have them. The loss is the mean over the seeds, of the same 32 held-out micro-batches, held against that of the same seeds "
+        + $"without compression; within 1 %: at most {AllowedLoss:P0} above it. Losing configurations are shown too.",
+        ["compression", "validation loss", "each seed", "against none", "less traffic", "× fewer bytes", "verdict"],
+        [.. curves.Where(kind => kind.Value.Count > 0).Select(kind => Row(kind.Key, kind.Value, curves[Uncompressed]))])
+    {
+        Remarks =
+        [
+            .. curves.Values.Any(runs => runs.Count < seedCount)
+                ? [$"Not finished: {string.Join(", ", curves.Where(kind => kind.Value.Count < seedCount).Select(kind => $"{kind.Key} ({kind.Value.Count} of {seedCount} seeds)"))}. The same command goes on."]
+                : Array.Empty<string>(),
+            "All curves, step: validation loss.",
+            .. curves.SelectMany(kind => kind.Value.Select((curve, seed) => $"{kind.Key}, seed {seed + 1}: {string.Join(", ", curve.Select(point => $"{point.Step}: {point.Loss:F3}"))}")),
+        ],
+    };
+
+    private static IReadOnlyList<string> Row(string name, List<Point[]> runs, List<Point[]> uncompressed)
+    {
+        // Seeds differ by more than kinds do.
+        var same = uncompressed.Take(runs.Count).ToArray();
+        var (loss, exact, reduction) = (runs.Average(curve => curve[^1].Loss), same.Average(curve => curve[^1].Loss), 1 - Bytes(runs) / Bytes(same));
+        var isNear = loss <= exact * (1 + AllowedLoss);
+        return
+        [
+            name, $"{loss:F4}", string.Join(' ', runs.Select(curve => $"{curve[^1].Loss:F4}")), $"{(loss / exact - 1) * 100:+0.00;-0.00;0.00} %", $"{reduction:P1}",
+            $"{1 / Math.Max(1 - reduction, 1e-9):F1}", isNear ? reduction >= WantedReduction ? "within 1 %, 90 % less" : "within 1 %" : "lost",
+        ];
     }
 
     private static double Bytes(IEnumerable<Point[]> runs) => runs.Average(curve => curve[0].SentBytes);
 
-    private static Point[] Curve(string folder, string name, string[] settings, int seed, int stepCount, bool isQuick)
-    {
-        var run = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{name}-{seed}"));
-        var metrics = new RunFiles(run).Metrics;
-        if (!File.Exists(metrics) || Points(metrics).LastOrDefault()?.Step != stepCount) Train(run, settings, seed, stepCount, isQuick);
-        return Points(metrics);
-    }
+    private static string Folder(string folder, string name, int seed) => Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{name}-{seed}"));
+
+    private static bool IsWhole(string run, int stepCount) => File.Exists(new RunFiles(run).Metrics) && Points(new RunFiles(run).Metrics).LastOrDefault()?.Step == stepCount;
 
     private static Point[] Points(string metrics)
     {

@@ -15,17 +15,20 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     private readonly StageInbox _inbox;
     private readonly bool _isTcp;
     private readonly int _self;
+    private readonly KeptMessages? _kept;
+    private readonly Lock _gate = new();
     private ILink? _link;
 
     internal HubLinks(int self, StageInbox inbox, ReplicaSpec spec)
     {
         (_self, _inbox, _isTcp) = (self, inbox, spec.IsTcp);
+        if (spec.Keeps) _kept = new KeptMessages();
         _hub = LinkHub.Start(
             new LinkHubOptions
             {
                 Node = $"replica-{self}",
                 Cluster = "bench",
-                Settings = Wire.LinkWay.Settings(hasChecksums: true),
+                Settings = Wire.LinkWay.Settings(spec.HasChecksums),
                 Shape = spec.BytesPerSecond > 0 ? transport => new ThrottledTransport(transport, spec.BytesPerSecond, TimeProvider.System) : null,
             },
             _ => { });
@@ -49,12 +52,25 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion)
     {
         completion.Wait();
-        var payload = TensorMemory.ToSend(tensor);
-        var bytes = payload.Memory.Length;
-        Tensors = key.Kind == FrameKind.ReducedGradient ? Tensors with { Answers = Tensors.Answers + bytes } : Tensors with { Contributions = Tensors.Contributions + bytes };
-        _link!.Send(payload.Header(key.In(Generation.First)), payload);
-        tensor.Dispose();
+        Send(key, TensorMemory.ToSend(tensor));
+        if (_kept is null) tensor.Dispose();
+        else _kept.Add(rank, key, tensor, completion);
     }
+
+    /// <inheritdoc/>
+    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view)
+    {
+        var loan = new TensorLoan(_inbox.LoanEnded, _kept?.AddLent(rank, key, view));
+        Send(key, TensorMemory.ToSend(view, loan));
+        if (_kept is null) view.Dispose();
+        return loan;
+    }
+
+    /// <inheritdoc/>
+    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+
+    /// <summary>A step is safe: what was kept of it is not needed any longer.</summary>
+    internal void Forget(long step) => _kept?.Forget(step);
 
     /// <inheritdoc/>
     public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => TensorMemory.ToReceive(header.Tensors[0]);
@@ -85,6 +101,14 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     {
         _link?.Dispose();
         _hub.Dispose();
+        _kept?.Close();
+    }
+
+    private void Send(FrameKey key, TensorMemory payload)
+    {
+        var bytes = payload.Memory.Length;
+        Tensors = key.Kind == FrameKind.ReducedGradient ? Tensors with { Answers = Tensors.Answers + bytes } : Tensors with { Contributions = Tensors.Contributions + bytes };
+        _link!.Send(payload.Header(key.In(Generation.First)), payload);
     }
 }
 

@@ -109,6 +109,7 @@ internal sealed class ReplicaSide : IDisposable
             return (Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 0);
         }
 
+        _links.Forget(step - 2);
         var window = _spec.Trains ? Train(step, key) : 0;
         _reduction.Contribute(key);
         var ended = Stopwatch.GetTimestamp();

@@ -16,9 +16,12 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="Every">Rounds from one reduction to the next, as with local steps; a divisor of the rounds.</param>
 /// <param name="Way">What a round does where they do not train.</param>
 /// <param name="LayerCount">Layers of the model that is trained.</param>
+/// <param name="Keeps">Whether what was sent is kept for a loss until the round after the next begins, as a run keeps it that copies its state after each step.</param>
+/// <param name="HasChecksums">Whether frames carry checksums, as they do unless a run is told otherwise.</param>
+/// <param name="Lends">Whether gradients are sent from where they lie; otherwise they are copied first.</param>
 internal sealed record ReplicaSpec(
     bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1, ReplicaWay Way = ReplicaWay.Large,
-    int LayerCount = ReplicaSpec.DefaultLayerCount)
+    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true)
 {
     internal const int DefaultLayerCount = 6;
 
@@ -31,7 +34,14 @@ internal sealed record ReplicaSpec(
         get
         {
             var compression = new CompressionSettings { Kind = Kind };
-            return new ReductionSettings { Contributions = compression, Answers = compression, Overlaps = Overlaps, BucketLength = IsQuick ? 4000 : ReductionSettings.DefaultBucketLength };
+            return new ReductionSettings
+            {
+                Contributions = compression,
+                Answers = compression,
+                Overlaps = Overlaps,
+                BucketLength = IsQuick ? 4000 : ReductionSettings.DefaultBucketLength,
+                ShortestLoan = !Lends ? int.MaxValue : IsQuick ? 1 : ReductionSettings.DefaultShortestLoan,
+            };
         }
     }
 

@@ -22,6 +22,7 @@ internal sealed class OutgoingLink : ILink
     private SendingConnection? _connection;
     private bool _isClosed;
     private bool _isWriting;
+    private bool _isReceiptWanted;
     private long _wroteAt = Stopwatch.GetTimestamp();
     private int _connectionCount;
     private int _corruptCount;
@@ -82,13 +83,17 @@ internal sealed class OutgoingLink : ILink
     /// <inheritdoc/>
     public void Dispose()
     {
+        IReadOnlyList<OutgoingFrame> left = [];
         lock (_gate)
         {
             _isClosed = true;
-            // Amid a frame there is no room for a farewell; else the link's thread says it.
+            // Amid a frame there is no room for a farewell; else the link's thread says it, once it has done with connecting: nobody waits for that to have memory back.
             if (_isWriting) _connection?.Close();
+            else left = _queue.Abandon();
             Monitor.PulseAll(_gate);
         }
+
+        Abandon(left);
     }
 
     private void Run()
@@ -194,7 +199,7 @@ internal sealed class OutgoingLink : ILink
             while (!_isClosed && connection.Fault is null)
             {
                 frame = _queue.Take();
-                var untilPing = _settings.Heartbeat - Stopwatch.GetElapsedTime(_wroteAt);
+                var untilPing = _isReceiptWanted ? TimeSpan.Zero : _settings.Heartbeat - Stopwatch.GetElapsedTime(_wroteAt);
                 if (frame is null && untilPing > TimeSpan.Zero)
                 {
                     Monitor.Wait(_gate, untilPing);
@@ -222,6 +227,7 @@ internal sealed class OutgoingLink : ILink
             lock (_gate)
             {
                 _isWriting = false;
+                _isReceiptWanted = frame is not null && (_isReceiptWanted || frame.Payload.IsAwaited);
                 _wroteAt = Stopwatch.GetTimestamp();
                 if (frame is not null) done = _queue.Sent();
             }
@@ -271,8 +277,13 @@ internal sealed class OutgoingLink : ILink
     {
         IReadOnlyList<OutgoingFrame> left;
         lock (_gate) left = _queue.Abandon();
-        foreach (var frame in left) frame.Payload.HandBack(frame.Header.Key, FrameOutcome.Abandoned);
+        Abandon(left);
         Ended?.Invoke(this);
+    }
+
+    private static void Abandon(IReadOnlyList<OutgoingFrame> left)
+    {
+        foreach (var frame in left) frame.Payload.HandBack(frame.Header.Key, FrameOutcome.Abandoned);
     }
 
     private void HandBack(IReadOnlyList<OutgoingFrame> done)

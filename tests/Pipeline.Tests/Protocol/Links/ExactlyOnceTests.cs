@@ -23,7 +23,7 @@ public sealed class ExactlyOnceTests
         using var receiver = LinkHub.Start(TestLinks.Options("b") with { HasUnix = false, TcpHost = null }, _ => { });
         using var sink = new RecordingSink();
         using var receiving = receiver.Receive(LinkPurpose.Frames, TestLinks.Run, Generation.First, 1, sink);
-        using var link = Open(receiver, events, 1, _ => (long.MaxValue, 5000));
+        using var link = UnsteadyLink.Open(receiver, TestLinks.Claim(), events.Add, 1, _ => (long.MaxValue, 5000));
         var outcomes = new List<FrameOutcome>();
         link.Send(0, 10_000, handedBack: (_, outcome) => outcomes.Add(outcome));
         Assert.Equal(LinkVerdict.Corrupt, events.Expect<LinkEnded>().Verdict);
@@ -38,7 +38,7 @@ public sealed class ExactlyOnceTests
         using var receiving = receiver.Receive(LinkPurpose.Frames, TestLinks.Run, Generation.First, 1, sink);
         int[] sizes = [.. Enumerable.Range(0, FrameCount).Select(_ => random.Next(1, 6000))];
         // A connection must live for a hello and a frame now and then, or nothing ever gets through.
-        using var link = Open(receiver, events, seed, attempt => isAltering
+        using var link = UnsteadyLink.Open(receiver, TestLinks.Claim(), events.Add, seed, attempt => isAltering
             ? (long.MaxValue, attempt % 3 == 2 ? null : 300 + random.Next(20_000))
             : (attempt % 3 == 2 ? 60_000 : random.Next(1, 20_000), null));
         var handedBack = new int[FrameCount];
@@ -70,26 +70,5 @@ public sealed class ExactlyOnceTests
         Assert.Equal(number, arrival.Header.Key.MicroBatch);
         Assert.True(arrival.Buffer.BytesOf(0).Span.SequenceEqual(TestLinks.Bytes(number, size)), $"Frame {number} was altered.");
         return arrival.Buffer;
-    }
-
-    private static OutgoingLink Open(LinkHub receiver, EventLog events, int seed, Func<int, (long CutAfter, long? AlterAt)> fate)
-    {
-        var attempt = 0;
-        var identity = new LinkIdentity("test", "a", 5, []);
-        var settings = TestLinks.Settings with { MaxBackOff = TimeSpan.FromMilliseconds(10) };
-        var dialer = new LinkDialer(
-            new LinkPeer("b", receiver.Address.Incarnation, LinkKind.Tcp, TestLinks.Claim()),
-            () =>
-            {
-                var (cutAfter, alterAt) = fate(attempt);
-                var (here, there) = MemoryTransport.Pair(seed + attempt++, cutAfter, alterAt);
-                receiver.Serve(there);
-                return here;
-            },
-            identity,
-            settings);
-        var link = new OutgoingLink(dialer, settings, events.Add);
-        link.Start();
-        return link;
     }
 }

@@ -160,6 +160,28 @@ public sealed class LinkHubTests : IDisposable
     }
 
     [Fact]
+    public void A_link_that_is_given_up_hands_everything_back_before_it_can_connect()
+    {
+        List<FrameOutcome> outcomes = [];
+        using var connecting = new ManualResetEventSlim();
+        var dialer = new LinkDialer(
+            new LinkPeer("b", 1, LinkKind.Tcp, TestLinks.Claim()),
+            () =>
+            {
+                connecting.Wait(TestLinks.Patience);
+                throw new IOException("There is no way.");
+            },
+            new LinkIdentity("test", "a", 5, []),
+            TestLinks.Settings);
+        var link = new OutgoingLink(dialer, TestLinks.Settings, _ => { });
+        link.Start();
+        link.Send(1, 100, handedBack: (_, outcome) => outcomes.Add(outcome));
+        link.Dispose();
+        Assert.Equal([FrameOutcome.Abandoned], outcomes);
+        connecting.Set();
+    }
+
+    [Fact]
     public void A_frame_over_the_limit_is_refused_before_the_wire()
     {
         using var link = _sender.Open(_receiver.Address, TestLinks.Claim(), LinkKindChoice.Unix);

@@ -8,12 +8,13 @@ using Pipeline.Reduction.Summation;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using Pipeline.Tests.Model;
+using Pipeline.Tests.Protocol.Links;
 using Xunit;
 
 namespace Pipeline.Tests.Stages.Replicas;
 
 /// <summary>Replicas of one stage that add their gradients up, each on a thread of its own, without actors.</summary>
-public sealed class StageReductionTests
+public sealed partial class StageReductionTests
 {
     private const int MicroBatchCount = 6;
 
@@ -105,7 +106,7 @@ public sealed class StageReductionTests
         private readonly IReadOnlyList<LeafShare> _shares;
         private readonly Summation _summation;
 
-        internal Replicas(int count, Summation summation, ReductionSettings settings, IReadOnlyList<StateCopy>? copies = null)
+        internal Replicas(int count, Summation summation, ReductionSettings settings, IReadOnlyList<StateCopy>? copies = null, Func<int, StageInbox[], IStageLinks>? links = null)
         {
             TorchRuntime.Initialize();
             _summation = summation;
@@ -115,7 +116,7 @@ public sealed class StageReductionTests
             _residuals = [.. _models.Select(_ => new ResidualStore())];
             for (var index = 0; index < copies?.Count; index++) _residuals[index].Load([copies[index]]);
             _reductions = [.. _models.Select((model, index) => new StageReduction(
-                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(new DirectLinks(_inboxes), _inboxes[index], new StepRecorder(new FlightRecorder()), (replica, _) => replica), null, _residuals[index]))];
+                model, new ReplicaPlace(index, _shares, summation), settings, new ReplicaLinks(links?.Invoke(index, _inboxes) ?? new DirectLinks(_inboxes), _inboxes[index], new StepRecorder(new FlightRecorder()), (replica, _) => replica), null, _residuals[index]))];
         }
 
         /// <summary>What the sum must be, by the accumulator alone.</summary>
@@ -142,7 +143,7 @@ public sealed class StageReductionTests
 
         internal void Reduce(long step)
         {
-            var key = new StepKey(default, default, 0, step);
+            var key = new StepKey(TestLinks.Run, Generation.None, 0, step);
             Task.WaitAll([.. Enumerable.Range(0, _models.Length).Select(replica => Task.Factory.StartNew(() => Reduce(replica, key), TaskCreationOptions.LongRunning))]);
         }
 
@@ -159,6 +160,13 @@ public sealed class StageReductionTests
         }
 
         private void Reduce(int replica, StepKey key)
+        {
+            Compute(replica, key);
+            Finish(replica, key);
+        }
+
+        /// <summary>Everything of a step before its sums are waited for.</summary>
+        internal void Compute(int replica, StepKey key)
         {
             var model = _models[replica];
             model.ClearGradients();
@@ -181,6 +189,12 @@ public sealed class StageReductionTests
             }
 
             _reductions[replica].Contribute(key);
+        }
+
+        internal void Proceed(int replica, StepKey key) => _reductions[replica].Proceed(key);
+
+        internal void Finish(int replica, StepKey key)
+        {
             _reductions[replica].Reduce(key);
             _reductions[replica].Finish(key);
             _inboxes[replica].FinishPhase(StageInbox.StepPhase(key.Step));

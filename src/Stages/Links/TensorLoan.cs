@@ -1,0 +1,24 @@
+namespace Pipeline.Stages;
+
+/// <summary>
+/// Memory that a link sends from where it lies. Its owner leaves it as it is until <see cref="IsOver"/>; what is kept of it for a loss reads it longer, until that
+/// has a tensor of its own (<see cref="IStageLinks.Settle"/>). Ended by a thread of the link, looked at by the compute thread.
+/// </summary>
+/// <param name="ended">Called once, when the link no longer reads the memory; must not block.</param>
+/// <param name="kept">What is kept of it; null where nothing is.</param>
+internal sealed class TensorLoan(Action ended, KeptLoan? kept = null)
+{
+    private int _isOver;
+
+    /// <summary>Whether the link no longer reads the memory: the receiver has it, or the link was given up.</summary>
+    internal bool IsOver => Volatile.Read(ref _isOver) != 0;
+
+    /// <summary>What is kept of it; null where nothing is.</summary>
+    internal KeptLoan? Kept => kept;
+
+    /// <summary>The link no longer reads the memory.</summary>
+    internal void End()
+    {
+        if (Interlocked.Exchange(ref _isOver, 1) == 0) ended();
+    }
+}
