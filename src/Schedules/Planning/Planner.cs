@@ -106,8 +106,8 @@ public static class Planner
             yield return Text($"Where durations differ by {request.Spread:P0} from time to time, as is assumed here, it takes {(uneven / choice.StepTime) - 1:P1} longer in the mean.");
         if (candidates.Where(candidate => !candidate.Fits && candidate.StepTime < choice.StepTime).MinBy(candidate => candidate.StepTime) is { } faster)
             yield return Text($"{Name(faster)} would be {1 - (faster.StepTime / choice.StepTime):P1} faster but does not fit: {faster.Misfit}.");
-        if (!choice.IsExactPartition)
-            yield return $"The nodes are of more than {NodePartitioner.MaxClassCount} kinds, so that their order was searched by swaps, not exactly.";
+        if (choice.Method.Reservation() is { } reservation)
+            yield return reservation;
         if (!request.Profile.IsMeasured)
             yield return $"The costs are {request.Profile.Source}, not measured: `pipeline profile` measures them.";
     }
