@@ -28,6 +28,8 @@ internal static class PlanRequests
             Links = world.Links,
             Reductions = world.Reductions,
             WaitsForNorm = WaitsForNorm(settings),
+            // As MemoryEstimate has it: replicas wait, and hold one copy.
+            HoldsWeightsTwice = schedule => settings.ReplicasToReckonWith == 1 && new BarrierChoice(settings.Step.Barrier, schedule).MayRunAhead,
             TiedStages = partition => StageTies.TiedStages(units, [.. partition.Select(range => range.Count)]),
         };
     }

@@ -11,14 +11,25 @@ public readonly record struct NodeCapacity(double Speed, long MemoryBytes);
 /// <param name="Cost">Time per micro-batch on a node of speed 1.</param>
 /// <param name="StateBytes">Weights, gradients, moments.</param>
 /// <param name="KeptBytes">Activations of one micro-batch.</param>
-public readonly record struct UnitDemand(double Cost, long StateBytes, long KeptBytes);
+public readonly record struct UnitDemand(double Cost, long StateBytes, long KeptBytes)
+{
+    /// <summary>What stays of them until they are made again, so that all of <see cref="KeptBytes"/> is there for one micro-batch at a time; null where nothing is dropped.</summary>
+    public long? RestBytes { get; init; }
+
+    /// <summary>What stays besides where the unit is its stage's first: the input from which a stage is made again.</summary>
+    public long EntryBytes { get; init; }
+}
 
 /// <summary>A partition over nodes: which units each stage has, and which node each stage is on.</summary>
 /// <param name="Stages">The units of each stage.</param>
 /// <param name="NodeOfStage">Index of each stage's node, each node once.</param>
 /// <param name="Bottleneck">Time of the stage that takes longest, on its node.</param>
-/// <param name="IsExact">False where nodes had too many kinds for the exact search.</param>
-public sealed record NodePartition(ImmutableArray<UnitRange> Stages, ImmutableArray<int> NodeOfStage, double Bottleneck, bool IsExact);
+/// <param name="Method">How it was found.</param>
+public sealed record NodePartition(ImmutableArray<UnitRange> Stages, ImmutableArray<int> NodeOfStage, double Bottleneck, PartitionMethod Method)
+{
+    /// <summary>False where nodes had too many kinds, or too many combinations, for the exact search.</summary>
+    public bool IsExact => Method is PartitionMethod.Exact;
+}
 
 /// <summary>
 /// Cuts a chain of units into one contiguous stage per node and orders the nodes, so that the slowest stage is as fast as it can
@@ -48,12 +59,13 @@ public static class NodePartitioner
         ArgumentOutOfRangeException.ThrowIfNotEqual(inFlight.Count, nodes.Count, nameof(inFlight));
         var classes = NodeClasses.Of(nodes);
         var stateCount = classes.CombinationCount * (units.Count + 1.0);
-        return classes.Count <= MaxClassCount && stateCount <= MaxStateCount
-            ? new ClassSearch(units, classes, inFlight).Find()
-            : Heuristic(units, nodes, inFlight);
+        if (classes.Count > MaxClassCount) return Heuristic(units, nodes, inFlight, PartitionMethod.ManyKinds);
+        return stateCount > MaxStateCount
+            ? Heuristic(units, nodes, inFlight, PartitionMethod.ManyCombinations)
+            : new ClassSearch(units, classes, inFlight).Find();
     }
 
-    private static NodePartition? Heuristic(IReadOnlyList<UnitDemand> units, IReadOnlyList<NodeCapacity> nodes, IReadOnlyList<int> inFlight)
+    private static NodePartition? Heuristic(IReadOnlyList<UnitDemand> units, IReadOnlyList<NodeCapacity> nodes, IReadOnlyList<int> inFlight, PartitionMethod reason)
     {
         var order = Enumerable.Range(0, nodes.Count).ToArray();
         var best = InOrder(order);
@@ -82,7 +94,7 @@ public static class NodePartitioner
         NodePartition? InOrder(int[] nodeOrder)
         {
             var found = new OrderedSearch(units, [.. nodeOrder.Select(node => nodes[node])], inFlight).Find();
-            return found is var (stages, bottleneck) ? new NodePartition(stages, [.. nodeOrder], bottleneck, IsExact: false) : null;
+            return found is var (stages, bottleneck) ? new NodePartition(stages, [.. nodeOrder], bottleneck, reason) : null;
         }
     }
 }

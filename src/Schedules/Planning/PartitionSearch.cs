@@ -23,16 +23,20 @@ internal sealed class RangeDemands
     private readonly double[] _costs;
     private readonly long[] _states;
     private readonly long[] _kept;
+    private readonly long[] _rest;
+    private readonly long[] _entries;
 
     public RangeDemands(IReadOnlyList<UnitDemand> units)
     {
         Count = units.Count;
-        (_costs, _states, _kept) = (new double[Count + 1], new long[Count + 1], new long[Count + 1]);
+        (_costs, _states, _kept, _rest) = (new double[Count + 1], new long[Count + 1], new long[Count + 1], new long[Count + 1]);
+        _entries = [.. units.Select(unit => unit.EntryBytes)];
         for (var unit = 0; unit < Count; unit++)
         {
             _costs[unit + 1] = _costs[unit] + units[unit].Cost;
             _states[unit + 1] = _states[unit] + units[unit].StateBytes;
             _kept[unit + 1] = _kept[unit] + units[unit].KeptBytes;
+            _rest[unit + 1] = _rest[unit] + (units[unit].RestBytes ?? units[unit].KeptBytes);
         }
     }
 
@@ -40,8 +44,18 @@ internal sealed class RangeDemands
 
     public double Time(int start, int end, NodeCapacity node) => (_costs[end] - _costs[start]) / node.Speed;
 
-    public bool Fits(int start, int end, NodeCapacity node, int inFlight) =>
-        _states[end] - _states[start] + (inFlight * (_kept[end] - _kept[start])) <= node.MemoryBytes;
+    public bool Fits(int start, int end, NodeCapacity node, int inFlight) => Bytes(start, end, inFlight, _entries[start]) <= node.MemoryBytes;
+
+    /// <summary>Whether a stage that begins earlier may fit: what it is made again from may be less there.</summary>
+    public bool MayFitLonger(int start, int end, NodeCapacity node, int inFlight) => _entries[start] > 0 && Bytes(start, end, inFlight, 0) <= node.MemoryBytes;
+
+    // One micro-batch is there whole while it runs forward, or is made again: of the others, what rests.
+    private long Bytes(int start, int end, int inFlight, long entry)
+    {
+        var rest = _rest[end] - _rest[start] + entry;
+        var activations = inFlight == 0 ? 0 : ((inFlight - 1) * rest) + Math.Max(rest, _kept[end] - _kept[start]);
+        return _states[end] - _states[start] + activations;
+    }
 }
 
 /// <summary>The exact search: best[used][units] is the least bottleneck of the first units on the used nodes, whichever order these have.</summary>
@@ -106,8 +120,15 @@ internal sealed class ClassSearch
                 {
                     var time = _units.Time(start, end, _classes.Kinds[index]);
                     // Longer stages only cost more: no need to look further.
-                    if (time >= best[used][end] || !_units.Fits(start, end, _classes.Kinds[index], _inFlight[stage]))
+                    if (time >= best[used][end])
                         break;
+                    if (!_units.Fits(start, end, _classes.Kinds[index], _inFlight[stage]))
+                    {
+                        if (_units.MayFitLonger(start, end, _classes.Kinds[index], _inFlight[stage]))
+                            continue;
+                        break;
+                    }
+
                     var bottleneck = Math.Max(before[start], time);
                     if (bottleneck < best[used][end])
                         (best[used][end], choice[used][end]) = (bottleneck, (index, start));
@@ -128,7 +149,7 @@ internal sealed class ClassSearch
         }
 
         var next = new int[_classes.Count];
-        return new NodePartition([.. stages], [.. kinds.Select(kind => _classes.Members[kind][next[kind]++])], bottleneck, IsExact: true);
+        return new NodePartition([.. stages], [.. kinds.Select(kind => _classes.Members[kind][next[kind]++])], bottleneck, PartitionMethod.Exact);
     }
 
     private int UsedOf(int used, int index) => used / _strides[index] % (_classes.Members[index].Length + 1);
@@ -156,8 +177,15 @@ internal sealed class OrderedSearch(IReadOnlyList<UnitDemand> units, IReadOnlyLi
                 for (var start = end - 1; start >= stage; start--)
                 {
                     var time = _units.Time(start, end, nodes[stage]);
-                    if (time >= next[end] || !_units.Fits(start, end, nodes[stage], inFlight[stage]))
+                    if (time >= next[end])
                         break;
+                    if (!_units.Fits(start, end, nodes[stage], inFlight[stage]))
+                    {
+                        if (_units.MayFitLonger(start, end, nodes[stage], inFlight[stage]))
+                            continue;
+                        break;
+                    }
+
                     if (Math.Max(best[start], time) is var bottleneck && bottleneck < next[end])
                         (next[end], starts[stage][end]) = (bottleneck, start);
                 }

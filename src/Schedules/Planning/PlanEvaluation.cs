@@ -5,14 +5,26 @@ namespace Pipeline.Schedules;
 /// <summary>Partitions, generates and simulates one combination of a plan.</summary>
 public static class PlanEvaluation
 {
+    // Steps until the ranks' shift against one another has settled.
+    private const int SteadyCount = 2;
+
     /// <summary>What a combination amounts to, and the simulated step that says so.</summary>
     /// <param name="request">Costs, ranks, links.</param>
     /// <param name="plain">The schedule without recomputation and without the step's end, for the ranks of the request.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
     /// <param name="recompute">What is dropped and made again.</param>
     /// <exception cref="ScheduleException">There are more stages than units.</exception>
-    public static (PlanCandidate Candidate, SimulatedStep Step) Of(PlanRequest request, Schedule plain, int microBatchSize, RecomputePolicy recompute) =>
-        new PlannedStep(request, plain, microBatchSize, recompute).Simulate();
+    public static (PlanCandidate Candidate, SimulatedStep Step) Of(PlanRequest request, Schedule plain, int microBatchSize, RecomputePolicy recompute)
+    {
+        var candidate = new PlanCandidate(plain.Name, plain.StageCount / plain.RankCount, microBatchSize, plain.MicroBatchCount, recompute);
+        var units = request.UnitsFor(microBatchSize, plain);
+        if (plain.StageCount > units.Length)
+            throw new ScheduleException(
+                $"Cannot split {units.Length} units into {plain.StageCount} stages: each needs at least one unit. Lower pipeline.schedule.virtual-stages or pipeline.parallelism.pipeline, or add layers.");
+        var recomputing = recompute is RecomputePolicy.None ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
+        var division = new DivisionSearch(request, plain, recomputing, units, recompute).Find();
+        return Evaluate(request, candidate with { Method = division.Method }, units, recomputing, division.Stages, division.NodeOfRank);
+    }
 
     /// <summary>The mean duration of a candidate's step over some draws of <see cref="PlanRequest.Spread"/>.</summary>
     public static double UnevenTime(PlanRequest request, PlanCandidate candidate, int drawCount)
@@ -25,8 +37,25 @@ public static class PlanEvaluation
             : SteadySteps.Added(candidate.Schedule!, Drawn, drawCount);
     }
 
-    /// <summary>The world in which a candidate with its schedule is simulated.</summary>
-    internal static SimulationModel Model(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
+    private static (PlanCandidate, SimulatedStep) Evaluate(
+        PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule recomputing, ImmutableArray<UnitRange> partition, ImmutableArray<int> nodeOfRank)
+    {
+        candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition)) };
+        var model = Model(request, candidate, units);
+        var step = Simulator.Run(candidate.Schedule, model);
+        var fullest = step.Memory.MaxBy(memory => memory.Total - request.Ranks[nodeOfRank[memory.Rank]].MemoryBytes);
+        var room = request.Ranks[nodeOfRank[fullest.Rank]].MemoryBytes;
+        var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule, _ => model with { Memory = [] }, SteadyCount, step);
+        return (candidate with
+        {
+            StepTime = time,
+            BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0,
+            PeakBytes = step.Memory.Max(memory => memory.Total),
+            Misfit = fullest.Total <= room ? null : FormattableString.Invariant($"rank {fullest.Rank} needs {fullest.Total / 1048576.0:N0} MiB and has {room / 1048576.0:N0}"),
+        }, step);
+    }
+
+    private static SimulationModel Model(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
     {
         var stages = StageProfile.Of(units, candidate.Partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
         return new SimulationModel

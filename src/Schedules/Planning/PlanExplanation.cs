@@ -33,8 +33,8 @@ internal static class PlanExplanation
             yield return Text($"{Planner.Name(faster)} would be {1 - (faster.StepTime / choice.StepTime):P1} faster but does not fit: {faster.Misfit}.");
         if (choice.Costs is { } costs)
             yield return Text($"Its order is that of forwards, input and weight gradients that cost 1 : {costs.InputGradient / costs.Forward:0.##} : {costs.WeightGradient / costs.Forward:0.##} (pipeline.schedule.order-costs).");
-        if (!choice.IsExactPartition)
-            yield return $"The nodes are of more than {NodePartitioner.MaxClassCount} kinds, so that their order was searched by swaps, not exactly.";
+        if (choice.Method.Reservation() is { } reservation)
+            yield return reservation;
         if (!request.Profile.IsMeasured)
             yield return $"The costs are {request.Profile.Source}, not measured: `pipeline profile` measures them.";
     }

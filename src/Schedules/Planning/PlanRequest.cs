@@ -49,6 +49,17 @@ public sealed record PlanRequest
 
     /// <summary>Which stages of a partition share a parameter.</summary>
     public Func<ImmutableArray<UnitRange>, IEnumerable<int>> TiedStages { get; init; } = _ => [];
+
+    /// <summary>Whether the ranks of a schedule hold their weights twice, since a step that was begun before the norm may be taken back.</summary>
+    public Func<Schedule, bool> HoldsWeightsTwice { get; init; } = _ => false;
+
+    /// <summary>The units' costs for a size of micro-batch, with all the state that a schedule's ranks hold.</summary>
+    internal ImmutableArray<UnitProfile> UnitsFor(int microBatchSize, Schedule schedule)
+    {
+        var units = Profile.For(microBatchSize);
+        // The second copy is of fp32, as the gradient is.
+        return HoldsWeightsTwice(schedule) ? [.. units.Select(unit => unit with { StateBytes = unit.StateBytes + unit.GradientBytes })] : units;
+    }
 }
 
 /// <summary>One way to run a step, with what is predicted of it.</summary>
@@ -92,8 +103,8 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
     /// <summary>Why it cannot be had; null where it fits.</summary>
     public string? Misfit { get; init; }
 
-    /// <summary>Whether the partition is the best of all.</summary>
-    public bool IsExactPartition { get; init; } = true;
+    /// <summary>How the partition was found.</summary>
+    public PartitionMethod Method { get; init; }
 
     /// <summary>True where it fits.</summary>
     public bool Fits => Misfit is null;

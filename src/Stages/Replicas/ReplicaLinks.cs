@@ -21,7 +21,7 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepReco
     internal TensorLoan? Lend(int replica, FrameKey key, torch.Tensor view)
     {
         var byteCount = view.numel() * view.element_size();
-        var loan = links.Lend(rankOf(replica), key, view);
+        var loan = links.Lend(rankOf(replica, key.Edge), key, view);
         if (loan is not null) recorder.Exchanged(byteCount);
         return loan;
     }

@@ -80,6 +80,20 @@ public sealed class PlanningCommandTests
         Assert.InRange(new FileInfo(Path.Combine(folder.Path, "trace.json")).Length, 1_000, 10_000_000);
     }
 
+    [Fact]
+    public void A_run_that_may_take_a_step_back_is_reckoned_with_the_second_copy_that_it_holds()
+    {
+        var (waiting, ahead) = (State("on"), State("off"));
+        // Weights, gradients and two moments of fp32, and once more the weights.
+        Assert.Equal(Math.Round(waiting * 20.0 / 16), ahead, 0.5);
+
+        static double State(string barrier)
+        {
+            using var report = JsonDocument.Parse(CommandLineRun.Of(["simulate", "--json", "--schedule", "zb-h1", .. s_cluster, "--set", $"schedule.barrier={barrier}"]).Output);
+            return report.RootElement.GetProperty("RankTimes").EnumerateArray().Sum(rank => rank.GetProperty("StateBytes").GetDouble());
+        }
+    }
+
     [Theory]
     [InlineData("simulation.nodes=1", "devices")]
     [InlineData("simulation.stragglers=9x2", "stragglers")]

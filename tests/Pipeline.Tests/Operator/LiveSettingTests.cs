@@ -155,27 +155,26 @@ public sealed class LiveSettingTests : IDisposable
     public async Task A_rank_replays_alone_across_the_step_from_which_replicas_compress(string word, CompressionKind kind)
     {
         // No copy is taken before the loss, so that the lost rank begins where the run began, fed by what the others have kept: exchanged whole at first, then compressed and answered.
-        var plan = Replicas() with { Protection = new ProtectionDuties(ProtectionKind.Memory, 2 * Steps, ""), Checkpoints = Plan(ProtectionKind.Memory).Checkpoints };
-        using var cluster = new SimulatedCluster(1, plan, 5);
-        await PauseAsync(cluster, 3);
-        foreach (var line in new[] { $"set compression {word} --yes", "set compression-answer int8 --yes" }) await DoneAsync(cluster, line);
-        var first = cluster.Notices.All.OfType<RunNotice.SettingChanged>().Select(notice => notice.Change.FromStep).Distinct().Single();
-        _ = cluster.AtStep(9, () => Task.FromResult(true), () => cluster.Kill("c"));
-        await DoneAsync(cluster, "resume");
-        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
-        var lost = Assert.Single(cluster.Notices.All.OfType<RunNotice.Recovering>().First(notice => notice.Ranks.Count > 0).Ranks).Rank;
-        Assert.All(cluster.Work.Where(work => work.Key.Rank != lost), work => Assert.Equal(1, work.Value));
-        var again = cluster.Work.Keys.Where(work => work.Rank == lost && work.Node != "c").Select(work => work.Step).Distinct();
+        using OperatedCluster run = new(ProtectionKind.Memory, Steps, nodeCount: 5, plan => Replicas() with { Protection = new ProtectionDuties(ProtectionKind.Memory, 2 * Steps, ""), Checkpoints = plan.Checkpoints });
+        await run.PauseAsync(3);
+        foreach (var line in new[] { $"set compression {word} --yes", "set compression-answer int8 --yes" }) await run.DoneAsync(line);
+        var first = run.Notices.All.OfType<RunNotice.SettingChanged>().Select(notice => notice.Change.FromStep).Distinct().Single();
+        _ = run.Cluster.AtStep(9, () => Task.FromResult(true), () => run.Cluster.Kill("c"));
+        await run.DoneAsync("resume");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await run.Cluster.UntilAsync(run.Cluster.Ended));
+        var lost = Assert.Single(run.Notices.All.OfType<RunNotice.Recovering>().First(notice => notice.Ranks.Count > 0).Ranks).Rank;
+        Assert.All(run.Cluster.Work.Where(work => work.Key.Rank != lost), work => Assert.Equal(1, work.Value));
+        var again = run.Cluster.Work.Keys.Where(work => work.Rank == lost && work.Node != "c").Select(work => work.Step).Distinct();
         Assert.Equal(Enumerable.Range(1, Steps).Select(step => (long)step), again.Order());
         Assert.InRange(first, 4, 8);
         var settings = new CompressionSettings { Kind = kind, WarmupSteps = (int)first - 1 };
-        var begun = await StepsOf(plan with
+        var begun = await StepsOf(run.Plan with
         {
             Checkpoints = null,
             Protection = ProtectionDuties.None,
-            Reduction = plan.Reduction with { Contributions = settings, Answers = settings with { Kind = CompressionKind.Int8 } },
+            Reduction = run.Plan.Reduction with { Contributions = settings, Answers = settings with { Kind = CompressionKind.Int8 } },
         });
-        Assert.Equal(begun.Select(LossBits), cluster.Notices.Steps.Select(LossBits));
+        Assert.Equal(begun.Select(LossBits), run.Notices.Steps.Select(LossBits));
     }
 
     [Theory]

@@ -9,6 +9,10 @@ public sealed class NodePartitionerTests
     private static readonly Gen<UnitDemand[]> s_units = Gen.Select(Gen.Double[0, 5], Gen.Long[0, 40], Gen.Long[0, 10])
         .Select((cost, state, kept) => new UnitDemand(cost, state, kept)).Array[2, 14];
 
+    // Units that drop activations: what rests of each, and what the first of a stage keeps besides, which is sometimes nothing and sometimes more than the rest.
+    private static readonly Gen<UnitDemand[]> s_droppers = Gen.Select(Gen.Double[0, 5], Gen.Long[0, 40], Gen.Long[0, 20], Gen.Long[0, 5], Gen.Long[0, 12])
+        .Select((cost, state, kept, rest, entry) => new UnitDemand(cost, state, kept) { RestBytes = Math.Min(rest, kept), EntryBytes = entry }).Array[2, 14];
+
     // Few kinds, so that classes have several members, or each its own; memories that sometimes bind and sometimes forbid.
     private static readonly Gen<NodeCapacity> s_node = Gen.OneOf(
         Gen.Select(Gen.Int[0, 3], Gen.Int[0, 2]).Select((speed, memory) => new NodeCapacity(new[] { 0.5, 1, 2, 3.5 }[speed], new[] { 60L, 120, 100_000 }[memory])),
@@ -16,7 +20,7 @@ public sealed class NodePartitionerTests
 
     [Fact]
     public void It_is_as_good_as_trying_everything_for_units_costs_memories_and_speeds_at_random() =>
-        Gen.Select(s_units, s_node.Array[1, 4], Gen.Int[0, 3].Array[4]).Sample((units, nodes, held) =>
+        Gen.Select(Gen.OneOf(s_units, s_droppers), s_node.Array[1, 4], Gen.Int[0, 3].Array[4]).Sample((units, nodes, held) =>
         {
             nodes = [.. nodes.Take(units.Length)];
             var inFlight = nodes.Select((_, stage) => held[stage]).ToArray();
@@ -42,10 +46,21 @@ public sealed class NodePartitionerTests
         var units = Enumerable.Range(0, 24).Select(index => new UnitDemand(1 + (index % 3), 1, 1)).ToArray();
         var inFlight = Enumerable.Repeat(1, 11).ToArray();
         var found = NodePartitioner.Partition(units, nodes, inFlight)!;
-        Assert.False(found.IsExact);
+        Assert.Equal(PartitionMethod.ManyKinds, found.Method);
         Assert.Equal(Enumerable.Range(0, 11), found.NodeOfStage.Order());
         Assert.True(found.Bottleneck <= new OrderedSearch(units, nodes, inFlight).Find()!.Value.Bottleneck);
         Assert.Equal(found.Bottleneck, Enumerable.Range(0, 11).Max(stage => Time(units, nodes, found, stage)), 9);
+    }
+
+    [Fact]
+    public void With_few_kinds_but_too_many_ways_to_use_them_it_says_just_that()
+    {
+        // 3^10 ways to use some of each kind, times 81 places to cut.
+        var nodes = Enumerable.Range(0, 20).Select(index => new NodeCapacity(1 + (index / 2 * 0.1), 1_000)).ToArray();
+        var units = Enumerable.Range(0, 80).Select(index => new UnitDemand(1 + (index % 3), 1, 1)).ToArray();
+        var found = NodePartitioner.Partition(units, nodes, [.. Enumerable.Repeat(1, 20)])!;
+        Assert.Equal(PartitionMethod.ManyCombinations, found.Method);
+        Assert.DoesNotContain("more than", found.Method.Reservation()!, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -60,7 +75,14 @@ public sealed class NodePartitionerTests
         units[found.Stages[stage].Start..found.Stages[stage].End].Sum(unit => unit.Cost) / nodes[found.NodeOfStage[stage]].Speed;
 
     private static bool Fits(UnitDemand[] units, int start, int end, NodeCapacity node, int inFlight) =>
-        units[start..end].Sum(unit => unit.StateBytes + (inFlight * unit.KeptBytes)) <= node.MemoryBytes;
+        units[start..end].Sum(unit => unit.StateBytes) + Activations(units[start..end], inFlight) <= node.MemoryBytes;
+
+    // Micro-batch by micro-batch: all of them rest but the one that is run or made again.
+    private static long Activations(UnitDemand[] stage, int inFlight)
+    {
+        var resting = stage[0].EntryBytes + stage.Sum(unit => unit.RestBytes ?? unit.KeptBytes);
+        return Enumerable.Range(0, inFlight).Sum(microBatch => microBatch == 0 ? Math.Max(resting, stage.Sum(unit => unit.KeptBytes)) : resting);
+    }
 
     // Every order of nodes with every cut.
     private static double BruteForce(UnitDemand[] units, NodeCapacity[] nodes, int[] inFlight)

@@ -147,6 +147,65 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Where_all_is_made_again_only_inputs_are_reckoned_and_a_faster_node_still_gets_more_units()
+    {
+        // Six units: 60 of state, seven inputs of 25 and 180 of the micro-batch at work. An input for each unit would be 1,260.
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 30) with { OutputBytes = 25 }, 9)]), 2, 450) with
+        {
+            Ranks = [new NodeCapacity(2, 450), new NodeCapacity(1, 450)],
+            Kinds = [new GPipe()],
+            MicroBatchSizes = [1],
+            VirtualStages = [1],
+            Recomputes = [RecomputePolicy.Full],
+        };
+        var choice = Planner.Find(request).Choice!;
+        Assert.Equal(PartitionMethod.Exact, choice.Method);
+        Assert.Equal([6, 3], choice.NodeOfRank[0] == 0 ? choice.Partition.Select(range => range.Count) : choice.Partition.Select(range => range.Count).Reverse());
+    }
+
+    [Fact]
+    public void Halves_that_wait_with_what_was_made_again_are_found_room_for_in_steps()
+    {
+        // The second copy of what is made again waits for its weight gradients: more than the bound of the exact search counts.
+        var request = Request(Profile([.. Enumerable.Range(0, 8).Select(unit => Unit(1, 2, 40) with { DeferredBytes = 40, OutputBytes = 4, StateBytes = unit < 4 ? 1 : 60 })]), 2, 1_000_000) with
+        {
+            Kinds = [new GPipe(), ZeroBubble.H2],
+            MicroBatchSizes = [1],
+            VirtualStages = [1],
+            Recomputes = [RecomputePolicy.Full],
+        };
+        var roomy = Planner.Find(request).Candidates.Single(candidate => candidate.Kind == "zb-h2");
+        var room = new NodeCapacity(1, roomy.PeakBytes - 1);
+        var tight = Planner.Find(request with { Ranks = [room, room] }).Candidates.Single(candidate => candidate.Kind == "zb-h2");
+        Assert.True(tight.Fits);
+        Assert.Equal((PartitionMethod.Exact, PartitionMethod.MemoryInSteps), (roomy.Method, tight.Method));
+    }
+
+    [Fact]
+    public void What_is_not_exact_is_said_with_its_own_reason()
+    {
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 80)]), 2, 1_000_000) with { MicroBatchSizes = [1], Recomputes = [RecomputePolicy.None] };
+        var several = Planner.Find(request with { Kinds = [new Interleaved()], VirtualStages = [2] });
+        Assert.Equal(PartitionMethod.SeveralStages, several.Choice!.Method);
+        Assert.Contains(several.Explanation, sentence => sentence.Contains("several stages a rank", StringComparison.Ordinal));
+        var one = request with { Kinds = [new OneForwardOneBackward()], VirtualStages = [1] };
+        Assert.DoesNotContain(Planner.Find(one).Explanation, sentence => sentence.Contains("not exactly", StringComparison.Ordinal));
+        var many = Planner.Find(one with { Ranks = [.. Enumerable.Range(0, 20).Select(rank => new NodeCapacity(1 + (rank / 2 * 0.1), 1_000_000))] });
+        Assert.Contains(many.Explanation, sentence => sentence.Contains("too many ways", StringComparison.Ordinal));
+        Assert.DoesNotContain(many.Explanation, sentence => sentence.Contains("kinds, so", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_second_copy_of_the_weights_counts_where_a_schedule_may_be_taken_back()
+    {
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]), 2, 1_000_000) with { MicroBatchSizes = [1], VirtualStages = [1], Recomputes = [RecomputePolicy.None] };
+        var once = Planner.Find(request).Candidates.ToDictionary(candidate => (candidate.Kind, candidate.MemoryCredit), candidate => candidate.PeakBytes);
+        var twice = Planner.Find(request with { HoldsWeightsTwice = schedule => schedule.UsesSplitBackward }).Candidates;
+        foreach (var candidate in twice)
+            Assert.Equal(candidate.Schedule!.UsesSplitBackward ? 4 * 3 : 0, candidate.PeakBytes - once[(candidate.Kind, candidate.MemoryCredit)]);
+    }
+
+    [Fact]
     public void Sizes_that_do_not_divide_the_step_and_ranks_beyond_the_units_are_refused()
     {
         var profile = Profile([Unit(1, 2, 1), Unit(1, 2, 1)]);

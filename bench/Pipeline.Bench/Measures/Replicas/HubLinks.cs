@@ -22,7 +22,7 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     internal HubLinks(int self, StageInbox inbox, ReplicaSpec spec)
     {
         (_self, _inbox, _isTcp) = (self, inbox, spec.IsTcp);
-        if (spec.Keeps) _kept = new KeptMessages();
+        if (spec.Keeps) _kept = new KeptMessages(new KeptVolume(long.MaxValue));
         _hub = LinkHub.Start(
             new LinkHubOptions
             {

@@ -13,7 +13,7 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
 {
     private readonly LinkHub _hub = LinkHub.Start(TestLinks.Options("b") with { HasUnix = false, TcpHost = null }, _ => { });
     private readonly List<(FrameKey, ulong)> _arrived = [];
-    private readonly KeptMessages _kept = new();
+    private readonly KeptMessages _kept = new(new KeptVolume(long.MaxValue));
     private readonly Lock _gate = new();
     private readonly StageInbox _inbox;
     private readonly int _self;

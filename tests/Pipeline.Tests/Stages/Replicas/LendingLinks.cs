@@ -10,7 +10,7 @@ namespace Pipeline.Tests.Stages.Replicas;
 internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks, IDisposable
 {
     private readonly List<(int Rank, FrameKey Key, torch.Tensor View, TensorLoan Loan)> _lent = [];
-    private readonly KeptMessages _kept = new();
+    private readonly KeptMessages _kept = new(new KeptVolume(long.MaxValue));
     private readonly Lock _gate = new();
 
     public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) => throw new InvalidOperationException($"{key} was copied.");

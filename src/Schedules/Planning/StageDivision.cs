@@ -1,0 +1,104 @@
+using System.Collections.Immutable;
+
+namespace Pipeline.Schedules;
+
+/// <summary>Which units the stages of a schedule get, and which node takes each rank.</summary>
+/// <param name="Stages">Units of each stage.</param>
+/// <param name="NodeOfRank">For each rank the node that takes it.</param>
+/// <param name="Method">How it was found.</param>
+internal sealed record StageDivision(ImmutableArray<UnitRange> Stages, ImmutableArray<int> NodeOfRank, PartitionMethod Method);
+
+/// <summary>
+/// Divides units over the stages of one schedule. What a rank holds follows from the order of its actions: the searches reckon with a bound
+/// of it, and what they find is held against the order itself.
+/// </summary>
+internal sealed class DivisionSearch
+{
+    // Of an even share of the rank's memory: stages may differ in what they need.
+    private static readonly double[] s_shares = [1.6, 1.4, 1.2, 1, 0.9];
+
+    // Halves of a backward that wait may hold more than the search counts.
+    private static readonly double[] s_tighter = [0.9, 0.8, 0.65, 0.5];
+
+    // Where nothing fits, what it would need is still worth knowing: little more than there is, if possible.
+    private static readonly double[] s_looser = [1.25, 1.6, 2.5, 5, 25, double.PositiveInfinity];
+
+    private readonly PlanRequest _request;
+    private readonly Schedule _plain;
+    private readonly Schedule _recomputing;
+    private readonly ImmutableArray<UnitProfile> _units;
+    private readonly RecomputePolicy _recompute;
+    private readonly UnitDemand[] _demands;
+    private readonly ImmutableArray<int> _held;
+
+    /// <param name="request">Ranks and their memory.</param>
+    /// <param name="plain">The schedule without recomputation.</param>
+    /// <param name="recomputing">The same with it.</param>
+    /// <param name="units">Costs for the size of micro-batch at hand.</param>
+    /// <param name="recompute">What is made again.</param>
+    public DivisionSearch(PlanRequest request, Schedule plain, Schedule recomputing, ImmutableArray<UnitProfile> units, RecomputePolicy recompute)
+    {
+        (_request, _plain, _recomputing, _units, _recompute) = (request, plain, recomputing, units, recompute);
+        _demands = [.. units.Select((unit, index) => Demand(unit, index == 0 ? 0 : units[index - 1].OutputBytes))];
+        _held = ScheduleValidator.PeakInFlight(plain);
+    }
+
+    /// <summary>The division found, whether or not it fits.</summary>
+    public StageDivision Find() => _plain.StageCount == _plain.RankCount ? OnePerRank() : SeveralPerRank();
+
+    private UnitDemand Demand(UnitProfile unit, long inputBytes) => new(unit.WorkUnder(_plain.UsesSplitBackward, _recompute), unit.StateBytes, unit.KeptBytes)
+    {
+        RestBytes = _recompute switch
+        {
+            RecomputePolicy.Full => 0,
+            RecomputePolicy.Selective => unit.SelectiveKeptBytes,
+            _ => null,
+        },
+        EntryBytes = _recompute is RecomputePolicy.Full ? inputBytes : 0,
+    };
+
+    private StageDivision OnePerRank()
+    {
+        var exact = With(1);
+        if (exact is not null && Fits(exact)) return exact;
+        foreach (var share in exact is null ? s_looser : s_tighter)
+            if (With(share) is { } found && (exact is null || Fits(found)))
+                return found with { Method = PartitionMethod.MemoryInSteps };
+        return exact!;
+
+        // The search knows memory and speed of every node.
+        StageDivision? With(double share) => NodePartitioner.Partition(_demands, [.. _request.Ranks.Select(node => Shared(node, share))], _held) is { } found
+            ? new StageDivision(found.Stages, found.NodeOfStage, found.Method)
+            : null;
+    }
+
+    // Several stages a rank share its memory in ways that only the order of its actions knows: the search balances time, and where that does not fit, it is
+    // run again with less and less memory for each stage, until what it finds fits.
+    private StageDivision SeveralPerRank()
+    {
+        var perRank = (double)_plain.StageCount / _plain.RankCount;
+        var byTime = InOrder(_request.Ranks.Distinct().Count() == 1
+            ? Partitioner.Partition([.. _demands.Select(demand => demand.Cost)], _plain.StageCount)
+            : Search(double.PositiveInfinity)!.Value);
+        if (Fits(byTime)) return byTime;
+        foreach (var share in s_shares)
+            if (Search(share / perRank) is { } stages && InOrder(stages) is var found && Fits(found))
+                return found;
+        return byTime;
+
+        ImmutableArray<UnitRange>? Search(double share) => new OrderedSearch(
+            _demands,
+            [.. _plain.RankOfStage.Select(rank => Shared(_request.Ranks[rank], share))],
+            [.. _plain.RankOfStage.Select(rank => (int)Math.Ceiling(_held[rank] / perRank))]).Find()?.Stages;
+    }
+
+    private StageDivision InOrder(ImmutableArray<UnitRange> stages) => new(stages, [.. Enumerable.Range(0, _plain.RankCount)], PartitionMethod.SeveralStages);
+
+    private static NodeCapacity Shared(NodeCapacity node, double share) => node with
+    {
+        MemoryBytes = double.IsPositiveInfinity(share) ? long.MaxValue / 2 : (long)Math.Min(long.MaxValue / 2, node.MemoryBytes * share),
+    };
+
+    private bool Fits(StageDivision division) => MemoryUse.Of(_recomputing, StageProfile.Of(_units, division.Stages, recompute: _recompute).Memory)
+        .All(rank => rank.Total <= _request.Ranks[division.NodeOfRank[rank.Rank]].MemoryBytes);
+}
