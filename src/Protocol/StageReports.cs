@@ -65,6 +65,10 @@ public sealed record StepTiming(
     [property: Key(4)] double ExposedSeconds = 0,
     [property: Key(5)] long ExchangedBytes = 0)
 {
+    /// <summary>Neither in actions nor waiting for inputs: with the two it makes up the step.</summary>
+    [IgnoreMember]
+    public double OwnSeconds => Seconds - BusySeconds - WaitSeconds;
+
     /// <summary>Share of the time in which no action ran.</summary>
     [IgnoreMember]
     public double Bubble => Seconds > 0 ? Math.Max(0, 1 - BusySeconds / Seconds) : 0;

@@ -8,11 +8,14 @@ public abstract record MetricsLine(long Step);
 /// <param name="Rank">The rank.</param>
 /// <param name="Busy">Seconds in which it computed.</param>
 /// <param name="Wait">Seconds in which it waited for input.</param>
-/// <param name="Bubble">Idle share of the step, 0 to 1.</param>
+/// <param name="Bubble">Share of the step in which it did not compute, 0 to 1: waiting and idling.</param>
 /// <param name="Discarded">Actions that ran in vain, since the step before was not what had been assumed; stands in the file where there are any.</param>
 /// <param name="Exposed">Seconds of the waiting that were for other replicas; null where there are none.</param>
 /// <param name="Sent">Bytes of tensors that it sent to other replicas; null where there are none.</param>
-public sealed record StageMetrics(int Rank, double Busy, double Wait, double Bubble, int Discarded = 0, double? Exposed = null, long? Sent = null);
+/// <param name="Seconds">Seconds from the end of its own former step to that of this one: ranks end their steps at different times. Null in files of earlier versions.</param>
+/// <param name="Idle">Seconds in which it neither computed nor waited for input: busy + wait + idle = seconds. Null in files of earlier versions.</param>
+public sealed record StageMetrics(
+    int Rank, double Busy, double Wait, double Bubble, int Discarded = 0, double? Exposed = null, long? Sent = null, double? Seconds = null, double? Idle = null);
 
 /// <summary>A training step. Numbers that are not finite are kept as NaN and stand in the file as null.</summary>
 /// <param name="Step">The step.</param>

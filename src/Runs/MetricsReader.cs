@@ -55,7 +55,9 @@ public static class MetricsReader
         Number(stage.GetProperty("bubble")),
         stage.TryGetProperty("discarded", out var discarded) ? discarded.GetInt32() : 0,
         stage.TryGetProperty("exposed", out var exposed) ? Number(exposed) : null,
-        stage.TryGetProperty("sent", out var sent) ? sent.GetInt64() : null);
+        stage.TryGetProperty("sent", out var sent) ? sent.GetInt64() : null,
+        stage.TryGetProperty("seconds", out var seconds) ? Number(seconds) : null,
+        stage.TryGetProperty("idle", out var idle) ? Number(idle) : null);
 
     private static double Number(JsonElement element) => element.ValueKind == JsonValueKind.Null ? double.NaN : element.GetDouble();
 }

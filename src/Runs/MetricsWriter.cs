@@ -64,6 +64,8 @@ public sealed class MetricsWriter : IDisposable
         WriteNumber(json, "busy", stage.Busy);
         WriteNumber(json, "wait", stage.Wait);
         WriteNumber(json, "bubble", stage.Bubble);
+        if (stage.Seconds is { } seconds) WriteNumber(json, "seconds", seconds);
+        if (stage.Idle is { } idle) WriteNumber(json, "idle", idle);
         if (stage.Discarded > 0) json.WriteNumber("discarded", stage.Discarded);
         if (stage.Exposed is { } exposed) WriteNumber(json, "exposed", exposed);
         if (stage.Sent is { } sent) json.WriteNumber("sent", sent);

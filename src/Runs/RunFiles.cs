@@ -28,6 +28,12 @@ public sealed record RunFiles(string Folder)
     /// <summary>Spans of some steps, readable by Perfetto.</summary>
     public string Trace => In("trace.json");
 
+    /// <summary>What came of the prediction, as it is said at the run's end.</summary>
+    public string Prediction => In("prediction.txt");
+
+    /// <summary>The costs of units that a run over several processes is predicted with: those of where it was submitted.</summary>
+    public string Profile => In("profile.json");
+
     /// <summary>The logs of the run and of its nodes.</summary>
     public string Logs => In("logs");
 

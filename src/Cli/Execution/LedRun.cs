@@ -1,4 +1,5 @@
 using Pipeline.Checkpoints;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
 using Pipeline.Operator;
@@ -14,7 +15,7 @@ namespace Pipeline.Cli.Execution;
 internal sealed class LedRun : ILedRun, IRunObserver
 {
     private readonly RunRecorder _recorder;
-    private readonly TracedSteps _traced = new();
+    private readonly RunVerdict _verdict;
     private readonly RunMeter _meter;
     private readonly RunLog _log;
     private readonly RunArtifacts _artifacts;
@@ -22,9 +23,9 @@ internal sealed class LedRun : ILedRun, IRunObserver
     private readonly RunFiles _files;
     private readonly RunJournal _journal;
 
-    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunLog log, RunArtifacts artifacts, RunFiles files, RunDirectory? directory)
+    private LedRun(CoordinatedRun coordinated, RunJournal journal, RunRecorder recorder, RunLog log, RunVerdict verdict, RunArtifacts artifacts, RunFiles files, RunDirectory? directory)
     {
-        (Coordinated, _journal, _recorder, _log, _artifacts, _files, _directory) = (coordinated, journal, recorder, log, artifacts, files, directory);
+        (Coordinated, _journal, _recorder, _log, _verdict, _artifacts, _files, _directory) = (coordinated, journal, recorder, log, verdict, artifacts, files, directory);
         _meter = new RunMeter(TimeProvider.System, coordinated.Run);
     }
 
@@ -53,12 +54,16 @@ internal sealed class LedRun : ILedRun, IRunObserver
             Divisions divisions = new(plan, materials);
             var unitCounts = predecessor?.Entry.UnitCounts ?? layout.UnitCounts;
             var coordinated = PipelineRun.Coordinated(plan, layout, stages: null, materials.TokensPerMicroBatch);
+            var replicaCount = predecessor is null ? layout.ReplicaCount : predecessor.Entry.Replicas(coordinated.HasReducers).ReplicaCount;
+            // Costs are those of where the run was submitted, and only wanted at its end.
+            var verdict = RunVerdict.Of(materials.Settings, layout, () => RunPrediction.Of(materials.Settings, layout, ProfileStore.ReadOrEstimate(files.Profile, materials.Settings), materials.Settings.Step.Recompute));
+            if (replicaCount != layout.ReplicaCount || !unitCounts.SequenceEqual(layout.UnitCounts)) verdict.Changed("a former leader has divided its units anew");
             // Replicas with stages of their own stay as they are.
             if (layout.Mesh.IsEven) coordinated = coordinated with
             {
                 // A predecessor may have gone on with fewer ranks in each replica.
                 RankCount = layout.ReplicaCount * divisions.RanksOf(unitCounts),
-                RankBytes = divisions.BytesOf(unitCounts, predecessor is null ? layout.ReplicaCount : predecessor.Entry.Replicas(coordinated.HasReducers).ReplicaCount),
+                RankBytes = divisions.BytesOf(unitCounts, replicaCount),
                 Repartition = divisions.Measured,
                 DivideOver = divisions.Over,
                 DivisionFor = divisions.OfReplicas,
@@ -81,7 +86,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 },
             };
             var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time, last?.Generation.Number ?? 1);
-            return new LedRun(coordinated, journal, recorder, log, new RunArtifacts(context, materials, files), files, directory);
+            return new LedRun(coordinated, journal, recorder, log, verdict, new RunArtifacts(context, materials, files), files, directory);
         }
         catch
         {
@@ -92,11 +97,11 @@ internal sealed class LedRun : ILedRun, IRunObserver
 
     public void OnNotice(RunNotice notice)
     {
-        _traced.OnNotice(notice);
+        _verdict.OnNotice(notice);
         _meter.OnNotice(notice);
         var ends = notice is RunNotice.Ended && !IsTakenOver;
         // Drawn before the end is written: whoever waits for the end finds the plots.
-        if (ends) _artifacts.Plot(_traced);
+        if (ends) _artifacts.Plot(_verdict);
         _recorder.OnNotice(notice);
         _log.OnNotice(notice);
         if (ends) EndpointAnnouncement.Remove(_files.Endpoint);

@@ -42,13 +42,17 @@ internal static class RunArithmetic
         yield return Memory(materials, plan, layout);
         var checkpointBytes = 12.0 * parameterCount;
         yield return Line("disk", $"about {checkpointBytes / MiB:N0} MiB a checkpoint, {settings.Checkpoint.KeepCount} kept: {checkpointBytes * settings.Checkpoint.KeepCount / MiB:N0} MiB");
-        yield return Line("bubble", $"{prediction.Step.BubbleShare:P1} predicted{(layout.Mesh.IsEven ? "" : " for replica 0")}{(prediction.IsInSeconds ? $", {prediction.Step.Duration * 1e3:F1} ms a step" : "")}; "
+        yield return Line("bubble", $"{prediction.BubbleShare:P1} predicted{(layout.Mesh.IsEven ? "" : " for replica 0")}{Seconds(prediction)}; "
             + $"{EqualStagesBubble(layout):P1} with equal stages and parts");
     }
 
     private static string Ranks(RunLayout layout) => layout.ReplicaCount == 1 ? $"{layout.RankCount}"
         : layout.Mesh.IsEven ? $"{layout.ReplicaCount} replicas × {layout.Schedule.RankCount}"
         : $"{layout.ReplicaCount} replicas of {string.Join(" + ", layout.Replicas.Select(replica => replica.RankCount))}";
+
+    private static string Seconds(RunPrediction prediction) => !prediction.IsInSeconds ? ""
+        : prediction.MayRunAhead ? string.Create(CultureInfo.InvariantCulture, $", {prediction.Duration * 1e3:F1} ms a step ({prediction.Step.Duration * 1e3:F1} if it waits for its norm)")
+        : string.Create(CultureInfo.InvariantCulture, $", {prediction.Duration * 1e3:F1} ms a step");
 
     private static IEnumerable<string> Stages(TrainingPlan plan, RunLayout layout)
     {

@@ -23,12 +23,34 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
     /// run's outcome does not depend on a picture.
     /// </summary>
     /// <param name="traced">Steps whose actions were recorded.</param>
-    /// <param name="prediction">What was predicted of a step: drawn beside the measured one, and held against it in the summary. Null where there is none.</param>
-    /// <param name="times">How long the steps took; null where nobody counted.</param>
-    public void Plot(TracedSteps traced, RunPrediction? prediction = null, StepTimes? times = null)
+    public void Plot(TracedSteps traced) => Leave(() => Draw(traced, null));
+
+    /// <summary>The same with what was predicted beside what was measured, and says in the run's directory how far apart the two are.</summary>
+    public void Plot(RunVerdict verdict)
     {
-        _verdict = prediction is null || times is null ? [] : [.. prediction.Lines(times, traced), .. times.Exchange is { } exchange ? [exchange] : Array.Empty<string>()];
-        Leave(() => Draw(traced, prediction));
+        _verdict = verdict.Lines();
+        Leave(() => AtomicFile.WriteText(files.Prediction, string.Concat(_verdict.Select(line => line + Environment.NewLine))));
+        Leave(() => Draw(verdict.Traced, verdict.Prediction));
+    }
+
+    /// <summary>Takes from its directory what the leader of a run has said of its prediction; where it could not any more, what was seen by following it.</summary>
+    public void TakeVerdict(RunVerdict followed)
+    {
+        if (File.Exists(files.Prediction))
+        {
+            _verdict = File.ReadAllLines(files.Prediction);
+            return;
+        }
+
+        if (File.Exists(files.Events) && File.ReadLines(files.Events).Any(line => line.Contains("\"units-moved\"", StringComparison.Ordinal) || line.Contains("\"replicas-changed\"", StringComparison.Ordinal)))
+            followed.Changed("its units or replicas changed under way");
+        _verdict = followed.Lines();
+    }
+
+    /// <summary>What came of the prediction, however the run ended.</summary>
+    public void SayVerdict()
+    {
+        foreach (var line in _verdict) context.Output.WriteLine(line);
     }
 
     private void Draw(TracedSteps traced, RunPrediction? prediction)
@@ -40,24 +62,34 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         if (traced.IsEmpty) return;
         var first = traced.Steps[^1];
         var simulated = prediction is { IsInSeconds: true } ? prediction.Step : prediction?.Replay(traced);
+        var replicaCount = prediction?.Layout.ReplicaCount ?? 1;
         var title = $"{materials.Settings.Preset}, {simulated?.Schedule.Name ?? materials.Settings.Step.Schedule}, step {first}";
-        AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(Beside(traced.ToTimeline(title, first), simulated)));
-        AtomicFile.Write(files.Trace, stream => ChromeTrace.Write(stream, Beside(traced.ToTimeline(materials.Settings.Preset), simulated)));
+        AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(Beside(traced.ToTimeline(title, first), simulated, replicaCount)));
+        AtomicFile.Write(files.Trace, stream => ChromeTrace.Write(stream, Beside(traced.ToTimeline(materials.Settings.Preset), simulated, replicaCount)));
     }
 
-    // Each rank's measured lane with its simulated one below it, on the step's own clock.
-    private static Timeline Beside(Timeline measured, SimulatedStep? simulated)
+    // Each rank's measured lane with its simulated one below it, on the step's own clock: all replicas run the same schedule. Ranks behind them, which only add up, have none.
+    private static Timeline Beside(Timeline measured, SimulatedStep? simulated, int replicaCount)
     {
-        if (simulated is null || measured.Lanes.Count != simulated.Ranks.Length) return measured;
+        if (simulated is null) return measured;
+        var pairCount = Math.Min(measured.Lanes.Count, simulated.Ranks.Length * replicaCount);
         var predicted = SimulationPictures.Window("", simulated, 0, simulated.Duration);
+        var ofRank = predicted.Spans.ToLookup(span => span.Lane);
         // Each lane's idle share is that of its own step, however long the other takes.
         var duration = measured.Spans.Max(span => span.EndSeconds) - measured.Spans.Min(span => span.StartSeconds);
         var busy = measured.Spans.ToLookup(span => span.Lane, span => span.EndSeconds - span.StartSeconds);
         return measured with
         {
-            Lanes = [.. measured.Lanes.SelectMany((lane, rank) => new[] { lane with { Bubble = 1 - busy[rank].Sum() / duration }, new TimelineLane("simulated", predicted.Lanes[rank].Bubble) })],
-            Spans = [.. measured.Spans.Select(span => span with { Lane = 2 * span.Lane }), .. predicted.Spans.Select(span => span with { Lane = (2 * span.Lane) + 1 })],
+            Lanes = [.. measured.Lanes.SelectMany((lane, index) => Pair(lane with { Bubble = 1 - busy[index].Sum() / duration }, index))],
+            Spans =
+            [
+                .. measured.Spans.Select(span => span with { Lane = span.Lane + Math.Min(span.Lane, pairCount) }),
+                .. Enumerable.Range(0, pairCount).SelectMany(index => ofRank[index % simulated.Ranks.Length].Select(span => span with { Lane = (2 * index) + 1 })),
+            ],
         };
+
+        IEnumerable<TimelineLane> Pair(TimelineLane lane, int index) =>
+            index < pairCount ? [lane, new TimelineLane("simulated", predicted.Lanes[index % simulated.Ranks.Length].Bubble)] : [lane];
     }
 
     /// <summary>Continues a held-out beginning with the newest checkpoint's weights.</summary>
@@ -93,7 +125,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         context.Output.WriteLine($"loss curve {files.LossPlot}");
         context.Output.WriteLine($"time line  {files.TimelinePlot} and {files.Trace} (for ui.perfetto.dev)");
         context.Output.WriteLine($"more text  pipeline generate --run {files.Folder} --prompt \"...\"");
-        foreach (var line in _verdict) context.Output.WriteLine(line);
+        SayVerdict();
     }
 
     private void Leave(Action write)

@@ -6,10 +6,14 @@ namespace Pipeline.Cli.Execution;
 /// <summary>Collects how long the steps of a run took; the first ones, in which caches warm up, are left out of the median.</summary>
 internal sealed class StepTimes : IRunObserver
 {
-    private const int WarmUpStepCount = 2;
+    /// <summary>Steps that do not count.</summary>
+    internal const int WarmUpStepCount = 2;
 
     private readonly List<double> _seconds = [];
     private readonly List<(double ExposedSeconds, long ExchangedBytes)> _exchanges = [];
+
+    /// <summary>Whether there was any step, also one that does not count.</summary>
+    public bool IsAny => _seconds.Count > 0;
 
     /// <summary>Steps that count.</summary>
     public int Count => Math.Max(0, _seconds.Count - WarmUpStepCount);
@@ -47,6 +51,6 @@ internal sealed class StepTimes : IRunObserver
     private void Add(StepSummary step)
     {
         _seconds.Add(step.Seconds);
-        _exchanges.Add((step.Ranks.Average(rank => rank.Timing.ExposedSeconds), (long)step.Ranks.Average(rank => (double)rank.Timing.ExchangedBytes)));
+        _exchanges.Add((step.Ranks.Select(rank => rank.Timing.ExposedSeconds).DefaultIfEmpty().Average(), (long)step.Ranks.Select(rank => (double)rank.Timing.ExchangedBytes).DefaultIfEmpty().Average()));
     }
 }

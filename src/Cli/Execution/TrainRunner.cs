@@ -30,8 +30,7 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var prediction = new RunPrediction(layout, ProfileStore.FindOrEstimate(bound.Settings), bound.Settings.Step.MicroBatchSize, chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute,
-            bound.Settings.Reduction.Outer is null ? PlannedReductions.Here(bound.Settings) : null);
+        var prediction = RunPrediction.Of(bound.Settings, layout, ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
         if (request.Options.IsDryRun)
         {
             PrintArithmetic(materials, draft, layout, prediction, request.Options.IsReference);
@@ -52,18 +51,22 @@ internal sealed class TrainRunner(CommandContext context)
         var progress = new ProgressPrinter(
             context.Output, context.IsTerminal, context.Time, plan.Steps, bound.Settings.Run.ProgressEvery, materials.Data.BitsPerByte);
         var artifacts = new RunArtifacts(context, materials, directory.Files);
-        var outcome = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1)
-            ? await TrainHereAsync(request.Options, materials, plan, prediction, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
-            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, materials.Content, directory, resumeFrom, progress, signals.Token).ConfigureAwait(false);
+        var verdict = RunVerdict.Of(bound.Settings, layout, () => prediction);
+        // That of an earlier start.
+        File.Delete(directory.Files.Prediction);
+        var isHere = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1);
+        var outcome = isHere
+            ? await TrainHereAsync(request.Options, materials, plan, verdict, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
+            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, materials.Content, directory, resumeFrom, new ObserverChain(progress, verdict), signals.Token).ConfigureAwait(false);
+        if (!isHere) artifacts.TakeVerdict(verdict);
         return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
 
         TrainingPlan Planned(TrainingPlan settled) => chosen?.Apply(settled) ?? settled;
     }
 
     private async Task<RunOutcome> TrainHereAsync(
-        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunPrediction prediction, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
+        TrainOptions options, RunMaterials materials, TrainingPlan plan, RunVerdict verdict, RunFiles files, ProgressPrinter progress, RunArtifacts artifacts, CancellationToken stop)
     {
-        var (traced, times) = (new TracedSteps(), new StepTimes());
         RunOutcome outcome;
         // Another start of the same run has other traces.
         plan = plan with { Name = $"{files.Folder} {context.Time.GetUtcNow().Ticks}" };
@@ -75,7 +78,7 @@ internal sealed class TrainRunner(CommandContext context)
             await control.AttendAsync(context, materials.Settings.Telemetry).ConfigureAwait(false);
             using var recorder = RunRecording.Open(materials, plan.ResumeFromStep, files, context.Time);
             using var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time);
-            using OneAtATime observer = new(new ObserverChain(recorder, traced, times, progress, control, log));
+            using OneAtATime observer = new(new ObserverChain(recorder, verdict, progress, control, log));
             control.RecordInto(observer);
             outcome = options.IsReference
                 ? ReferenceRun.Train(plan, observer, control.Stop)
@@ -83,19 +86,20 @@ internal sealed class TrainRunner(CommandContext context)
             await control.QuietAsync().ConfigureAwait(false);
         }
 
-        if (options.IsReference) artifacts.Plot(traced);
-        else artifacts.Plot(traced, prediction, times);
+        if (options.IsReference) artifacts.Plot(verdict.Traced);
+        else artifacts.Plot(verdict);
         return outcome;
     }
 
     /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
-    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, string content, RunDirectory directory, long resumeFrom, ProgressPrinter progress, CancellationToken stop)
+    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, string content, RunDirectory directory, long resumeFrom, IRunObserver progress, CancellationToken stop)
     {
         var cluster = bound.Settings.Cluster;
         var files = directory.Files;
         // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
         if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
         File.Delete(files.Journal);
+        ProfileStore.Share(bound.Settings, files.Profile);
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
@@ -117,12 +121,14 @@ internal sealed class TrainRunner(CommandContext context)
         if (outcome.End == RunEnd.Failed)
         {
             await context.Error.WriteLineAsync(outcome.Error).ConfigureAwait(false);
+            artifacts.SayVerdict();
             return outcome.IsPreparationFailure ? ExitCode.Refused : ExitCode.Failed;
         }
 
         if (outcome.End == RunEnd.Stopped)
         {
             context.Output.WriteLine($"stopped after step {outcome.Step}; go on with: pipeline train --resume {files.Folder}");
+            artifacts.SayVerdict();
             return signals.Token.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Done;
         }
 

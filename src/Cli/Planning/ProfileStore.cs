@@ -34,6 +34,30 @@ internal static class ProfileStore
     /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
     public static ModelProfile FindOrEstimate(RunSettings settings) => Find(settings) ?? UnitEstimates.Of(settings, 1e9);
 
+    /// <summary>The profile in a file, or estimates where it is not there or cannot be read: no run depends on it.</summary>
+    public static ModelProfile ReadOrEstimate(string path, RunSettings settings)
+    {
+        try
+        {
+            if (File.Exists(path)) return Read(path, settings);
+        }
+        catch (ScheduleException)
+        {
+            // As if there were none.
+        }
+
+        return UnitEstimates.Of(settings, 1e9);
+    }
+
+    /// <summary>Copies the profile of a run to where others find it, or removes what lies there if there is none.</summary>
+    public static void Share(RunSettings settings, string path)
+    {
+        var source = settings.Profile ?? CachePath(settings);
+        if (Path.GetFullPath(source) == Path.GetFullPath(path)) return;
+        if (Find(settings) is null) File.Delete(path);
+        else File.Copy(source, path, overwrite: true);
+    }
+
     private static ModelProfile Read(string path, RunSettings settings)
     {
         try

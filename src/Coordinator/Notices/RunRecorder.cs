@@ -87,7 +87,8 @@ public sealed class RunRecorder(
 
     private static StageMetrics StageOf(RankSummary rank) => new(
         rank.Rank, rank.Timing.BusySeconds, rank.Timing.WaitSeconds, rank.Timing.Bubble, rank.Timing.DiscardedActions,
-        rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExposedSeconds : null, rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExchangedBytes : null);
+        rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExposedSeconds : null, rank.Timing.ExchangedBytes > 0 ? rank.Timing.ExchangedBytes : null,
+        rank.Timing.Seconds, rank.Timing.OwnSeconds);
 
     private void Write(StepSummary step)
     {

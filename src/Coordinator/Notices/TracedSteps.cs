@@ -13,6 +13,7 @@ public sealed class TracedSteps : IRunObserver
 {
     private const double TicksPerSecond = 10_000_000;
     private readonly List<(long Step, int Rank, StageAction Action, ExecutedSpan Span)> _spans = [];
+    private readonly Dictionary<(long Step, int Rank), StepTiming> _timings = [];
 
     /// <summary>Whether any step was traced.</summary>
     public bool IsEmpty => _spans.Count == 0;
@@ -30,9 +31,13 @@ public sealed class TracedSteps : IRunObserver
     public void OnNotice(RunNotice notice)
     {
         if (notice is not RunNotice.StepCommitted { Step: var step }) return;
+        foreach (var rank in step.Ranks.Where(rank => rank.Spans.Count > 0)) _timings[(step.Step, rank.Rank)] = rank.Timing;
         foreach (var rank in step.Ranks)
             _spans.AddRange(rank.Spans.Select(span => (step.Step, rank.Rank, StageAction.Parse(span.Action), span)));
     }
+
+    /// <summary>Where a rank's time of a traced step went; null where nothing was traced of it.</summary>
+    public StepTiming? Timing(long step, int rank) => _timings.GetValueOrDefault((step, rank));
 
     /// <summary>The executed actions of all traced steps, or of one, on the processes' common clock, in seconds.</summary>
     public IEnumerable<ActionSpan> Spans(long? step = null) => _spans.Where(span => step is null || span.Step == step)

@@ -18,8 +18,11 @@ public readonly record struct RankUsage(int Rank, double Busy, double Wait, doub
 /// </summary>
 public sealed class Timeline
 {
-    internal Timeline(Schedule schedule, ImmutableArray<ImmutableArray<ActionSpan>> rows, double start, double end)
+    private readonly IReadOnlyList<double>? _freeAt;
+
+    internal Timeline(Schedule schedule, ImmutableArray<ImmutableArray<ActionSpan>> rows, double start, double end, IReadOnlyList<double>? freeAt = null)
     {
+        _freeAt = freeAt;
         Schedule = schedule;
         Rows = rows;
         Start = start;
@@ -56,8 +59,9 @@ public sealed class Timeline
     /// <param name="spans">In any order; the spans of a rank do not overlap.</param>
     /// <param name="start">Where the step began; null means with its first action.</param>
     /// <param name="end">Where the step ended; null means with its last action.</param>
+    /// <param name="freeAt">By rank, when it was done with the step before: nothing is idle until then. Null means at the start.</param>
     /// <exception cref="ArgumentException">There are no spans, or a rank does not exist.</exception>
-    public static Timeline FromSpans(Schedule schedule, IEnumerable<ActionSpan> spans, double? start = null, double? end = null)
+    public static Timeline FromSpans(Schedule schedule, IEnumerable<ActionSpan> spans, double? start = null, double? end = null, IReadOnlyList<double>? freeAt = null)
     {
         var byRank = spans.ToLookup(span => span.Rank);
         if (byRank.Count == 0 || byRank.Any(row => row.Key < 0 || row.Key >= schedule.RankCount))
@@ -66,7 +70,8 @@ public sealed class Timeline
         return new Timeline(
             schedule, rows,
             start ?? rows.Where(row => !row.IsEmpty).Min(row => row[0].Start),
-            end ?? rows.Where(row => !row.IsEmpty).Max(row => row[^1].End));
+            end ?? rows.Where(row => !row.IsEmpty).Max(row => row[^1].End),
+            freeAt);
     }
 
     // Spans without duration may share a start; the kinds of the step's end are numbered in their order.
@@ -86,7 +91,7 @@ public sealed class Timeline
     private RankUsage UsageOf(int rank, ImmutableArray<ActionSpan> row, InputTimes inputs)
     {
         var (busy, wait, bubble) = (0.0, 0.0, 0.0);
-        var free = Start;
+        var free = Math.Max(Start, _freeAt?[rank] ?? Start);
         foreach (var span in row)
         {
             var ready = Math.Clamp(inputs.RemoteInputOf(span.Action), free, Math.Max(free, span.Start));

@@ -71,8 +71,13 @@ internal sealed class StepRecorder(FlightRecorder flight)
     /// <summary>Counts what is sent to another replica.</summary>
     internal void Exchanged(long byteCount) => _exchangedBytes += byteCount;
 
-    /// <summary>Leaves the time from a timestamp to now out of the step's time.</summary>
-    internal void Exclude(long since) => _mark += Stopwatch.GetTimestamp() - since;
+    /// <summary>Leaves the time from a timestamp to now out of the step's time, also where an action waits meanwhile: what settles a step hashes its state.</summary>
+    internal void Exclude(long since)
+    {
+        var now = Stopwatch.GetTimestamp();
+        _mark += now - since;
+        _lastEnded = now;
+    }
 
     /// <summary>Starts the clock anew: before the first step.</summary>
     internal void Restart() => _mark = Stopwatch.GetTimestamp();
