@@ -56,7 +56,7 @@ public sealed class RunPredictionTests
     [InlineData(false, null)]
     public void The_error_is_that_of_the_figure_which_applies_to_the_run_and_the_other_is_told_without(bool mayRunAhead, int? waits)
     {
-        var schedule = StepEndPass.Apply(ScheduleCatalog.Generate("zb-h1", 2, 4), []);
+        var schedule = StepEndPass.Apply(ScheduleCatalog.Generate("zb-h2", 2, 4), []);
         var layout = new RunLayout([3, 3], schedule);
         var prediction = new RunPrediction(layout, s_profile, 1, mayRunAhead: mayRunAhead);
         // Without a barrier both ranks are always busy once their shift has settled: 4 × 3 units × (0.25 + 0.25 + 0.25) s; with it the second waits for the first forward.
@@ -83,7 +83,7 @@ public sealed class RunPredictionTests
     [InlineData(OptimizerBarrier.On, 0.5, "prediction 9750.0 ms a step", "median of 38 steps, 0 of them without")]
     public void Which_steps_waited_follows_from_what_was_set_and_clipped(OptimizerBarrier barrier, double norm, string predicted, string steps)
     {
-        var layout = new RunLayout([3, 3], StepEndPass.Apply(ScheduleCatalog.Generate("zb-h1", 2, 4), []));
+        var layout = new RunLayout([3, 3], StepEndPass.Apply(ScheduleCatalog.Generate("zb-h2", 2, 4), []));
         var verdict = new RunVerdict(() => new RunPrediction(layout, s_profile, 1, mayRunAhead: true), () => new BarrierChoice(barrier, layout.Schedule), new OptimizerSettings { LearningRate = 1, Warmup = 0, Horizon = 100, Clip = 1 });
         for (var number = 1; number <= 40; number++) verdict.OnNotice(new RunNotice.StepCommitted(new StepSummary(number, 1, norm, 1, 4, 9, 0, [], [])));
         var line = verdict.Lines()[0];
