@@ -23,6 +23,10 @@ public sealed class ProcessesTests(TinyTraining tiny)
         Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In(run)).Lines);
         Assert.False(File.Exists(new RunFiles(tiny.In(run)).Endpoint));
         Assert.True(File.Exists(new RunFiles(tiny.In(run)).LossPlot));
+        // What the leader has found of the prediction is said where the run was started.
+        Assert.Contains("prediction costs are", output, StringComparison.Ordinal);
+        Assert.Contains("simulated with the durations of the 4 traced steps: error", output, StringComparison.Ordinal);
+        Assert.Equal(stages, System.Text.RegularExpressions.Regex.Count(File.ReadAllText(new RunFiles(tiny.In(run)).TimelinePlot), ">simulated"));
     }
 
     [Fact]
@@ -67,6 +71,7 @@ public sealed class ProcessesTests(TinyTraining tiny)
             await tiny.StatusAsync("signalled", status => status.Step >= 3);
             train.Signal(Signal.Terminate);
             Assert.Equal(130, await train.EndAsync());
+            Assert.Contains("prediction costs are", train.Output, StringComparison.Ordinal);
         }
 
         var stoppedAt = RunBits.Of(tiny.In("signalled")).Lines.Count;

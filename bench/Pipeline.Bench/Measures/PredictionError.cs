@@ -22,8 +22,10 @@ internal static partial class PredictionError
         ("zb-h1, 8 × 1, bf16", ["--precision", "bf16", "--schedule", "zb-h1", "--micro-batches", "8", "--micro-batch-size", "1"]),
         ("interleaved-1f1b over 2 × 2 stages, 8 × 1, bf16", ["--precision", "bf16", "--schedule", "interleaved-1f1b", "--micro-batches", "8", "--micro-batch-size", "1", "--set", "schedule.virtual-stages=2"]),
         ("1f1b, 4 × 2, fp32", ["--precision", "fp32", "--schedule", "1f1b", "--micro-batches", "4", "--micro-batch-size", "2"]),
-        .. Replicas,
     ];
+
+    private const double WantedMedian = 0.05;
+    private const double WantedWorst = 0.1;
 
     private const string OfTwoReplicas = "parallelism.data=2";
 
@@ -39,7 +41,7 @@ internal static partial class PredictionError
         var folder = Directory.CreateTempSubdirectory("pipeline-prediction-");
         try
         {
-            foreach (var (name, arguments) in options.WireKind == "replicas" ? Replicas : s_configurations)
+            foreach (var (name, arguments) in options.WireKind == "replicas" ? Replicas : [.. s_configurations, .. Replicas])
                 found.Add(await OneAsync(name, arguments, Path.Combine(folder.FullName, $"{found.Count}"), options.IsQuick).ConfigureAwait(false));
         }
         finally
@@ -47,17 +49,31 @@ internal static partial class PredictionError
             folder.Delete(recursive: true);
         }
 
-        double[] errors = [.. found.Select(Error).Order()];
+        // The goal speaks of five configurations of a pipeline; those of replicas stand beside them.
+        double[] errors = [.. found.Where(one => !IsOfReplicas(one.Name)).Select(Error).Order()];
+        double[] ofReplicas = [.. found.Where(one => IsOfReplicas(one.Name)).Select(Error).Order()];
         return new BenchReport(
             "prediction", "Predicted against measured duration of a step",
             "gpt-micro on two ranks of one thread each, two stages where nothing else is said; replicas share the micro-batches. `pipeline profile` measures the units for the precision and size of micro-batch at hand, `pipeline train` its step: the median of its steps. "
-            + "They take turns, four profiles around three runs; means are compared. Error: |predicted − measured| ÷ measured; wanted at most 5 % in the median and 10 % at worst.",
-            ["configuration", "predicted ms", "measured ms", "error"],
-            [.. found.Select(one => (IReadOnlyList<string>)[one.Name, Text($"{one.Predicted:F1}"), Text($"{one.Measured:F1}"), Text($"{Error(one):P1}")])])
+            + "They take turns, four profiles around three runs; means are compared. The prediction is the figure that applies to the run: of a split backward that of steps which do not wait for their norm. "
+            + "Error: |predicted − measured| ÷ measured; wanted at most 5 % in the median of the five pipelines and 10 % at worst.",
+            ["configuration", "predicted ms", "measured ms", "error", "at most 5 %", "at most 10 %"],
+            [.. found.Select(one => (IReadOnlyList<string>)[one.Name, Text($"{one.Predicted:F1}"), Text($"{one.Measured:F1}"), Text($"{Error(one):P1}"), Verdict(Error(one), WantedMedian), Verdict(Error(one), WantedWorst)])])
         {
-            Remarks = [Text($"Error: median {errors[errors.Length / 2]:P1}, worst {errors[^1]:P1}.")],
+            Remarks = [.. Remark("Pipelines", errors), .. Remark("Replicas, which the goal does not speak of", ofReplicas)],
         };
     }
+
+    private static IEnumerable<string> Remark(string what, double[] errors)
+    {
+        if (errors.Length == 0) yield break;
+        var (median, worst) = ((errors[(errors.Length - 1) / 2] + errors[errors.Length / 2]) / 2, errors[^1]);
+        yield return Text($"{what}: median {median:P1} (wanted {WantedMedian:P0}: {Verdict(median, WantedMedian)}), worst {worst:P1} (wanted {WantedWorst:P0}: {Verdict(worst, WantedWorst)}), of {errors.Length}.");
+    }
+
+    private static bool IsOfReplicas(string name) => Replicas.Any(one => one.Name == name);
+
+    private static string Verdict(double error, double wanted) => error <= wanted ? "held" : "missed";
 
     private static double Error((string Name, double Predicted, double Measured) one) => Math.Abs(one.Predicted - one.Measured) / one.Measured;
 

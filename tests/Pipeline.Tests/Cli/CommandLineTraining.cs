@@ -14,7 +14,7 @@ internal sealed class CommandLineTraining : IDisposable
     /// <summary>Trains in a run of that name; eight steps on the corpus, unless told otherwise.</summary>
     internal CommandLineRun Train(string name, params string[] more) => Run(
     [
-        "train", "--preset", "gpt-nano", "--run", In(name), .. Unless(more, "--data", In("corpus.txt")), .. Unless(more, "--steps", "8"), "--micro-batches", "3", "--micro-batch-size", "2",
+        "train", "--preset", "gpt-nano", "--run", In(name), .. Unless(more, "--data", In("corpus.txt")), .. Unless(more, "--steps", "8"), .. Unless(more, "--micro-batches", "3"), "--micro-batch-size", "2",
         "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=16", "--set", "model.vocabulary=300",
         "--set", "run.eval-every=4", "--set", "run.digest-every=2", "--set", "checkpoint.every=4", "--set", "run.sample-tokens=8", "--set", "model.dropout=0.1", .. more,
     ]);

@@ -84,6 +84,20 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
+    public void Of_several_replicas_every_rank_has_a_simulated_lane_below_its_own_in_the_plot_and_in_the_trace()
+    {
+        Assert.Equal(ExitCode.Done, Train("replicas", "--stages", "2", "--micro-batches", "4", "--set", "parallelism.data=2", "--precision", "fp32").Code);
+        var files = new RunFiles(In("replicas"));
+        Assert.Equal(4, System.Text.RegularExpressions.Regex.Count(File.ReadAllText(files.TimelinePlot), ">simulated"));
+        using var trace = JsonDocument.Parse(File.ReadAllText(files.Trace));
+        var names = trace.RootElement.GetProperty("traceEvents").EnumerateArray().Where(item => item.GetProperty("name").GetString() == "thread_name").ToArray();
+        Assert.Equal(4, names.Count(item => item.GetProperty("args").GetProperty("name").GetString() == "simulated"));
+        var lanes = trace.RootElement.GetProperty("traceEvents").EnumerateArray().Where(item => item.GetProperty("ph").GetString() == "X").Select(item => item.GetProperty("tid").GetInt32()).Distinct();
+        Assert.Equal(names.Length, lanes.Count());
+        Assert.Contains("simulated with the durations", File.ReadAllText(files.Prediction), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Units_of_one_kind_and_size_have_the_same_costs_in_a_profile()
     {
         var file = In("alike.json");
@@ -224,6 +238,8 @@ public sealed class TrainEndToEndTests : IDisposable
             var run = Train(name, ["--steps", "40", "--set", "optimizer.learning-rate=10", "--set", "optimizer.weight-decay=10", "--set", "optimizer.warmup=0", .. layout]);
             Assert.True(run.Code == ExitCode.Failed, $"exit {run.Code}: {run.Error}");
             Assert.Matches("[Ss]tep [0-9]+.*(micro-batch|gradient norm)", run.Error);
+            // What was measured until then is held against the prediction, which the unsplit trainer has none of.
+            Assert.Equal(name == "piped", run.Output.Contains("prediction costs are", StringComparison.Ordinal));
             Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
             var metrics = MetricsReader.Read(new RunFiles(In(name)).Metrics).OfType<StepMetrics>().ToList();
             // The one that was passed over has its line.

@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using Pipeline.Checkpoints;
+using Pipeline.Cli.Execution;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 using Pipeline.Tests.Model;
 using Pipeline.Training;
 using TorchSharp;
@@ -193,6 +196,62 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
             Assert.All(step.Ranks, rank => Assert.True(rank.Timing.BusySeconds + rank.Timing.WaitSeconds <= rank.Timing.Seconds * 1.0001));
         });
     }
+
+    [Theory]
+    [InlineData("1f1b", OptimizerBarrier.On, 3, 1)]
+    [InlineData("zb-h1", OptimizerBarrier.Off, 3, 1)]
+    [InlineData("zb-h1", OptimizerBarrier.Off, 3, 0)]
+    [InlineData("interleaved-1f1b", OptimizerBarrier.On, 2, 0)]
+    public async Task Of_every_rank_of_a_run_busy_wait_and_the_rest_make_up_its_step_by_its_own_clock_and_by_its_spans(string schedule, OptimizerBarrier barrier, int stages, int digestEvery)
+    {
+        const long Steps = 8;
+        var plan = TinyRun.Plan(stages, 4, steps: Steps) with { Schedule = schedule, Barrier = barrier, Recording = new RecordingDuties(digestEvery, 1, Steps) };
+        TracedSteps traced = new();
+        var (_, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan, new NoticeList { Then = traced.OnNotice });
+        Assert.Equal(Steps, notices.Steps.Count);
+        // A span is cut to the wire's 100 ns at both ends.
+        const double Cut = 1e-7;
+        foreach (var step in notices.Steps)
+        {
+            foreach (var (rank, stage) in step.Ranks.Zip(RunRecorder.MetricsOf(step).Stages))
+            {
+                Assert.Equal(rank.Timing.Seconds, stage.Seconds);
+                Assert.True(stage.Idle >= -1e-9, $"step {step.Step}, rank {rank.Rank}: {stage.Busy} busy, {stage.Wait} waiting, of {stage.Seconds}");
+                Assert.InRange((stage.Busy + stage.Wait + stage.Idle!.Value) / stage.Seconds!.Value, 0.99, 1.01);
+                var spans = traced.Spans(step.Step).Where(span => span.Rank == rank.Rank).ToArray();
+                Assert.InRange(stage.Busy - spans.Sum(span => span.Duration), -Cut * spans.Length, Cut * spans.Length);
+                if (digestEvery == 0) AssertBetween(traced, step.Step, rank);
+            }
+        }
+
+        var shares = new RunPrediction(RunLayout.For(plan), Profile(plan.Units.Count), 1).Shares(traced);
+        foreach (var share in shares)
+        {
+            var clock = notices.Steps.Sum(step => step.Ranks[share.Rank].Timing.Seconds);
+            Assert.InRange((share.Busy + share.Wait + share.Bubble) / clock, 0.99, 1.01);
+            Assert.True(share is { Busy: > 0, Wait: >= 0 } && share.Bubble >= -1e-9, $"{share}");
+        }
+
+        // A step ends after its last action and before the next one's first: so its time lies between what their spans say, however busy the machine is.
+        static void AssertBetween(TracedSteps traced, long step, RankSummary rank)
+        {
+            if (step is 1 or Steps) return;
+            var (before, own, after) = (Of(step - 1), Of(step), Of(step + 1));
+            Assert.InRange(rank.Timing.Seconds, own.Max(span => span.End) - own.Min(span => span.Start) - Cut, after.Min(span => span.Start) - before.Max(span => span.End) + Cut);
+
+            ActionSpan[] Of(long one) => [.. traced.Spans(one).Where(span => span.Rank == rank.Rank)];
+        }
+    }
+
+    private static ModelProfile Profile(int unitCount) => new()
+    {
+        Source = "equal units",
+        IsMeasured = true,
+        BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(1, [.. Enumerable.Range(0, unitCount).Select(index => new UnitProfile
+        {
+            Name = $"unit {index}", Forward = 1, Backward = 2, InputGradient = 1, WeightGradient = 1, Optimizer = 0, KeptBytes = 1, DeferredBytes = 1, OutputBytes = 1, StateBytes = 1, GradientBytes = 1,
+        })]),
+    };
 
     [Fact]
     public void A_plan_with_more_stages_than_units_is_refused()
