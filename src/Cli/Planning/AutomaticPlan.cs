@@ -1,5 +1,6 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Model.Units;
+using Pipeline.Nodes;
 using Pipeline.Schedules;
 using Pipeline.Training;
 
@@ -13,21 +14,25 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
 {
     private static readonly Origin s_origin = new("chosen by plan = auto");
 
+    /// <summary>Whether settings leave it to the program.</summary>
+    public static bool IsWanted(BoundConfiguration bound) => bound.Configuration.Get(SettingsSchema.Plan) is PlanKind.Auto;
+
     /// <summary>Plans a run whose settings leave that to the program; null where they do not.</summary>
     /// <param name="bound">Settled settings.</param>
     /// <param name="keepsMicroBatches">Whether the size of the micro-batch must stay: a resumed run's does.</param>
+    /// <param name="nodes">The nodes of the cluster that will train; null for this machine.</param>
     /// <exception cref="ScheduleException">Nothing fits.</exception>
-    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches)
+    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches, IReadOnlyList<NodeStatus>? nodes = null)
     {
-        if (bound.Configuration.Get(SettingsSchema.Plan) is not PlanKind.Auto) return null;
-        var world = PlanWorld.ThisMachine(bound.Settings);
+        if (!IsWanted(bound)) return null;
+        var world = nodes is null ? PlanWorld.ThisMachine(bound.Settings) : PlanWorld.OfCluster(bound.Settings, nodes);
         var isGiven = keepsMicroBatches || IsGiven(bound.Configuration, SettingsSchema.MicroBatches) || IsGiven(bound.Configuration, SettingsSchema.MicroBatchSize);
         var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven));
         if (plan.Choice is not { } choice) throw new ScheduleException(string.Join(' ', plan.Explanation));
         var configuration = isGiven
             ? bound.Configuration
             : bound.Configuration.With(SettingsSchema.MicroBatches, choice.MicroBatchCount, s_origin).With(SettingsSchema.MicroBatchSize, choice.MicroBatchSize, s_origin);
-        return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, plan.Explanation);
+        return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, [$"For {world.Description}.", .. plan.Explanation]);
     }
 
     /// <summary>The run's plan with the chosen schedule and stages.</summary>

@@ -23,6 +23,7 @@ internal static class PlanRequests
             Profile = world.Profile,
             SamplesPerStep = settings.Step.SampleCount / settings.Step.ReplicaCount,
             Ranks = world.Ranks,
+            KeepsOrder = world.KeepsOrder,
             // Which replica is the slowest is asked hundreds of times by a plan: those that cannot be are left out.
             Pipelines = keepsMicroBatches ? world.Pipelines : PlannedPipeline.Slowest(world.Pipelines),
             MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],

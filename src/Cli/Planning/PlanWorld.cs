@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Nodes;
 using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Planning;
@@ -22,6 +23,9 @@ internal sealed record PlanWorld(
     /// <summary>For each place of a pipeline the least that a replica has there.</summary>
     public ImmutableArray<NodeCapacity> Ranks { get; } = PlannedPipeline.Least(Pipelines);
 
+    /// <summary>Whether ranks stay on the nodes that they are listed with, since others place them.</summary>
+    public bool KeepsOrder { get; init; }
+
     /// <summary>The cluster that the settings describe, or the machine at hand.</summary>
     /// <exception cref="ScheduleException">The cluster has too few devices, or the profile does not belong to the model.</exception>
     public static PlanWorld Of(RunSettings settings) =>
@@ -38,6 +42,18 @@ internal sealed record PlanWorld(
         PlannedPipeline pipeline = new(0, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)]) { ReplicaCount = replicaCount };
         return new PlanWorld(profile, [pipeline], PlannedReductions.Here(settings),
             FormattableString.Invariant($"this machine, {replicas}{rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
+    }
+
+    /// <summary>A cluster that is there, each rank on the node where it would be placed.</summary>
+    /// <exception cref="ScheduleException">No node takes stages, or the profile does not belong to the model.</exception>
+    public static PlanWorld OfCluster(RunSettings settings, IReadOnlyList<NodeStatus> nodes)
+    {
+        var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops);
+        return new PlanWorld(
+            ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings)), pipelines, PlannedReductions.Here(settings), ClusterWorld.Describe(settings, nodes, pipelines))
+        {
+            KeepsOrder = true,
+        };
     }
 
     private static double Flops(RunSettings settings)

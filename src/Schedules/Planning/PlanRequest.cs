@@ -14,6 +14,9 @@ public sealed record PlanRequest
     /// <summary>The ranks of the pipeline, in order; with different replicas the least that any has at each place.</summary>
     public required ImmutableArray<NodeCapacity> Ranks { get; init; }
 
+    /// <summary>Whether each rank stays on the node at its place: where others place them, no other order is looked for.</summary>
+    public bool KeepsOrder { get; init; }
+
     /// <summary>
     /// Kinds of replicas, where they differ: a step ends with the slowest of them, so each is simulated. Empty for one kind, with <see cref="Ranks"/>,
     /// <see cref="Slowdowns"/> and <see cref="Links"/>.
