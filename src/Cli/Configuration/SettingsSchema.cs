@@ -116,7 +116,7 @@ public static partial class SettingsSchema
 
     /// <summary>Measured costs of the units.</summary>
     public static readonly OptionalSetting<string, string?> Profile =
-        new(new TextSetting("profile", "the path of a file that `pipeline profile` wrote")) { ChangesOnResume = true };
+        new(new TextSetting("profile", "the path of a file that `pipeline profile` wrote, or several with commas between them, one for each node")) { ChangesOnResume = true };
 
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =

@@ -9,7 +9,8 @@ namespace Pipeline.Cli.Planning;
 
 /// <summary>
 /// What a plan for a running cluster reckons with: each rank on the node where the coordinator would place it now, with a share of that node's memory
-/// and the node's measured speed beside this machine's, on which the costs of units were measured. Links between nodes are not measured: what counts of
+/// and the node's speed beside this machine's, on which the costs of units were measured: by the profile of its machine, where one is named, else by
+/// the speed of a product that the node says. Links between nodes are not measured: what counts of
 /// them is the profile's latency.
 /// </summary>
 internal static class ClusterWorld
@@ -21,9 +22,12 @@ internal static class ClusterWorld
     /// <param name="settings">Ranks, replicas, threads of a rank.</param>
     /// <param name="nodes">As the cluster describes them.</param>
     /// <param name="speedHere">What this machine computes, in GFLOP/s of one thread, as nodes measure it.</param>
+    /// <param name="measured">Speeds of machines whose profiles are named; they count before what a node says.</param>
     /// <exception cref="ScheduleException">No node takes stages.</exception>
-    public static ImmutableArray<PlannedPipeline> Pipelines(RunSettings settings, IReadOnlyList<NodeStatus> nodes, double speedHere)
+    public static ImmutableArray<PlannedPipeline> Pipelines(
+        RunSettings settings, IReadOnlyList<NodeStatus> nodes, double speedHere, IReadOnlyList<(string Machine, double Speed)>? measured = null)
     {
+        var profiled = (measured ?? []).DistinctBy(machine => machine.Machine).ToDictionary(machine => machine.Machine, machine => machine.Speed);
         var (rankCount, replicaCount) = (settings.Step.StageCount, settings.Step.ReplicaCount);
         var byId = nodes.ToDictionary(node => new NodeId(node.Address, 0));
         var leader = nodes.FirstOrDefault(node => node.Coordinates) is { } leading ? new NodeId(leading.Address, 0) : (NodeId?)null;
@@ -35,7 +39,7 @@ internal static class ClusterWorld
         NodeCapacity Capacity(NodeId place)
         {
             var (node, ranks) = (byId[place], shared[place]);
-            var speed = node.Speed > 0 && speedHere > 0 ? node.Speed / speedHere : 1;
+            var speed = profiled.TryGetValue(node.Host, out var known) ? known : node.Speed > 0 && speedHere > 0 ? node.Speed / speedHere : 1;
             // More threads than processors take turns.
             var turn = node.Threads > 0 ? Math.Min(1, node.Threads / ((double)ranks * settings.ThreadsPerStage)) : 1;
             return new NodeCapacity(speed * turn, node.MemoryBytes > 0 ? node.MemoryBytes / ranks : Unlimited);

@@ -11,9 +11,11 @@ internal static class DescribedReplicas
     /// <param name="world">Nodes with their speeds and memories, stragglers, links.</param>
     /// <param name="rankCount">Ranks of a replica, each on a device of its own.</param>
     /// <param name="replicaCount">Replicas.</param>
-    public static ImmutableArray<PlannedPipeline> Of(SimulationSettings world, int rankCount, int replicaCount)
+    /// <param name="measured">Speed of each node as its profile has it; empty where they are as described.</param>
+    public static ImmutableArray<PlannedPipeline> Of(SimulationSettings world, int rankCount, int replicaCount, IReadOnlyList<double> measured)
     {
-        var (speeds, memories) = (Spread(world.NodeSpeeds), Spread(world.NodeMemories));
+        var speeds = measured.Count > 0 ? measured.Index().ToDictionary(pair => pair.Index, pair => pair.Item) : Spread(world.NodeSpeeds);
+        var memories = Spread(world.NodeMemories);
         var stragglers = world.Stragglers.ToLookup(straggler => straggler.Rank / rankCount);
         return PlannedPipeline.Kinds(Enumerable.Range(0, replicaCount).Select(Replica));
 

@@ -48,7 +48,7 @@ internal sealed record PlanWorld(
     /// <exception cref="ScheduleException">No node takes stages, or the profile does not belong to the model.</exception>
     public static PlanWorld OfCluster(RunSettings settings, IReadOnlyList<NodeStatus> nodes)
     {
-        var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops);
+        var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops, ProfileStore.Speeds(settings));
         return new PlanWorld(
             ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings)), pipelines, PlannedReductions.Here(settings), ClusterWorld.Describe(settings, nodes, pipelines))
         {
@@ -76,10 +76,15 @@ internal sealed record PlanWorld(
         foreach (var (key, parts) in new[] { (SimulationKeys.NodeSpeeds, world.NodeSpeeds), (SimulationKeys.NodeMemories, world.NodeMemories) })
             if (parts.Sum(part => (long)part.Count) is var named && named > nodeCount)
                 throw new ScheduleException($"{key.Path} names {named} nodes, but pipeline.simulation.nodes is {nodeCount}. Name at most as many; the rest are of 1.0.");
+        var measured = ProfileStore.Speeds(settings);
+        if (measured.Count > 0 && measured.Count != nodeCount)
+            throw new ScheduleException($"pipeline.profile names {measured.Count} files, but pipeline.simulation.nodes is {nodeCount}: expected one file, or one for each node in their order.");
+        if (measured.Count > 0 && world.NodeSpeeds.Count > 0)
+            throw new ScheduleException("pipeline.simulation.node-speeds would be ignored: several files in pipeline.profile say how fast the nodes are. Leave one of them out.");
         var profile = settings.Profile is null ? UnitEstimates.Of(settings, world.DeviceFlops) : ProfileStore.Find(settings)!;
         return new PlanWorld(
             profile,
-            DescribedReplicas.Of(world, rankCount, replicaCount),
+            DescribedReplicas.Of(world, rankCount, replicaCount, [.. measured.Select(node => node.Speed)]),
             // All devices of a node reduce at the end of a step, through the card that they share.
             PlannedReductions.Over(settings, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Within.BytesPerSecond, world.Between.Latency),
             FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(replicaCount, "replica")}"));

@@ -18,11 +18,11 @@ internal static class ProfileStore
     /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
     public static ModelProfile? Find(RunSettings settings)
     {
-        if (settings.Profile is { } named) return Read(named, settings);
+        if (Named(settings) is { Length: > 0 } named) return Own(named).Profile;
         var cached = CachePath(settings);
         try
         {
-            return File.Exists(cached) ? Read(cached, settings) : null;
+            return File.Exists(cached) ? Read(cached, settings).Profile : null;
         }
         catch (ScheduleException)
         {
@@ -34,7 +34,29 @@ internal static class ProfileStore
     /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
     public static ModelProfile FindOrEstimate(RunSettings settings) => Find(settings) ?? UnitEstimates.Of(settings, 1e9);
 
-    private static ModelProfile Read(string path, RunSettings settings)
+    /// <summary>
+    /// How fast machines are beside the one whose profile <see cref="Find"/> gives, by the work of all units on a micro-batch: one for each named file, in
+    /// their order; none where fewer than two are named.
+    /// </summary>
+    /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
+    public static IReadOnlyList<(string Machine, double Speed)> Speeds(RunSettings settings)
+    {
+        var named = Named(settings);
+        if (named.Length < 2) return [];
+        var own = Work(Own(named).Profile);
+        return [.. named.Select(one => (one.Machine, own / Work(one.Profile)))];
+
+        double Work(ModelProfile profile) => profile.For(settings.Step.MicroBatchSize).Sum(unit => unit.WorkUnder(isSplit: true, RecomputePolicy.None));
+    }
+
+    private static (string Machine, ModelProfile Profile)[] Named(RunSettings settings) =>
+        [.. (settings.Profile ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(path => Read(path, settings))];
+
+    // Of several that of this machine, where it is among them.
+    private static (string Machine, ModelProfile Profile) Own((string Machine, ModelProfile Profile)[] named) =>
+        named.FirstOrDefault(one => one.Machine == Environment.MachineName) is { Profile: not null } own ? own : named[0];
+
+    private static (string Machine, ModelProfile Profile) Read(string path, RunSettings settings)
     {
         try
         {
@@ -42,14 +64,14 @@ internal static class ProfileStore
             var names = DecoderTransformer.Units(settings.Model).Select(unit => unit.Name);
             if (file.Sizes.Count == 0 || file.Sizes.Values.Any(units => !units.Select(unit => unit.Name).SequenceEqual(names, StringComparer.Ordinal)))
                 throw new ScheduleException($"The profile {path} is of another model: expected its units to be those of this one. Measure it with `pipeline profile`, or leave pipeline.profile out.");
-            return new ModelProfile
+            return (file.Machine, new ModelProfile
             {
                 Source = $"measured on {file.Machine} at {file.MeasuredAt:u}",
                 IsMeasured = true,
                 BySize = file.Sizes.ToImmutableSortedDictionary(pair => pair.Key, pair => pair.Value.ToImmutableArray()),
                 ActionOverhead = file.ActionOverhead,
                 HopLatency = file.HopLatency,
-            };
+            });
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or JsonException)
         {

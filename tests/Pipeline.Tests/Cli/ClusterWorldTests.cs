@@ -56,6 +56,45 @@ public sealed class ClusterWorldTests
     }
 
     [Fact]
+    public void Where_each_node_was_profiled_speeds_are_those_of_its_units()
+    {
+        using TemporaryFolder folder = new();
+        // The second machine takes three times as long.
+        var units = UnitEstimates.Of(Settings("model.layers=12").Settings, 1e10).BySize[1];
+        var files = string.Join(',', Write("a", 1), Write("b", 3));
+        var speeds = ProfileStore.Speeds(Settings("model.layers=12", $"profile=\"{files}\"").Settings);
+        Assert.Equal(["a", "b"], speeds.Select(one => one.Machine));
+        Assert.Equal(3, speeds[0].Speed / speeds[1].Speed, 9);
+        string[] world = ["plan", "--json", "--precision", "fp32", "--stages", "2", "--profile", files, "--set", "model.layers=12", "--set", "simulation.nodes=2", "--set", "simulation.devices-per-node=1"];
+        using var plan = System.Text.Json.JsonDocument.Parse(CommandLineRun.Of(world).Output);
+        var plain = plan.RootElement.GetProperty("Candidates").EnumerateArray().First(candidate => candidate.GetProperty("Schedule").GetString() == "1f1b");
+        var counts = plain.GetProperty("UnitsOfStages").EnumerateArray().Select(count => count.GetInt32()).ToArray();
+        var first = plain.GetProperty("NodeOfRank")[0].GetInt32();
+        Assert.True(counts[first] > 2 * counts[1 - first]);
+        Assert.Contains("expected one file, or one for each node", CommandLineRun.Of([.. world, "--set", "simulation.nodes=3"]).Error, StringComparison.Ordinal);
+        Assert.Contains("node-speeds", CommandLineRun.Of([.. world, "--set", "simulation.node-speeds=2x1.0"]).Error, StringComparison.Ordinal);
+
+        var cluster = Assert.Single(ClusterWorld.Pipelines(Settings("parallelism.pipeline=2").Settings, s_nodes, speedHere: 20, [("b", 4), ("elsewhere", 9)]));
+        // The placement still goes by what nodes say: c before b.
+        Assert.Equal([1.5, 4], cluster.Ranks.Select(rank => rank.Speed));
+
+        string Write(string machine, double factor)
+        {
+            var path = Path.Combine(folder.Path, machine + ".json");
+            ProfileFile file = new(machine, DateTimeOffset.UnixEpoch, "fp32", 0, 0, new() { [1] = [.. units.Select(unit => Slower(unit, factor))] });
+            return ProfileStore.Write(Settings().Settings, path, file);
+        }
+    }
+
+    private static UnitProfile Slower(UnitProfile unit, double factor) => unit with
+    {
+        Forward = unit.Forward * factor,
+        Backward = unit.Backward * factor,
+        InputGradient = unit.InputGradient * factor,
+        WeightGradient = unit.WeightGradient * factor,
+    };
+
+    [Fact]
     public async Task A_node_answers_with_what_each_can_do()
     {
         using var system = ActorSystem.Create("cluster-world");
