@@ -40,6 +40,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
     {
         ScheduleText = ScheduleText.Format(Choice.Schedule!),
         UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
+        Planned = new PlannedTimes([.. Choice.Partition.Select(range => range.Count)], Choice.RankBusy),
         Recompute = Choice.Recompute is RecomputePolicy.Selective ? [.. plan.Units.Select(_ => Recomputation.Selective)] : null,
     };
 
@@ -50,7 +51,9 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         .With(SettingsSchema.VirtualStages, (long?)Choice.VirtualStages, s_origin)
         .With(SettingsSchema.MemoryCredit, (long?)Choice.MemoryCredit, s_origin)
         .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
-        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
+        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin)
+        // A step that takes less than a nanosecond a rank is none.
+        .With(SettingsSchema.PlannedTimes, string.Join(',', Choice.RankBusy.Select(seconds => FormattableString.Invariant($"{Math.Max(seconds, 1e-9):0.#########}"))), s_origin));
 
     private static bool IsGiven(ResolvedConfiguration configuration, Setting setting) =>
         configuration.OriginOf(setting).Layer is var layer && layer != Presets.ReferenceLayer && !layer.StartsWith("preset ", StringComparison.Ordinal);

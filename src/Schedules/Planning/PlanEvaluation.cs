@@ -56,7 +56,12 @@ public static class PlanEvaluation
         var model = Model(request, candidate, units);
         var step = Simulator.Run(candidate.Schedule!, model);
         var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule!, _ => model, SteadyCount);
-        return (candidate with { StepTime = time, BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0 }, step);
+        return (candidate with
+        {
+            StepTime = time,
+            BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0,
+            RankBusy = [.. step.Ranks.Select(rank => rank.Busy)],
+        }, step);
     }
 
     private static SimulationModel Model(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)

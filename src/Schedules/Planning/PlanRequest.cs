@@ -97,6 +97,9 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
     /// <summary>Predicted duration of a step of each kind of replica, as the request has them; it ends with the slowest.</summary>
     public ImmutableArray<double> PipelineTimes { get; init; } = [];
 
+    /// <summary>By rank of the slowest replica, what it computes in a step.</summary>
+    public ImmutableArray<double> RankBusy { get; init; } = [];
+
     /// <summary>Which kind of replica is the slowest: what is predicted is of it.</summary>
     public int SlowestPipeline { get; init; }
 

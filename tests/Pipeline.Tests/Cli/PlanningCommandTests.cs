@@ -209,6 +209,18 @@ public sealed class PlanningCommandTests
         Assert.Equal(lines.Length, json.RootElement.GetArrayLength());
     }
 
+    [Theory]
+    [InlineData(ExitCode.Refused, "1,2", null)]
+    [InlineData(ExitCode.Refused, "1,2,3", "7,7")]
+    [InlineData(ExitCode.Refused, "1,0.0", "7,7")]
+    [InlineData(ExitCode.Done, "1,0.5", "7,7")]
+    public void Planned_times_belong_to_a_partition_one_for_each_rank(int code, string times, string? partition)
+    {
+        var run = CommandLineRun.Of([
+            "config", "validate", "--set", "parallelism.pipeline=2", "--set", $"planned-times=\"{times}\"", .. partition is null ? (string[])[] : ["--set", $"schedule.partition=\"{partition}\""]]);
+        Assert.Equal((code, code == ExitCode.Refused), (run.Code, run.Error.Contains("planned-times", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public void Plan_auto_refuses_settings_that_it_would_ignore()
     {
