@@ -123,6 +123,9 @@ public static class OperatorProtocol
 /// <param name="Host">Its machine.</param>
 /// <param name="Leads">Whether it leads the run.</param>
 /// <param name="Device">Where its ranks compute, such as <c>cpu</c>.</param>
+/// <param name="ThreadCount">Processors that it may use; 0 where that is not known.</param>
+/// <param name="MemoryByteCount">Bytes that stages and copies may take; 0 where that is not known.</param>
+/// <param name="Speed">Of a matrix product on one thread, in GFLOP/s; 0 where it was not measured.</param>
 [MessagePackObject]
 public sealed record NodeLine(
     [property: Key(0)] string Name,
@@ -131,7 +134,10 @@ public sealed record NodeLine(
     [property: Key(3)] string Address,
     [property: Key(4)] string Host,
     [property: Key(5)] bool Leads,
-    [property: Key(6)] string Device = "cpu");
+    [property: Key(6)] string Device = "cpu",
+    [property: Key(7)] int ThreadCount = 0,
+    [property: Key(8)] long MemoryByteCount = 0,
+    [property: Key(9)] double Speed = 0);
 
 /// <summary>Where a rank is.</summary>
 /// <param name="Rank">Rank.</param>

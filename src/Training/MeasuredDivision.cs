@@ -5,7 +5,7 @@ namespace Pipeline.Training;
 
 /// <summary>
 /// Divides the units of a running plan by what its ranks were measured to need: the estimated costs of a rank's units are scaled so that they
-/// add up to its time, then cut anew. Pure.
+/// add up to its time, then cut anew. Where a plan has said what its ranks should need and they do, nothing is divided anew. Pure.
 /// </summary>
 internal static class MeasuredDivision
 {
@@ -16,6 +16,7 @@ internal static class MeasuredDivision
         var ranksPerReplica = layout.Schedule.RankCount;
         var replicaCount = rankSeconds.Count / ranksPerReplica;
         rankSeconds = [.. Enumerable.Range(0, ranksPerReplica).Select(rank => rankSeconds.Where((_, index) => index % ranksPerReplica == rank).Average())];
+        if (plan.Planned is { } planned && planned.AreMet(unitCounts, rankSeconds)) return null;
         var rankOfStage = layout.Schedule.RankOfStage;
         double[] estimated = [.. plan.Units.Select(unit => Math.Max(unit.Cost, double.Epsilon))];
         var ranks = RankOfUnit(unitCounts);

@@ -131,6 +131,9 @@ public sealed record TrainingPlan
     /// <summary>What follows when the ranks' measured times ask for another division of the units.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
+    /// <summary>What the ranks are expected to need; null where nobody has planned it, and equal times are what is aimed at.</summary>
+    public PlannedTimes? Planned { get; init; }
+
     /// <summary>What becomes of steps whose loss or norm is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.Default;
 

@@ -29,7 +29,7 @@ internal static class PlanCommand
         options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step; with their size they give its samples.");
         options.AddFlag(command, "--micro-batch-size", "B", SettingsSchema.MicroBatchSize, "Samples of a micro-batch.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
-        options.AddFlag(command, "--profile", "FILE", SettingsSchema.Profile, "Measured costs.");
+        options.AddFlag(command, "--profile", "FILE,…", SettingsSchema.Profile, "Measured costs; with one file for each node of simulation.nodes their speeds come from it.");
         Option<bool> all = new("--all") { Description = $"Show every combination, not only the first {ShownCount}." };
         var json = ConfigCommand.JsonOption();
         command.Add(all);

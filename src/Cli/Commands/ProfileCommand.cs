@@ -20,6 +20,7 @@ internal static class ProfileCommand
             [
                 ("pipeline profile", "the default model; kept in the cache, where plan, simulate and train find it"),
                 ("pipeline profile --preset gpt-small --sizes 1,2,4 --out small.json", "three sizes of micro-batch, into a file for --profile"),
+                ("pipeline profile --out $HOSTNAME.json", "on each node; plan --profile a.json,b.json, or pipeline.profile with train --cluster, takes their speeds"),
             ],
         };
         ConfigurationOptions options = new(command);

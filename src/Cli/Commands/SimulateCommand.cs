@@ -30,7 +30,7 @@ internal static class SimulateCommand
         options.AddFlag(command, "--virtual-stages", "V", SettingsSchema.VirtualStages, "Stages on each rank.");
         options.AddFlag(command, "--recompute", "none|selective|full", SettingsSchema.Recompute, "What is computed again.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
-        options.AddFlag(command, "--profile", "FILE", SettingsSchema.Profile, "Measured costs.");
+        options.AddFlag(command, "--profile", "FILE,…", SettingsSchema.Profile, "Measured costs; with one file for each node of simulation.nodes their speeds come from it.");
         Option<string?> folder = new("--out") { HelpName = "DIR", Description = "Write the report, the picture and the trace into this folder." };
         Option<string?> window = new("--window") { HelpName = "FROM:TO", Description = "Seconds of the step that the trace covers; by default all, or of a large step the middle." };
         var json = ConfigCommand.JsonOption();

@@ -19,7 +19,7 @@ internal static class Conflicts
         }
 
         foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
-        foreach (var fault in OfReplicas(configuration, settings)) yield return fault;
+        foreach (var fault in OfReplicas(configuration, settings).Concat(OfPlannedTimes(configuration, settings))) yield return fault;
 
         if (settings.Optimizer.Warmup > settings.Optimizer.Horizon)
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
@@ -55,6 +55,13 @@ internal static class Conflicts
             if (settings.Step.Schedule != "greedy" && IsChanged(configuration, setting))
                 yield return new(setting.FullPath, configuration.OriginOf(setting), $"It would be ignored: only {SettingsSchema.Schedule} = greedy uses it. Leave it out, or set that.");
         }
+    }
+
+    private static IEnumerable<ConfigurationFault> OfPlannedTimes(ResolvedConfiguration configuration, RunSettings settings)
+    {
+        if (settings.PlannedTimes.Count > 0 && (settings.Step.Partition is null || settings.PlannedTimes.Count != settings.Step.StageCount))
+            yield return new(SettingsSchema.PlannedTimes.FullPath, configuration.OriginOf(SettingsSchema.PlannedTimes),
+                $"Expected {settings.Step.StageCount} times, one for each rank, together with {SettingsSchema.Partition}: they are those of a plan's stages. Leave it out, or give both.");
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>

@@ -132,14 +132,21 @@ public static partial class SettingsSchema
 
     /// <summary>Measured costs of the units.</summary>
     public static readonly OptionalSetting<string, string?> Profile =
-        new(new TextSetting("profile", "the path of a file that `pipeline profile` wrote")) { ChangesOnResume = true };
+        new(new TextSetting("profile", "the path of a file that `pipeline profile` wrote, or several with commas between them, one for each node")) { ChangesOnResume = true };
+
+    /// <summary>What a plan expects of the ranks of the run that it was made for.</summary>
+    public static readonly OptionalSetting<string, string?> PlannedTimes =
+        new(new TextSetting("planned-times", "the seconds that each rank of a pipeline should compute in a step, such as 0.8,0.6") { Accepts = text => TimesPattern().IsMatch(text) })
+        {
+            ChangesOnResume = true,
+        };
 
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, MostReplicas, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
-        Profile, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
+        Profile, PlannedTimes, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);
@@ -158,6 +165,10 @@ public static partial class SettingsSchema
 
     [GeneratedRegex("^[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*$")]
     private static partial Regex StageCountsPattern();
+
+    // Above 0, since measured times are divided by them.
+    [GeneratedRegex(@"^(?!.*(^|,)0*(\.0*)?(,|$))\d{1,6}(\.\d{1,12})?(,\d{1,6}(\.\d{1,12})?)*$")]
+    private static partial Regex TimesPattern();
 
     [GeneratedRegex("^(cpu|cuda:[0-9]{1,3})$")]
     private static partial Regex DevicePattern();

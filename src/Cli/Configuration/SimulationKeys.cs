@@ -24,10 +24,16 @@ public static partial class SimulationKeys
         Accepts = text => PairPattern().IsMatch(text),
     });
 
-    /// <summary>Ranks that are slower than their node says.</summary>
-    public static readonly OptionalSetting<string, string?> Stragglers = new(new TextSetting("simulation.stragglers", "parts such as 17x1.5: the rank, and how many times as long it takes")
+    /// <summary>Relative memories of nodes.</summary>
+    public static readonly OptionalSetting<string, string?> NodeMemories = new(new TextSetting("simulation.node-memories", "parts such as 48x1.0, 16x0.5: so many nodes whose devices have that share of device-memory")
     {
         Accepts = text => PairPattern().IsMatch(text),
+    });
+
+    /// <summary>Ranks that are slower than their node says.</summary>
+    public static readonly OptionalSetting<string, string?> Stragglers = new(new TextSetting("simulation.stragglers", "parts such as 17x1.5 or 17x1.5@0.2:0.4: the rank, how many times as long it takes, and within which seconds of the step")
+    {
+        Accepts = text => StragglerPattern().IsMatch(text) && Slow(text).All(part => part.Factor > 0 && part.From < part.To),
     });
 
     /// <summary>Latency within a node.</summary>
@@ -54,7 +60,7 @@ public static partial class SimulationKeys
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Nodes, DevicesPerNode, DeviceSpeed, DeviceMemory, NodeSpeeds, Stragglers, LatencyWithin, BandwidthWithin, LatencyBetween, BandwidthBetween,
+        Nodes, DevicesPerNode, DeviceSpeed, DeviceMemory, NodeSpeeds, NodeMemories, Stragglers, LatencyWithin, BandwidthWithin, LatencyBetween, BandwidthBetween,
         Serialization, SerializesAside, Replicas,
     ];
 
@@ -63,6 +69,17 @@ public static partial class SimulationKeys
         ? []
         : [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => part.Split('x')).Select(part =>
             (int.Parse(part[0], CultureInfo.InvariantCulture), double.Parse(part[1], CultureInfo.InvariantCulture)))];
+
+    /// <summary>The parts of a list of stragglers; for good where no seconds are named.</summary>
+    internal static IReadOnlyList<(int Rank, double Factor, double From, double To)> Slow(string? text) => text is null
+        ? []
+        : [.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => part.Split('x', '@', ':')).Select(part =>
+            (int.Parse(part[0], CultureInfo.InvariantCulture), Number(part[1]), part.Length > 2 ? Number(part[2]) : 0, part.Length > 2 ? Number(part[3]) : double.PositiveInfinity))];
+
+    private static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
+
+    [GeneratedRegex(@"^\s*\d{1,6}x\d{1,4}(\.\d{1,6})?(@\d{1,6}(\.\d{1,6})?:\d{1,6}(\.\d{1,6})?)?(\s*,\s*\d{1,6}x\d{1,4}(\.\d{1,6})?(@\d{1,6}(\.\d{1,6})?:\d{1,6}(\.\d{1,6})?)?)*\s*$")]
+    private static partial Regex StragglerPattern();
 
     [GeneratedRegex(@"^\s*\d{1,6}x\d{1,4}(\.\d{1,6})?(\s*,\s*\d{1,6}x\d{1,4}(\.\d{1,6})?)*\s*$")]
     private static partial Regex PairPattern();

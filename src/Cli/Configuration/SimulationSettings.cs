@@ -18,8 +18,11 @@ public sealed record SimulationSettings
     /// <summary>So many nodes of that relative speed, in order; nodes beyond them have speed 1.</summary>
     public required IReadOnlyList<(int Count, double Speed)> NodeSpeeds { get; init; }
 
-    /// <summary>Ranks that take so many times as long.</summary>
-    public required IReadOnlyList<(int Rank, double Factor)> Stragglers { get; init; }
+    /// <summary>So many nodes whose devices have that share of <see cref="DeviceMemory"/>, in order; nodes beyond them have all of it.</summary>
+    public required IReadOnlyList<(int Count, double Share)> NodeMemories { get; init; }
+
+    /// <summary>Ranks, replica by replica, that take so many times as long for what they begin within some seconds of the step.</summary>
+    public required IReadOnlyList<(int Rank, double Factor, double From, double To)> Stragglers { get; init; }
 
     /// <summary>Latency and bandwidth within a node.</summary>
     public required (double Latency, double BytesPerSecond) Within { get; init; }
@@ -44,7 +47,8 @@ public sealed record SimulationSettings
         DeviceFlops = from.Get(SimulationKeys.DeviceSpeed),
         DeviceMemory = from.Get(SimulationKeys.DeviceMemory),
         NodeSpeeds = SimulationKeys.Pairs(from.Get(SimulationKeys.NodeSpeeds)),
-        Stragglers = SimulationKeys.Pairs(from.Get(SimulationKeys.Stragglers)),
+        NodeMemories = SimulationKeys.Pairs(from.Get(SimulationKeys.NodeMemories)),
+        Stragglers = SimulationKeys.Slow(from.Get(SimulationKeys.Stragglers)),
         Within = (from.Get(SimulationKeys.LatencyWithin), from.Get(SimulationKeys.BandwidthWithin)),
         Between = (from.Get(SimulationKeys.LatencyBetween), from.Get(SimulationKeys.BandwidthBetween)),
         Serialization = from.Get(SimulationKeys.Serialization),

@@ -106,6 +106,7 @@ internal sealed class RunMaterials : IDisposable
             MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
+            Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts ? new PlannedTimes(counts, times) : null,
             Barrier = step.Barrier,
             Rebalance = step.Rebalance,
             Precision = Settings.Arithmetic(),

@@ -22,7 +22,8 @@ internal sealed class TrainRunner(CommandContext context)
     {
         TorchRuntime.Initialize();
         var bound = RunSettingsBinder.Settle(request.Bound, () => IsBf16Fast(request.Bound.Settings));
-        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null, context);
+        var nodes = request.Options.IsCluster && AutomaticPlan.IsWanted(bound) ? await ClusterNodes.AskAsync(bound.Settings.Cluster, context.Time).ConfigureAwait(false) : null;
+        var chosen = AutomaticPlan.For(bound, keepsMicroBatches: request.Options.ResumeDirectory is not null, context, nodes);
         bound = chosen?.Bound ?? bound;
         using var signals = new StopSignals();
         using var materials = RunMaterials.Prepare(bound.Settings, context, signals.Token);

@@ -1,5 +1,6 @@
 using Pipeline.Cli.Configuration;
 using Pipeline.Model.Units;
+using Pipeline.Nodes;
 using Pipeline.Schedules;
 using Pipeline.Training;
 
@@ -13,23 +14,27 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
 {
     private static readonly Origin s_origin = new("chosen by plan = auto");
 
+    /// <summary>Whether settings leave it to the program.</summary>
+    public static bool IsWanted(BoundConfiguration bound) => bound.Configuration.Get(SettingsSchema.Plan) is PlanKind.Auto;
+
     /// <summary>Plans a run whose settings leave that to the program; null where they do not.</summary>
     /// <param name="bound">Settled settings.</param>
     /// <param name="keepsMicroBatches">Whether the size of the micro-batch must stay: a resumed run's does.</param>
     /// <param name="context">Where to say what goes on, should it last.</param>
+    /// <param name="nodes">The nodes of the cluster that will train; null for this machine.</param>
     /// <exception cref="ScheduleException">Nothing fits.</exception>
-    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches, CommandContext context)
+    public static AutomaticPlan? For(BoundConfiguration bound, bool keepsMicroBatches, CommandContext context, IReadOnlyList<NodeStatus>? nodes = null)
     {
-        if (bound.Configuration.Get(SettingsSchema.Plan) is not PlanKind.Auto) return null;
+        if (!IsWanted(bound)) return null;
         using LateProgress progress = new(context, "looking for a plan");
-        var world = PlanWorld.ThisMachine(bound.Settings);
+        var world = nodes is null ? PlanWorld.ThisMachine(bound.Settings) : PlanWorld.OfCluster(bound.Settings, nodes);
         var isGiven = keepsMicroBatches || IsGiven(bound.Configuration, SettingsSchema.MicroBatches) || IsGiven(bound.Configuration, SettingsSchema.MicroBatchSize);
         var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven), progress);
         if (plan.Choice is not { } choice) throw new ScheduleException(string.Join(' ', plan.Explanation));
         var configuration = isGiven
             ? bound.Configuration
             : bound.Configuration.With(SettingsSchema.MicroBatches, choice.MicroBatchCount, s_origin).With(SettingsSchema.MicroBatchSize, choice.MicroBatchSize, s_origin);
-        return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, plan.Explanation);
+        return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, [$"For {world.Description}.", .. plan.Explanation]);
     }
 
     /// <summary>The run's plan with the chosen schedule and stages.</summary>
@@ -37,6 +42,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
     {
         ScheduleText = ScheduleText.Format(Choice.Schedule!),
         UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
+        Planned = new PlannedTimes([.. Choice.Partition.Select(range => range.Count)], Choice.RankBusy),
         Recompute = Choice.Recompute is RecomputePolicy.Selective ? [.. plan.Units.Select(_ => Recomputation.Selective)] : null,
     };
 
@@ -48,7 +54,9 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         .With(SettingsSchema.MemoryCredit, (long?)Choice.MemoryCredit, s_origin)
         .With(SettingsSchema.OrderCosts, Choice.Costs is { } costs ? [costs.Forward, costs.InputGradient, costs.WeightGradient] : null, s_origin)
         .With(SettingsSchema.Recompute, Choice.Recompute, s_origin)
-        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin));
+        .With(SettingsSchema.Partition, string.Join(',', Choice.Partition.Select(range => range.Count)), s_origin)
+        // A step that takes less than a nanosecond a rank is none.
+        .With(SettingsSchema.PlannedTimes, string.Join(',', Choice.RankBusy.Select(seconds => FormattableString.Invariant($"{Math.Max(seconds, 1e-9):0.#########}"))), s_origin));
 
     private static bool IsGiven(ResolvedConfiguration configuration, Setting setting) =>
         configuration.OriginOf(setting).Layer is var layer && layer != Presets.ReferenceLayer && !layer.StartsWith("preset ", StringComparison.Ordinal);

@@ -23,11 +23,12 @@ internal static class PlanRequests
             Profile = world.Profile,
             SamplesPerStep = settings.Step.SampleCount / settings.Step.ReplicaCount,
             Ranks = world.Ranks,
-            Slowdowns = world.Slowdowns,
+            KeepsOrder = world.KeepsOrder,
+            // Which replica is the slowest is asked hundreds of times by a plan: those that cannot be are left out.
+            Pipelines = keepsMicroBatches ? world.Pipelines : PlannedPipeline.Slowest(world.Pipelines),
             MicroBatchSizes = keepsMicroBatches ? [settings.Step.MicroBatchSize] : [.. s_sizes.Append(settings.Step.MicroBatchSize)],
-            Links = world.Links,
             Reductions = world.Reductions,
-            WaitsForNorm = WaitsForNorm(settings),
+            WaitsForNorm = WaitsForNorm(settings) || settings.ReplicasToReckonWith > 1,
             // As MemoryEstimate has it: replicas wait, and hold one copy.
             HoldsWeightsTwice = schedule => settings.ReplicasToReckonWith == 1 && new BarrierChoice(settings.Step.Barrier, schedule).MayRunAhead,
             TiedStages = partition => StageTies.TiedStages(units, [.. partition.Select(range => range.Count)]),

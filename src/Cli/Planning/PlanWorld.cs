@@ -1,27 +1,30 @@
 using System.Collections.Immutable;
 using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
+using Pipeline.Nodes;
 using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Planning;
 
 /// <summary>What a plan or a simulation reckons with, from the settings: costs, ranks, links, replicas.</summary>
 /// <param name="Profile">Costs of the units.</param>
-/// <param name="Ranks">The ranks of one pipeline.</param>
-/// <param name="Slowdowns">Its stragglers.</param>
-/// <param name="Links">Links for given output sizes; null for the profile's latency only.</param>
+/// <param name="Pipelines">Kinds of replicas with their ranks, stragglers and links.</param>
 /// <param name="Reductions">Reductions for given gradient sizes; null without replicas.</param>
 /// <param name="Description">A line that says where all this is.</param>
 internal sealed record PlanWorld(
     ModelProfile Profile,
-    ImmutableArray<NodeCapacity> Ranks,
-    ImmutableArray<Slowdown> Slowdowns,
-    Func<ImmutableArray<long>, LinkModel>? Links,
+    ImmutableArray<PlannedPipeline> Pipelines,
     Func<ImmutableArray<long>, IReductionModel>? Reductions,
     string Description)
 {
     // The rest is for code, tokens, buffers of the library.
     private const double UsableMemoryShare = 0.8;
+
+    /// <summary>For each place of a pipeline the least that a replica has there.</summary>
+    public ImmutableArray<NodeCapacity> Ranks { get; } = PlannedPipeline.Least(Pipelines);
+
+    /// <summary>Whether ranks stay on the nodes that they are listed with, since others place them.</summary>
+    public bool KeepsOrder { get; init; }
 
     /// <summary>The cluster that the settings describe, or the machine at hand.</summary>
     /// <exception cref="ScheduleException">The cluster has too few devices, or the profile does not belong to the model.</exception>
@@ -37,8 +40,21 @@ internal sealed record PlanWorld(
         var memory = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / (rankCount * replicaCount));
         var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings));
         var replicas = replicaCount == 1 ? "" : FormattableString.Invariant($"{replicaCount} replicas × ");
-        return new PlanWorld(profile, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)], [], null, PlannedReductions.Here(settings),
+        PlannedPipeline pipeline = new(0, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)]) { ReplicaCount = replicaCount };
+        return new PlanWorld(profile, [pipeline], PlannedReductions.Here(settings),
             FormattableString.Invariant($"this machine, {replicas}{rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
+    }
+
+    /// <summary>A cluster that is there, each rank on the node where it would be placed.</summary>
+    /// <exception cref="ScheduleException">No node takes stages, or the profile does not belong to the model.</exception>
+    public static PlanWorld OfCluster(RunSettings settings, IReadOnlyList<NodeStatus> nodes)
+    {
+        var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops, ProfileStore.Speeds(settings));
+        return new PlanWorld(
+            ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings)), pipelines, PlannedReductions.Here(settings), ClusterWorld.Describe(settings, nodes, pipelines))
+        {
+            KeepsOrder = true,
+        };
     }
 
     private static double Flops(RunSettings settings)
@@ -56,21 +72,20 @@ internal sealed record PlanWorld(
             throw new ScheduleException(
                 $"{replicaCount} replicas of {rankCount} ranks need {wanted} devices, but {nodeCount} nodes × {world.DevicesPerNode} devices are {(long)nodeCount * world.DevicesPerNode}. "
                 + "Lower pipeline.simulation.replicas, pipeline.parallelism.data or pipeline.parallelism.pipeline, or describe more nodes.");
-        if (world.Stragglers.FirstOrDefault(straggler => straggler.Rank >= rankCount) is { Factor: > 0 } outside)
-            throw new ScheduleException($"pipeline.simulation.stragglers names rank {outside.Rank}: expected a rank from 0 to {rankCount - 1}.");
-        var speeds = world.NodeSpeeds.SelectMany(part => Enumerable.Repeat(part.Speed, part.Count)).ToArray();
+        if (world.Stragglers.FirstOrDefault(straggler => straggler.Rank >= wanted) is { Factor: > 0 } outside)
+            throw new ScheduleException($"pipeline.simulation.stragglers names rank {outside.Rank}: expected a rank from 0 to {wanted - 1}, of {replicaCount} replicas of {rankCount}, one after the other.");
+        foreach (var (key, parts) in new[] { (SimulationKeys.NodeSpeeds, world.NodeSpeeds), (SimulationKeys.NodeMemories, world.NodeMemories) })
+            if (parts.Sum(part => (long)part.Count) is var named && named > nodeCount)
+                throw new ScheduleException($"{key.Path} names {named} nodes, but pipeline.simulation.nodes is {nodeCount}. Name at most as many; the rest are of 1.0.");
+        var measured = ProfileStore.Speeds(settings);
+        if (measured.Count > 0 && measured.Count != nodeCount)
+            throw new ScheduleException($"pipeline.profile names {measured.Count} files, but pipeline.simulation.nodes is {nodeCount}: expected one file, or one for each node in their order.");
+        if (measured.Count > 0 && world.NodeSpeeds.Count > 0)
+            throw new ScheduleException("pipeline.simulation.node-speeds would be ignored: several files in pipeline.profile say how fast the nodes are. Leave one of them out.");
         var profile = settings.Profile is null ? UnitEstimates.Of(settings, world.DeviceFlops) : ProfileStore.Find(settings)!;
         return new PlanWorld(
             profile,
-            [.. Enumerable.Range(0, rankCount).Select(rank => rank / world.DevicesPerNode).Select(node => new NodeCapacity(node < speeds.Length ? speeds[node] : 1, (long)world.DeviceMemory))],
-            [.. world.Stragglers.Select(straggler => new Slowdown(straggler.Rank, straggler.Factor))],
-            outputBytes => LinkModel.OfNodes(
-                (rankCount + world.DevicesPerNode - 1) / world.DevicesPerNode, world.DevicesPerNode,
-                new RankLink(world.Within.Latency, world.Within.BytesPerSecond, 0), new RankLink(world.Between.Latency, world.Between.BytesPerSecond, 0), outputBytes) with
-            {
-                SerializationPerByte = world.Serialization,
-                SerializesAside = world.SerializesAside,
-            },
+            DescribedReplicas.Of(world, rankCount, replicaCount, [.. measured.Select(node => node.Speed)]),
             // All devices of a node reduce at the end of a step, through the card that they share.
             PlannedReductions.Over(settings, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Within.BytesPerSecond, world.Between.Latency),
             FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(replicaCount, "replica")}"));

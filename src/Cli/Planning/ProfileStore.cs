@@ -18,11 +18,11 @@ internal static class ProfileStore
     /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
     public static ModelProfile? Find(RunSettings settings)
     {
-        if (settings.Profile is { } named) return Read(named, settings);
+        if (NamedPath(settings) is { } named) return Read(named, settings).Profile;
         var cached = CachePath(settings);
         try
         {
-            return File.Exists(cached) ? Read(cached, settings) : null;
+            return File.Exists(cached) ? Read(cached, settings).Profile : null;
         }
         catch (ScheduleException)
         {
@@ -39,7 +39,7 @@ internal static class ProfileStore
     {
         try
         {
-            if (File.Exists(path)) return Read(path, settings);
+            if (File.Exists(path)) return Read(path, settings).Profile;
         }
         catch (ScheduleException)
         {
@@ -52,13 +52,35 @@ internal static class ProfileStore
     /// <summary>Copies the profile of a run to where others find it, or removes what lies there if there is none.</summary>
     public static void Share(RunSettings settings, string path)
     {
-        var source = settings.Profile ?? CachePath(settings);
+        var source = NamedPath(settings) ?? CachePath(settings);
         if (Path.GetFullPath(source) == Path.GetFullPath(path)) return;
         if (Find(settings) is null) File.Delete(path);
         else File.Copy(source, path, overwrite: true);
     }
 
-    private static ModelProfile Read(string path, RunSettings settings)
+    /// <summary>
+    /// How fast machines are beside the one whose profile <see cref="Find"/> gives, by the work of all units on a micro-batch: one for each named file, in
+    /// their order; none where fewer than two are named.
+    /// </summary>
+    /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
+    public static IReadOnlyList<(string Machine, double Speed)> Speeds(RunSettings settings)
+    {
+        var paths = Paths(settings);
+        if (paths.Length < 2) return [];
+        var own = Work(Read(NamedPath(settings)!, settings).Profile);
+        return [.. paths.Select(path => Read(path, settings)).Select(one => (one.Machine, own / Work(one.Profile)))];
+
+        double Work(ModelProfile profile) => profile.For(settings.Step.MicroBatchSize).Sum(unit => unit.WorkUnder(isSplit: true, RecomputePolicy.None));
+    }
+
+    private static string[] Paths(RunSettings settings) => settings.Profile?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+
+    // Of several that of this machine, where it is among them.
+    private static string? NamedPath(RunSettings settings) => Paths(settings) is [var first, .. var others]
+        ? others.Length == 0 ? first : Paths(settings).FirstOrDefault(path => Read(path, settings).Machine == Environment.MachineName) ?? first
+        : null;
+
+    private static (string Machine, ModelProfile Profile) Read(string path, RunSettings settings)
     {
         try
         {
@@ -66,14 +88,14 @@ internal static class ProfileStore
             var names = DecoderTransformer.Units(settings.Model).Select(unit => unit.Name);
             if (file.Sizes.Count == 0 || file.Sizes.Values.Any(units => !units.Select(unit => unit.Name).SequenceEqual(names, StringComparer.Ordinal)))
                 throw new ScheduleException($"The profile {path} is of another model: expected its units to be those of this one. Measure it with `pipeline profile`, or leave pipeline.profile out.");
-            return new ModelProfile
+            return (file.Machine, new ModelProfile
             {
                 Source = $"measured on {file.Machine} at {file.MeasuredAt:u}",
                 IsMeasured = true,
                 BySize = file.Sizes.ToImmutableSortedDictionary(pair => pair.Key, pair => pair.Value.ToImmutableArray()),
                 ActionOverhead = file.ActionOverhead,
                 HopLatency = file.HopLatency,
-            };
+            });
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or JsonException)
         {

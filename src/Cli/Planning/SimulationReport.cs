@@ -55,6 +55,9 @@ internal sealed record SimulationReport
     /// <summary>Reductions: their total time, and how much of it holds up the step.</summary>
     public required ReductionView? Reductions { get; init; }
 
+    /// <summary>Each kind of replica; all the rest of the report is of the slowest.</summary>
+    public required ImmutableArray<ReplicaView> Replicas { get; init; }
+
     /// <summary>Each stage.</summary>
     public required ImmutableArray<StageView> Stages { get; init; }
 
@@ -65,6 +68,7 @@ internal sealed record SimulationReport
     public static SimulationReport Of(RunSettings settings, PlanWorld world, PlanCandidate candidate, SimulatedStep step)
     {
         var path = Schedules.CriticalPath.Of(step);
+        var slowest = world.Pipelines[candidate.SlowestPipeline];
         var peaks = ScheduleValidator.PeakInFlight(step.Schedule);
         var tokens = (double)settings.Step.SampleCount / settings.Step.ReplicaCount * settings.Model.Context * settings.ReplicasToReckonWith;
         return new SimulationReport
@@ -88,11 +92,14 @@ internal sealed record SimulationReport
                 Enum.GetValues<ActionKind>().ToDictionary(kind => kind.Term(), path.TimeIn).Where(pair => pair.Value > 0).ToDictionary(StringComparer.Ordinal),
                 path.Actions.Select(action => action.Span.Rank).Distinct().Count()),
             Reductions = step.Reductions.IsEmpty ? null : Reduction(step),
+            // Without a barrier a step adds less than it takes: the report is of one step alone.
+            Replicas = [.. world.Pipelines.Select((pipeline, kind) => new ReplicaView(
+                pipeline.FirstReplica, pipeline.ReplicaCount, candidate.PipelineTimes[kind], kind == candidate.SlowestPipeline))],
             Stages = [.. Enumerable.Range(0, step.Schedule.StageCount).Select(stage => new StageView(
                 stage, step.Schedule.RankOfStage[stage], candidate.Partition[stage].Start, candidate.Partition[stage].Count,
                 step.Model.Memory[stage].Static, step.Model.Memory[stage].Kept))],
             RankTimes = [.. step.Ranks.Select(rank => new RankTimeView(
-                rank.Rank, candidate.NodeOfRank[rank.Rank], rank.Busy, rank.Transfer, rank.Wait, rank.Bubble, peaks[rank.Rank],
+                rank.Rank, (slowest.FirstReplica * step.Schedule.RankCount) + candidate.NodeOfRank[rank.Rank], rank.Busy, rank.Transfer, rank.Wait, rank.Bubble, peaks[rank.Rank],
                 step.Memory[rank.Rank].State, step.Memory[rank.Rank].Activations))],
         };
     }
@@ -111,6 +118,9 @@ internal sealed record CriticalPathView(int Actions, double DelaySeconds, IReadO
 
 /// <summary>Reductions in sums.</summary>
 internal sealed record ReductionView(double LongestSeconds, double ExposedSeconds);
+
+/// <summary>Replicas on devices that are alike.</summary>
+internal sealed record ReplicaView(int First, int Count, double StepSeconds, bool IsSlowest);
 
 /// <summary>One stage.</summary>
 internal sealed record StageView(int Stage, int Rank, int FirstUnit, int UnitCount, long StateBytes, long ActivationBytes);

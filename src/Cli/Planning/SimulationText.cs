@@ -21,6 +21,14 @@ internal static class SimulationText
         yield return Line($"critical   {report.CriticalPath.Actions:N0} actions over {report.CriticalPath.RanksTouched} ranks: {kinds}, under way {report.CriticalPath.DelaySeconds / report.StepSeconds * 100:0.0} %");
         if (report.Reductions is { } reductions)
             yield return Line($"reduction  {PlanCommand.Seconds(reductions.LongestSeconds)} on the rank with most of it, {PlanCommand.Seconds(reductions.ExposedSeconds)} of it exposed");
+        if (report.Replicas.Length > 1)
+        {
+            var slowest = report.Replicas.Single(replica => replica.IsSlowest);
+            var others = report.Replicas.Where(replica => !replica.IsSlowest).OrderByDescending(replica => replica.StepSeconds)
+                .Select(replica => Line($"{replica.First}{(replica.Count > 1 ? Line($" and {replica.Count - 1} like it") : "")} {PlanCommand.Seconds(replica.StepSeconds)}"));
+            yield return Line($"replicas   the step ends with replica {slowest.First}{(slowest.Count > 1 ? Line($" and {slowest.Count - 1} like it") : "")}, of which all this is: {PlanCommand.Seconds(slowest.StepSeconds)}; {string.Join(", ", others)}");
+        }
+
         yield return "";
         yield return "rank device    busy  transfer    wait  bubble  in flight   state GiB  activations GiB";
         foreach (var rank in Shown(report))

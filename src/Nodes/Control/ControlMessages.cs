@@ -68,7 +68,17 @@ public sealed record ControlStatus(
     IReadOnlyList<LinkStanding> Links);
 
 /// <summary>A node of the cluster.</summary>
-public sealed record NodeStatus(string Name, int Pid, IReadOnlyList<string> Roles, string Address, string Host, bool Coordinates);
+/// <param name="Name">Its name.</param>
+/// <param name="Pid">Its process.</param>
+/// <param name="Roles">Roles among coordinator, stage, operator.</param>
+/// <param name="Address">Address in the cluster.</param>
+/// <param name="Host">Machine.</param>
+/// <param name="Coordinates">Whether it leads the run, or would.</param>
+/// <param name="Threads">Processors that it may use; 0 where that is not known.</param>
+/// <param name="MemoryBytes">What its stages may take; 0 where that is not known.</param>
+/// <param name="Speed">Of a matrix product on one thread, in GFLOP/s; 0 where it was not measured.</param>
+public sealed record NodeStatus(
+    string Name, int Pid, IReadOnlyList<string> Roles, string Address, string Host, bool Coordinates, int Threads = 0, long MemoryBytes = 0, double Speed = 0);
 
 /// <summary>A link between nodes, as its sender sees it.</summary>
 /// <param name="From">Name of the node that sends.</param>

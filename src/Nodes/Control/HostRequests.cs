@@ -54,7 +54,7 @@ internal sealed class HostRequests(IActorRef host)
     }
 
     private static ControlReply Described(ClusterStatus status) => new(true, "", new ControlStatus(
-        [.. status.Nodes.Select(node => new NodeStatus(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, node.Leads))],
+        [.. status.Nodes.Select(node => new NodeStatus(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, node.Leads, node.ThreadCount, node.MemoryByteCount, node.Speed))],
         [.. status.Stages.Select(stage => new StageStatus(stage.Rank, stage.Node, stage.Holder, stage.UnitCount, stage.Step))],
         status.Generation,
         status.Step,

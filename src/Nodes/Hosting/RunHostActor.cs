@@ -276,7 +276,8 @@ public sealed partial class RunHostActor : ReceiveActor
         links);
 
     private NodeLine LineOf(MembershipProtocol.NodeDescribed node) => new(
-        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString(), node.Info.Device);
+        node.Name, node.ProcessId, node.Info.Roles, node.Info.Id.Address, node.Info.HostName, node.Info.Id.Address == _cluster.SelfAddress.ToString(), node.Info.Device,
+        node.Info.ThreadCount, node.Info.MemoryByteCount, node.Info.Speed);
 
     private string NameOf(NodeId id) => _nodes.Values.FirstOrDefault(node => node.Info.Id == id)?.Name ?? id.Address;
 

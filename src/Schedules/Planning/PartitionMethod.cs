@@ -6,6 +6,9 @@ public enum PartitionMethod
     /// <summary>By a search that leaves out nothing: no other division has a faster slowest stage.</summary>
     Exact,
 
+    /// <summary>Exact for the order of nodes given, which is not ours to choose.</summary>
+    GivenOrder,
+
     /// <summary>Nodes of too many kinds: their order was searched by swaps.</summary>
     ManyKinds,
 
@@ -25,6 +28,7 @@ internal static class PartitionMethods
     /// <summary>A sentence, or null of the exact search.</summary>
     public static string? Reservation(this PartitionMethod method) => method switch
     {
+        PartitionMethod.GivenOrder => "Ranks are reckoned on the nodes on which they would be placed; for that order no other cuts have a faster slowest stage.",
         PartitionMethod.ManyKinds => $"The nodes are of more than {NodePartitioner.MaxClassCount} kinds, so that their order was searched by swaps, not exactly.",
         PartitionMethod.ManyCombinations => "The nodes are of few kinds but can be used in too many ways to try them all, so that their order was searched by swaps, not exactly.",
         PartitionMethod.SeveralStages => "With several stages a rank the cuts are a heuristic: the slowest stage is made as fast as the given order of nodes lets it be, with shares of each rank's memory tried in turn.",

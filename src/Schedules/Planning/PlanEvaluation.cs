@@ -41,33 +41,49 @@ public static class PlanEvaluation
         PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule recomputing, ImmutableArray<UnitRange> partition, ImmutableArray<int> nodeOfRank)
     {
         candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition)) };
-        var model = Model(request, candidate, units);
-        var step = Simulator.Run(candidate.Schedule, model);
+        var simulated = request.Simulated.Select((_, pipeline) => Simulate(request, candidate with { SlowestPipeline = pipeline }, units)).ToArray();
+        var (slowest, step) = simulated.MaxBy(one => one.Candidate.StepTime);
         var fullest = step.Memory.MaxBy(memory => memory.Total - request.Ranks[nodeOfRank[memory.Rank]].MemoryBytes);
         var room = request.Ranks[nodeOfRank[fullest.Rank]].MemoryBytes;
-        var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule, _ => model with { Memory = [] }, SteadyCount, step);
+        return (slowest with
+        {
+            PipelineTimes = [.. simulated.Select(one => one.Candidate.StepTime)],
+            PeakBytes = step.Memory.Max(memory => memory.Total),
+            Misfit = fullest.Total <= room ? null : FormattableString.Invariant($"rank {fullest.Rank} needs {fullest.Total / 1048576.0:N0} MiB and has {room / 1048576.0:N0}"),
+        }, step);
+    }
+
+    private static (PlanCandidate Candidate, SimulatedStep Step) Simulate(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
+    {
+        var model = Model(request, candidate, units);
+        var step = Simulator.Run(candidate.Schedule!, model);
+        var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule!, _ => model with { Memory = [] }, SteadyCount, step);
         return (candidate with
         {
             StepTime = time,
             BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0,
-            PeakBytes = step.Memory.Max(memory => memory.Total),
-            Misfit = fullest.Total <= room ? null : FormattableString.Invariant($"rank {fullest.Rank} needs {fullest.Total / 1048576.0:N0} MiB and has {room / 1048576.0:N0}"),
+            RankBusy = [.. step.Ranks.Select(rank => rank.Busy)],
         }, step);
     }
 
     private static SimulationModel Model(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
     {
         var stages = StageProfile.Of(units, candidate.Partition, request.Profile.ActionOverhead, request.Profile.HopLatency, candidate.Recompute);
+        var pipeline = request.Simulated[candidate.SlowestPipeline];
         return new SimulationModel
         {
             Costs = stages.Costs,
-            SpeedOfRank = [.. candidate.NodeOfRank.Select(node => request.Ranks[node].Speed)],
-            Slowdowns = request.Slowdowns,
+            SpeedOfRank = [.. candidate.NodeOfRank.Select(node => pipeline.Ranks[node].Speed)],
+            Slowdowns = [.. pipeline.Slowdowns.Select(slow => slow with { Rank = candidate.NodeOfRank.IndexOf(slow.Rank) })],
             Memory = stages.Memory,
-            Links = request.Links?.Invoke(stages.OutputBytes),
+            Links = Between(pipeline.Links?.Invoke(stages.OutputBytes), candidate.NodeOfRank),
             Reductions = request.Reductions?.Invoke(stages.GradientBytes),
             // Whole backwards leave nothing to do while the norm travels.
             WaitsForNorm = request.WaitsForNorm || !candidate.Schedule!.UsesSplitBackward || candidate.Schedule.RankCount == 1,
         };
     }
+
+    // Links are those of the devices that the ranks are on.
+    private static LinkModel? Between(LinkModel? devices, ImmutableArray<int> nodeOfRank) =>
+        devices is null ? null : devices with { Between = (from, to) => devices.Between(nodeOfRank[from], nodeOfRank[to]) };
 }

@@ -11,8 +11,17 @@ public sealed record PlanRequest
     /// <summary>Samples of a step on one pipeline: micro-batches × their size.</summary>
     public required int SamplesPerStep { get; init; }
 
-    /// <summary>The ranks of the pipeline, in order.</summary>
+    /// <summary>The ranks of the pipeline, in order; with different replicas the least that any has at each place.</summary>
     public required ImmutableArray<NodeCapacity> Ranks { get; init; }
+
+    /// <summary>Whether each rank stays on the node at its place: where others place them, no other order is looked for.</summary>
+    public bool KeepsOrder { get; init; }
+
+    /// <summary>
+    /// Kinds of replicas, where they differ: a step ends with the slowest of them, so each is simulated. Empty for one kind, with <see cref="Ranks"/>,
+    /// <see cref="Slowdowns"/> and <see cref="Links"/>.
+    /// </summary>
+    public ImmutableArray<PlannedPipeline> Pipelines { get; init; } = [];
 
     /// <summary>Sizes of micro-batch to try; those that do not divide the samples of a step are left out.</summary>
     public required ImmutableArray<int> MicroBatchSizes { get; init; }
@@ -32,7 +41,7 @@ public sealed record PlanRequest
     /// <summary>How the stages' gradients of given sizes are reduced; null without replicas.</summary>
     public Func<ImmutableArray<long>, IReductionModel>? Reductions { get; init; }
 
-    /// <summary>Ranks that are slow for a while.</summary>
+    /// <summary>Devices that are slow for a while, by their place in <see cref="Ranks"/>.</summary>
     public ImmutableArray<Slowdown> Slowdowns { get; init; } = [];
 
     /// <summary>
@@ -52,6 +61,9 @@ public sealed record PlanRequest
 
     /// <summary>Whether the ranks of a schedule hold their weights twice, since a step that was begun before the norm may be taken back.</summary>
     public Func<Schedule, bool> HoldsWeightsTwice { get; init; } = _ => false;
+
+    /// <summary>What is simulated.</summary>
+    internal ImmutableArray<PlannedPipeline> Simulated => Pipelines.IsEmpty ? [new PlannedPipeline(0, Ranks) { Slowdowns = Slowdowns, Links = Links }] : Pipelines;
 
     /// <summary>The units' costs for a size of micro-batch, with all the state that a schedule's ranks hold.</summary>
     internal ImmutableArray<UnitProfile> UnitsFor(int microBatchSize, Schedule schedule)
@@ -84,6 +96,15 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
 
     /// <summary>The schedule of a step, with recomputation and its end; null where there is no partition.</summary>
     public Schedule? Schedule { get; init; }
+
+    /// <summary>Predicted duration of a step of each kind of replica, as the request has them; it ends with the slowest.</summary>
+    public ImmutableArray<double> PipelineTimes { get; init; } = [];
+
+    /// <summary>By rank of the slowest replica, what it computes in a step.</summary>
+    public ImmutableArray<double> RankBusy { get; init; } = [];
+
+    /// <summary>Which kind of replica is the slowest: what is predicted is of it.</summary>
+    public int SlowestPipeline { get; init; }
 
     /// <summary>Predicted duration of a step.</summary>
     public double StepTime { get; init; } = double.PositiveInfinity;

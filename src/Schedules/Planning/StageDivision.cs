@@ -67,9 +67,13 @@ internal sealed class DivisionSearch
         return exact!;
 
         // The search knows memory and speed of every node.
-        StageDivision? With(double share) => NodePartitioner.Partition(_demands, [.. _request.Ranks.Select(node => Shared(node, share))], _held) is { } found
-            ? new StageDivision(found.Stages, found.NodeOfStage, found.Method)
-            : null;
+        StageDivision? With(double share)
+        {
+            NodeCapacity[] nodes = [.. _request.Ranks.Select(node => Shared(node, share))];
+            if (_request.KeepsOrder)
+                return new OrderedSearch(_demands, nodes, _held).Find() is var (stages, _) ? InOrder(stages) with { Method = PartitionMethod.GivenOrder } : null;
+            return NodePartitioner.Partition(_demands, nodes, _held) is { } found ? new StageDivision(found.Stages, found.NodeOfStage, found.Method) : null;
+        }
     }
 
     // Several stages a rank share its memory in ways that only the order of its actions knows: the search balances time, and where that does not fit, it is

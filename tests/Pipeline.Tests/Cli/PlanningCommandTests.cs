@@ -98,6 +98,10 @@ public sealed class PlanningCommandTests
     [InlineData("simulation.nodes=1", "devices")]
     [InlineData("simulation.stragglers=9x2", "stragglers")]
     [InlineData("simulation.node-speeds=fast", "node-speeds")]
+    [InlineData("simulation.node-speeds=3x0.5", "node-speeds")]
+    [InlineData("simulation.node-memories=3x0.5", "node-memories")]
+    [InlineData("simulation.stragglers=1x2@0.2:0.1", "stragglers")]
+    [InlineData("simulation.stragglers=1x0", "stragglers")]
     [InlineData("simulation.replicas=2", "replicas")]
     public void What_cannot_be_simulated_is_refused_with_its_key(string assignment, string word)
     {
@@ -133,13 +137,60 @@ public sealed class PlanningCommandTests
     }
 
     [Fact]
-    public void The_cluster_that_ships_as_an_example_can_be_simulated_and_planned()
+    public void The_cluster_that_ships_as_an_example_can_be_simulated_with_all_its_kinds_of_replicas()
     {
         var example = Path.Combine(RepositoryRoot.Path, "hocon", "simulations", "64x8.conf");
         using var report = JsonDocument.Parse(CommandLineRun.Of("simulate", "-c", example, "--json").Output);
         Assert.Equal(32, report.RootElement.GetProperty("Ranks").GetInt32());
         Assert.Equal(JsonValueKind.Null, report.RootElement.GetProperty("Misfit").ValueKind);
         Assert.InRange(report.RootElement.GetProperty("Idle").GetDouble(), 0.05, 0.6);
+        // The first with its straggler, its likes without, one with three nodes of the older kind, two with nothing else, which are the slowest.
+        var replicas = report.RootElement.GetProperty("Replicas").EnumerateArray().ToArray();
+        Assert.Equal([1, 12, 1, 2], replicas.Select(replica => replica.GetProperty("Count").GetInt32()));
+        Assert.Equal(14, replicas.Single(replica => replica.GetProperty("IsSlowest").GetBoolean()).GetProperty("First").GetInt32());
+    }
+
+    [Theory]
+    [InlineData("simulation.node-speeds=1x1.0,1x0.5", 2)]
+    [InlineData("simulation.stragglers=3x4", 1.2)]
+    public void A_step_ends_with_its_slowest_replica_wherever_that_is(string slow, double factor)
+    {
+        string[] world = ["--preset", "gpt-nano", "--precision", "fp32", "--stages", "2", "--micro-batches", "8", "--set", "simulation.nodes=2", "--set", "simulation.devices-per-node=2", "--set", "simulation.device-flops=1e9", "--set", "simulation.replicas=2"];
+        using var even = JsonDocument.Parse(CommandLineRun.Of(["simulate", "--json", .. world]).Output);
+        using var uneven = JsonDocument.Parse(CommandLineRun.Of(["simulate", "--json", .. world, "--set", slow]).Output);
+        Assert.Equal(1, even.RootElement.GetProperty("Replicas").GetArrayLength());
+        var replicas = uneven.RootElement.GetProperty("Replicas").EnumerateArray().ToArray();
+        Assert.Equal([(0, false), (1, true)], replicas.Select(replica => (replica.GetProperty("First").GetInt32(), replica.GetProperty("IsSlowest").GetBoolean())));
+        var step = even.RootElement.GetProperty("StepSeconds").GetDouble();
+        Assert.Equal(step, replicas[0].GetProperty("StepSeconds").GetDouble(), step * 1e-9);
+        Assert.True(uneven.RootElement.GetProperty("StepSeconds").GetDouble() > step * factor * 0.9);
+        Assert.Equal([2, 3], uneven.RootElement.GetProperty("RankTimes").EnumerateArray().Select(rank => rank.GetProperty("Device").GetInt32()));
+        Assert.Contains("ends with replica 1", CommandLineRun.Of(["simulate", .. world, "--set", slow]).Output, StringComparison.Ordinal);
+        using var plan = JsonDocument.Parse(CommandLineRun.Of(["plan", "--json", .. world, "--set", slow]).Output);
+        using var free = JsonDocument.Parse(CommandLineRun.Of(["plan", "--json", .. world]).Output);
+        Assert.True(Chosen(plan) > Chosen(free) * factor * 0.9);
+
+        static double Chosen(JsonDocument document) => document.RootElement.GetProperty("Candidates")[0].GetProperty("StepSeconds").GetDouble();
+    }
+
+    [Fact]
+    public void A_straggler_s_seconds_and_a_node_s_memory_are_those_that_are_said()
+    {
+        string[] one = ["simulate", "--json", .. s_cluster];
+        var (none, late, always) = (Step([]), Step(["--set", "simulation.stragglers=1x3@0.001:0.002"]), Step(["--set", "simulation.stragglers=1x3"]));
+        Assert.Equal(none, Step(["--set", "simulation.stragglers=1x3@9000:9001"]), none * 1e-9);
+        Assert.InRange(late, none, always);
+        Assert.True(always > none * 1.2);
+        // Of the second node's devices only: a millionth of 72 GB holds no stage, and the first node's still do.
+        using var small = JsonDocument.Parse(CommandLineRun.Of([.. one, "--set", "simulation.node-memories=1x1.0,1x0.000001"]).Output);
+        Assert.StartsWith("rank ", small.RootElement.GetProperty("Misfit").GetString()!, StringComparison.Ordinal);
+        Assert.Contains(" and has 0", small.RootElement.GetProperty("Misfit").GetString()!, StringComparison.Ordinal);
+
+        double Step(string[] more)
+        {
+            using var report = JsonDocument.Parse(CommandLineRun.Of([.. one, .. more]).Output);
+            return report.RootElement.GetProperty("StepSeconds").GetDouble();
+        }
     }
 
     [Fact]
@@ -156,6 +207,18 @@ public sealed class PlanningCommandTests
         Assert.Equal(Pipeline.Schedules.ScheduleCatalog.All.Select(kind => kind.Name), lines.Select(line => line.Split(' ')[0]));
         using var json = JsonDocument.Parse(CommandLineRun.Of("schedule", "ls", "--json").Output);
         Assert.Equal(lines.Length, json.RootElement.GetArrayLength());
+    }
+
+    [Theory]
+    [InlineData(ExitCode.Refused, "1,2", null)]
+    [InlineData(ExitCode.Refused, "1,2,3", "7,7")]
+    [InlineData(ExitCode.Refused, "1,0.0", "7,7")]
+    [InlineData(ExitCode.Done, "1,0.5", "7,7")]
+    public void Planned_times_belong_to_a_partition_one_for_each_rank(int code, string times, string? partition)
+    {
+        var run = CommandLineRun.Of([
+            "config", "validate", "--set", "parallelism.pipeline=2", "--set", $"planned-times=\"{times}\"", .. partition is null ? (string[])[] : ["--set", $"schedule.partition=\"{partition}\""]]);
+        Assert.Equal((code, code == ExitCode.Refused), (run.Code, run.Error.Contains("planned-times", StringComparison.Ordinal)));
     }
 
     [Fact]

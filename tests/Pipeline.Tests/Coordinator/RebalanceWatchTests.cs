@@ -52,6 +52,21 @@ public sealed class RebalanceWatchTests
         Assert.Null(MeasuredDivision.For(plan, layout, layout.UnitCounts, [0, 1]));
     }
 
+    [Fact]
+    public void Ranks_that_need_what_their_plan_says_keep_their_units_though_it_means_them_to_differ()
+    {
+        var plan = TinyRun.Plan(2, 2);
+        var layout = RunLayout.For(plan);
+        var planned = plan with { Planned = new PlannedTimes(layout.UnitCounts, [0.4, 0.2]) };
+        // Twice as slow as planned, but both of them.
+        Assert.Null(MeasuredDivision.For(planned, layout, layout.UnitCounts, [0.8, 0.41]));
+        Assert.NotNull(MeasuredDivision.For(plan, layout, layout.UnitCounts, [0.8, 0.41]));
+        // The second one turns out slow: equal times are not what was planned.
+        Assert.NotNull(MeasuredDivision.For(planned, layout, layout.UnitCounts, [0.4, 0.4]));
+        // The plan says nothing of other units.
+        Assert.NotNull(MeasuredDivision.For(planned with { Planned = new PlannedTimes([99], [0.4, 0.2]) }, layout, layout.UnitCounts, [0.8, 0.41]));
+    }
+
     private static UnitDivision? Step(RebalanceWatch watch, int step, double first, double second, Func<IReadOnlyList<double>, UnitDivision?> divide)
     {
         watch.Enter([Report(0, step, first), Report(1, step, second)]);

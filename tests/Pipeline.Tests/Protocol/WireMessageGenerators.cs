@@ -145,7 +145,7 @@ internal static class WireMessageGenerators
         [typeof(OperatorProtocol.CommandAnswered)] = Gen.Select(Gen.Bool, Text, Text, Gen.Bool)
             .Select((isDone, text, json, asks) => (IWireMessage)new OperatorProtocol.CommandAnswered(isDone, text, json, asks)),
         [typeof(OperatorProtocol.ClusterStatus)] = Gen.Select(
-                Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads, host)).Array[0, 3],
+                Gen.Select(Text, Number, Text.Array[0, 3], Text, Text, Gen.Bool).Select((name, process, roles, address, host, leads) => new NodeLine(name, process, roles, address, host, leads, host, process, process, process / 7.0)).Array[0, 3],
                 Gen.Select(Number, Text, Text, Number, Long).Select((rank, node, holder, units, step) => new StageLine(rank, node, holder, units, step)).Array[0, 3], Number, Long, Text, Text, Links.Array[0, 3])
             .Select((nodes, stages, generation, step, phase, directory, links) => (IWireMessage)new OperatorProtocol.ClusterStatus(nodes, stages, generation, step, phase, directory, step, links)),
         [typeof(MembershipProtocol.DescribeLinks)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeLinks()),

@@ -206,6 +206,45 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Replicas_that_cannot_be_the_slowest_are_left_out_of_a_plan_and_its_time_is_that_of_the_slowest()
+    {
+        PlannedPipeline Of(int first, double left, double right, long memory, params Slowdown[] slow) =>
+            new(first, [new NodeCapacity(left, memory), new NodeCapacity(right, 100_000)]) { Slowdowns = [.. slow] };
+
+        ImmutableArray<PlannedPipeline> kinds = PlannedPipeline.Kinds([Of(0, 1, 1, 9), Of(1, 1, 1, 9), Of(2, 1, 0.5, 9), Of(3, 0.5, 1, 7), Of(4, 1, 1, 9, new Slowdown(0, 2))]);
+        Assert.Equal([(0, 2), (2, 1), (3, 1), (4, 1)], kinds.Select(kind => (kind.FirstReplica, kind.ReplicaCount)));
+        Assert.Equal([2, 3, 4], PlannedPipeline.Slowest(kinds).Select(kind => kind.FirstReplica));
+        Assert.Equal([new NodeCapacity(0.5, 7), new NodeCapacity(0.5, 100_000)], PlannedPipeline.Least(kinds).Select(rank => rank));
+        // Alike but for memory: one stands for both.
+        Assert.Equal([0], PlannedPipeline.Slowest([Of(0, 1, 1, 9), Of(1, 1, 1, 5)]).Select(kind => kind.FirstReplica));
+
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]), 2, 1_000_000) with { MicroBatchSizes = [1], VirtualStages = [1], Kinds = [new GPipe()] };
+        var all = Planner.Find(request with { Ranks = [new NodeCapacity(0.5, 1_000_000), new NodeCapacity(0.5, 1_000_000)], Pipelines = kinds }).Choice!;
+        Assert.Equal(4, all.PipelineTimes.Length);
+        Assert.Equal(all.PipelineTimes.Max(), all.StepTime);
+        Assert.True(all.PipelineTimes[0] < all.StepTime / 1.5);
+        Assert.NotEqual(0, all.SlowestPipeline);
+    }
+
+    [Fact]
+    public void A_message_takes_the_way_between_the_devices_that_ranks_are_put_on()
+    {
+        // The faster device comes last in the list and takes the first stage or the last: its link is slow one way only.
+        var request = Request(Profile([.. Enumerable.Repeat(Unit(1, 2, 4), 9)]), 2, 1_000_000) with
+        {
+            Ranks = [new NodeCapacity(1, 1_000_000), new NodeCapacity(2, 1_000_000)],
+            Kinds = [new GPipe()],
+            MicroBatchSizes = [1],
+            VirtualStages = [1],
+            Recomputes = [RecomputePolicy.None],
+            Links = bytes => new LinkModel { ChannelCount = 2, OutputBytes = bytes, Between = (from, _) => new RankLink(from == 1 ? 100 : 0, double.PositiveInfinity, from) },
+        };
+        var (candidate, step) = PlanEvaluation.Of(request, new GPipe().Generate(new ScheduleShape(2, 8, 1)), 1, RecomputePolicy.None);
+        Assert.Equal(candidate.NodeOfRank[0] == 1 ? 100 : 0, step.Model.Links!.Between(0, 1).Latency);
+        Assert.Equal(candidate.NodeOfRank[1] == 1 ? 100 : 0, step.Model.Links!.Between(1, 0).Latency);
+    }
+
+    [Fact]
     public void Sizes_that_do_not_divide_the_step_and_ranks_beyond_the_units_are_refused()
     {
         var profile = Profile([Unit(1, 2, 1), Unit(1, 2, 1)]);
