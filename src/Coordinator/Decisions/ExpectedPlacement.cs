@@ -1,4 +1,5 @@
 using Pipeline.Protocol;
+using Pipeline.Schedules;
 
 namespace Pipeline.Coordinator;
 
@@ -15,5 +16,9 @@ public static class ExpectedPlacement
         new Dictionary<int, NodeId>(),
         new long[ranksPerReplica * replicaCount],
         new Dictionary<int, NodeId>(),
-        replicaCount > 1 ? ranksPerReplica : null)?.Nodes;
+        replicaCount > 1 ? Mesh(ranksPerReplica, replicaCount) : null)?.Nodes;
+
+    // Which rank belongs to which replica is all that placement asks of it: any schedule of as many ranks says that.
+    private static ReplicaMesh Mesh(int rankCount, int replicaCount) =>
+        new([.. Enumerable.Repeat(new ReplicaStages([.. Enumerable.Repeat(1, rankCount)], ScheduleCatalog.Generate("gpipe", rankCount, 1)), replicaCount)]);
 }

@@ -23,7 +23,7 @@ public sealed class AutomaticPlanTests
         {
             BySize = estimated.BySize.ToImmutableSortedDictionary(size => size.Key, size => size.Value.Select(unit => unit with { InputGradient = 2.7 * unit.Forward, WeightGradient = 0.3 * unit.Forward }).ToImmutableArray()),
         };
-        PlanWorld world = new(profile, [new NodeCapacity(1, long.MaxValue), new NodeCapacity(1, long.MaxValue)], [], null, null, "two ranks");
+        PlanWorld world = new(profile, [new PlannedPipeline(0, [new NodeCapacity(1, long.MaxValue), new NodeCapacity(1, long.MaxValue)])], null, "two ranks");
         var request = PlanRequests.Of(bound.Settings, world, keepsMicroBatches: true) with { VirtualStages = [1, 2], Recomputes = [RecomputePolicy.None, RecomputePolicy.Full] };
         var (count, differentCount) = (0, 0);
         foreach (var candidate in Planner.Find(request).Candidates)
