@@ -59,7 +59,7 @@ internal static class Conflicts
 
     private static IEnumerable<ConfigurationFault> OfPlannedTimes(ResolvedConfiguration configuration, RunSettings settings)
     {
-        if (settings.PlannedTimes.Count > 0 && (settings.Step.Partition is null || settings.PlannedTimes.Count != settings.Step.StageCount))
+        if (settings.PlannedTimes is { } times && (settings.Step.Partition is null || times.Count != settings.Step.StageCount))
             yield return new(SettingsSchema.PlannedTimes.FullPath, configuration.OriginOf(SettingsSchema.PlannedTimes),
                 $"Expected {settings.Step.StageCount} times, one for each rank, together with {SettingsSchema.Partition}: they are those of a plan's stages. Leave it out, or give both.");
     }

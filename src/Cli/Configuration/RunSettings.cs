@@ -63,8 +63,8 @@ public sealed record RunSettings
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }
 
-    /// <summary>By rank of a pipeline, what a plan expects it to compute in a step, in seconds; none where nobody has planned it.</summary>
-    public IReadOnlyList<double> PlannedTimes { get; init; } = [];
+    /// <summary>By rank of a pipeline, what a plan expects it to compute in a step, in seconds; null where nobody has planned it.</summary>
+    public IReadOnlyList<double>? PlannedTimes { get; init; }
 
     /// <summary>The cluster to reckon with.</summary>
     public required SimulationSettings Simulation { get; init; }

@@ -86,7 +86,7 @@ public static class RunSettingsBinder
             Reduction = ReductionKeys.Bind(from),
             Elastic = from.Get(SettingsSchema.Elastic),
             Profile = from.Get(SettingsSchema.Profile),
-            PlannedTimes = [.. from.Get(SettingsSchema.PlannedTimes)?.Split(',').Select(time => double.Parse(time, CultureInfo.InvariantCulture)) ?? []],
+            PlannedTimes = from.Get(SettingsSchema.PlannedTimes) is { } times ? [.. times.Split(',').Select(time => double.Parse(time, CultureInfo.InvariantCulture))] : null,
             Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),

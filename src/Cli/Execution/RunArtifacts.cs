@@ -28,13 +28,15 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
     /// <summary>The same with what was predicted beside what was measured, and says in the run's directory how far apart the two are.</summary>
     public void Plot(RunVerdict verdict)
     {
-        _verdict = verdict.Lines();
+        Leave(() => _verdict = verdict.Lines());
         Leave(() => AtomicFile.WriteText(files.Prediction, string.Concat(_verdict.Select(line => line + Environment.NewLine))));
         Leave(() => Draw(verdict.Traced, verdict.Prediction));
     }
 
     /// <summary>Takes from its directory what the leader of a run has said of its prediction; where it could not any more, what was seen by following it.</summary>
-    public void TakeVerdict(RunVerdict followed)
+    public void TakeVerdict(RunVerdict followed) => Leave(() => Take(followed));
+
+    private void Take(RunVerdict followed)
     {
         if (File.Exists(files.Prediction))
         {
@@ -61,7 +63,7 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
             AtomicFile.WriteText(files.LossPlot, LossPlot.Draw($"{materials.Settings.Preset}, {materials.Data.CorpusDescription}", steps, [.. lines.OfType<EvaluationMetrics>()]));
         if (traced.IsEmpty) return;
         var first = traced.Steps[^1];
-        var simulated = prediction is { IsInSeconds: true } ? prediction.Step : prediction?.Replay(traced);
+        var simulated = prediction is { IsInSeconds: true, Layout.Mesh.IsEven: true } ? prediction.Step : prediction?.Replay(traced);
         var replicaCount = prediction?.Layout.ReplicaCount ?? 1;
         var title = $"{materials.Settings.Preset}, {simulated?.Schedule.Name ?? materials.Settings.Step.Schedule}, step {first}";
         AtomicFile.WriteText(files.TimelinePlot, TimelinePlot.Draw(Beside(traced.ToTimeline(title, first), simulated, replicaCount)));
@@ -128,15 +130,18 @@ internal sealed class RunArtifacts(CommandContext context, RunMaterials material
         SayVerdict();
     }
 
+    // A run that is done is done: nothing that is only said or drawn of it makes a failure of it, whatever it trips over.
     private void Leave(Action write)
     {
         try
         {
             write();
         }
-        catch (RunException fault)
+#pragma warning disable CA1031 // Whatever it is, the run's outcome stands.
+        catch (Exception fault)
+#pragma warning restore CA1031
         {
-            context.Error.WriteLine(fault.Message);
+            context.Error.WriteLine(fault is RunException ? fault.Message : $"What came of the prediction, or a picture, could not be made: {fault.Message}");
         }
     }
 

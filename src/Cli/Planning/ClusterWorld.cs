@@ -42,7 +42,7 @@ internal static class ClusterWorld
             var speed = profiled.TryGetValue(node.Host, out var known) ? known : node.Speed > 0 && speedHere > 0 ? node.Speed / speedHere : 1;
             // More threads than processors take turns.
             var turn = node.Threads > 0 ? Math.Min(1, node.Threads / ((double)ranks * settings.ThreadsPerStage)) : 1;
-            return new NodeCapacity(speed * turn, node.MemoryBytes > 0 ? node.MemoryBytes / ranks : Unlimited);
+            return new NodeCapacity(speed * turn, node.MemoryBytes > 0 ? (long)(node.MemoryBytes * PlanWorld.UsableMemoryShare / ranks) : Unlimited);
         }
     }
 

@@ -17,8 +17,8 @@ internal sealed record PlanWorld(
     Func<ImmutableArray<long>, IReductionModel>? Reductions,
     string Description)
 {
-    // The rest is for code, tokens, buffers of the library.
-    private const double UsableMemoryShare = 0.8;
+    /// <summary>What ranks may take of a machine's memory: the rest is for code, tokens, buffers of the library.</summary>
+    internal const double UsableMemoryShare = 0.8;
 
     /// <summary>For each place of a pipeline the least that a replica has there.</summary>
     public ImmutableArray<NodeCapacity> Ranks { get; } = PlannedPipeline.Least(Pipelines);

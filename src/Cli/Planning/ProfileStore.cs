@@ -85,6 +85,7 @@ internal static class ProfileStore
         try
         {
             var file = JsonSerializer.Deserialize<ProfileFile>(File.ReadAllText(path), s_options) ?? throw new JsonException("it is empty");
+            if (file.Sizes is null) throw new JsonException("it has no sizes");
             var names = DecoderTransformer.Units(settings.Model).Select(unit => unit.Name);
             if (file.Sizes.Count == 0 || file.Sizes.Values.Any(units => !units.Select(unit => unit.Name).SequenceEqual(names, StringComparer.Ordinal)))
                 throw new ScheduleException($"The profile {path} is of another model: expected its units to be those of this one. Measure it with `pipeline profile`, or leave pipeline.profile out.");

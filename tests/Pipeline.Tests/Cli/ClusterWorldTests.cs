@@ -23,7 +23,7 @@ public sealed class ClusterWorldTests
     {
         var pipeline = Assert.Single(ClusterWorld.Pipelines(Settings("parallelism.pipeline=3").Settings, s_nodes, speedHere: 20));
         Assert.Equal([1.5, 0.5, 2], pipeline.Ranks.Select(rank => rank.Speed));
-        Assert.Equal([6_000_000_000, 8_000_000_000], pipeline.Ranks.Skip(1).Select(rank => rank.MemoryBytes));
+        Assert.Equal([4_800_000_000, 6_400_000_000], pipeline.Ranks.Skip(1).Select(rank => rank.MemoryBytes));
         Assert.True(pipeline.Ranks[0].MemoryBytes > 1L << 60);
     }
 
