@@ -110,7 +110,7 @@ internal sealed class FlightRecorder
     {
         get
         {
-            lock (_gate) return (_action is { } action ? $"computes {action}" : "is between two actions, or loads its state", Stopwatch.GetElapsedTime(_stirred));
+            lock (_gate) return (_action is { } action ? $"computes {action}" : "is between two actions, or loads its state", _action is null ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_stirred));
         }
     }
 

@@ -146,14 +146,17 @@ internal sealed class SimulatedCluster : IDisposable
         var deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
         var end = scheduler.Now + SimulatedPatience;
         var (idle, seen) = (0, -1L);
+        var quietSince = Environment.TickCount64;
         while (!isSo())
         {
-            if (scheduler.Now > end || Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
+            if (scheduler.Now > end || Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; busy: {Network.IsBusy}, pending: {ThreadPool.PendingWorkItemCount}, stores: {Volatile.Read(ref _busyStores)}, threads: {ComputeThreads.Awaited()}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
             await Task.Delay(1);
             var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
+            if (Network.Activity != seen || !ComputeThreads.AreAllWaiting()) quietSince = Environment.TickCount64;
             seen = Network.Activity;
             idle = isIdle ? idle + 1 : 0;
-            if (idle < 4) continue;
+            // Of an actor that is killed amid its work a count may stay; what has not moved for seconds of real time does not move by itself.
+            if (idle < 4 && Environment.TickCount64 - quietSince < 2000) continue;
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);
         }
