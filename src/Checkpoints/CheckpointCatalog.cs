@@ -62,6 +62,12 @@ internal static class CheckpointCatalog
             problem = exception.Message;
             return false;
         }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            // Whoever looks while it is removed finds a part of it.
+            problem = $"{folder.Path} is not whole: {exception.Message}";
+            return false;
+        }
     }
 
     private static CheckpointSummary Summarize(CheckpointFolder folder, bool verify)

@@ -65,7 +65,14 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     {
         using (var train = ProgramRun.Start(cluster.Tiny.Arguments("detached", 100_000, "--stages", "2", "--cluster", "-c", cluster.Configuration)))
         {
-            await ProgressAsync(0);
+            // Not the steps of a run before it: a signal that comes before the program listens for it is not heard.
+            var start = TimeProvider.System.GetTimestamp();
+            while (!train.Output.Contains("loss", StringComparison.Ordinal))
+            {
+                Assert.True(!train.HasEnded && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(120), train.Output);
+                await Task.Delay(50);
+            }
+
             train.Signal(Signal.Interrupt);
             Assert.Equal(130, await train.EndAsync());
             Assert.Contains("the run goes on", train.Output, StringComparison.Ordinal);

@@ -29,9 +29,6 @@ internal static class UnevenStageConflicts
         if (step.Partition is not null)
             yield return Fault(SettingsSchema.Partition, $"Expected null beside {SettingsSchema.StagesPerReplica}: it is for one number of stages. Leave one of them out.");
 
-        if (configuration.Get(SettingsSchema.Plan) is PlanKind.Auto)
-            yield return Fault(SettingsSchema.Plan, $"Expected none beside {SettingsSchema.StagesPerReplica}: replicas with stages of their own are not planned. Leave one of them out.");
-
         if (settings.Elastic is ElasticChoice.On)
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside {SettingsSchema.StagesPerReplica}: replicas with stages of their own keep their number, and lost ranks go to the nodes that are left. Set that, or leave the other out.");
 

@@ -31,10 +31,9 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         var isGiven = keepsMicroBatches || IsGiven(bound.Configuration, SettingsSchema.MicroBatches) || IsGiven(bound.Configuration, SettingsSchema.MicroBatchSize);
         var plan = Planner.Find(PlanRequests.Of(bound.Settings, world, isGiven), progress);
         if (plan.Choice is not { } choice) throw new ScheduleException(string.Join(' ', plan.Explanation));
-        // The choice is a replica's, the setting that of all.
         var configuration = isGiven
             ? bound.Configuration
-            : bound.Configuration.With(SettingsSchema.MicroBatches, choice.MicroBatchCount * bound.Settings.Step.ReplicaCount, s_origin).With(SettingsSchema.MicroBatchSize, choice.MicroBatchSize, s_origin);
+            : bound.Configuration.With(SettingsSchema.MicroBatches, choice.MicroBatchCount, s_origin).With(SettingsSchema.MicroBatchSize, choice.MicroBatchSize, s_origin);
         return new AutomaticPlan(RunSettingsBinder.Bind(configuration), choice, [$"For {world.Description}.", .. plan.Explanation]);
     }
 

@@ -98,17 +98,6 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
-    public void A_plan_that_chooses_the_micro_batches_of_a_replica_gives_each_replica_as_many()
-    {
-        string[] run = ["train", "--dry-run", "--preset", "gpt-nano", "--data", In("corpus.txt"), "--stages", "2", "--set", "plan=auto", "--set", "parallelism.data=2", "--set", "model.layers=1", "--set", "model.context=16"];
-        var planned = Run([.. run, "--run", In("planned-replicas")]);
-        Assert.True(planned.Code == ExitCode.Done, planned.Error);
-        var uneven = Run([.. run, "--run", In("uneven"), "--set", "parallelism.stages-per-replica=\"2,1\""]);
-        Assert.Equal(ExitCode.Refused, uneven.Code);
-        Assert.Contains("replicas with stages of their own are not planned", uneven.Error, StringComparison.Ordinal);
-    }
-
-    [Fact]
     public void Units_of_one_kind_and_size_have_the_same_costs_in_a_profile()
     {
         var file = In("alike.json");

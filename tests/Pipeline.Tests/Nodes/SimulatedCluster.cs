@@ -157,6 +157,7 @@ internal sealed class SimulatedCluster : IDisposable
             idle = isIdle ? idle + 1 : 0;
             // Of an actor that is killed amid its work a count may stay; what has not moved for seconds of real time does not move by itself.
             if (idle < 4 && Environment.TickCount64 - quietSince < 2000) continue;
+            if (idle < 4) Network.Forget();
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);
         }
