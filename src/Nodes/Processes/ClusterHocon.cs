@@ -16,6 +16,8 @@ public static class ClusterHocon
           log-dead-letters = off
           log-dead-letters-during-shutdown = off
           actor.provider = cluster
+          # Each tick wakes threads that compute would rather not meet; nothing here waits for less than a tick.
+          scheduler.tick-duration = 50ms
           remote {
             retry-gate-closed-for = 1s
             log-remote-lifecycle-events = off
