@@ -34,7 +34,7 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     /// <summary>Reads a run's events. What the run did not say is missing, not guessed.</summary>
     internal static IEnumerable<RecoveryTime> Read(RunFiles files, IReadOnlyList<Strike> strikes)
     {
-        Event[] events = [.. File.ReadLines(files.Events).Select(Event.Parse).OfType<Event>()];
+        Event[] events = [.. Unplanned(File.ReadLines(files.Events).Select(Event.Parse).OfType<Event>())];
         foreach (var (index, strike) in strikes.Index())
         {
             var end = index + 1 < strikes.Count ? strikes[index + 1].At : DateTimeOffset.MaxValue;
@@ -42,6 +42,18 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
             if (own.FirstOrDefault(told => told.Parts is null) is not { } first || own.FirstOrDefault(told => told.Parts is not null) is not { Parts: { } parts } last) continue;
             var recomputed = own.Where(told => told.Parts is null).SelectMany(told => told.Ranks).Distinct().Except(strike.Ranks).Count();
             yield return new RecoveryTime(strike.Fault, (first.At - strike.At).TotalSeconds, parts.Placement, parts.Loading, parts.Replay, (last.At - strike.At).TotalSeconds, recomputed);
+        }
+    }
+
+    /// <summary>Without ranks that change places on purpose, and what the run says of them.</summary>
+    private static IEnumerable<Event> Unplanned(IEnumerable<Event> events)
+    {
+        var isPlanned = false;
+        foreach (var told in events)
+        {
+            var isEndOfPlanned = isPlanned && told.Parts is not null;
+            isPlanned = told.Parts is null ? told.IsPlanned : isPlanned && !isEndOfPlanned;
+            if (!isPlanned && !isEndOfPlanned) yield return told;
         }
     }
 
@@ -71,8 +83,11 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     internal static double Quantile(double[] sorted, double share) => sorted[Math.Max(0, (int)Math.Ceiling(share * sorted.Length) - 1)];
 
     /// <summary>A line that tells of a recovery's begin (with the ranks that run again) or of its end (with its parts).</summary>
-    private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts)
+    private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts, bool IsPlanned = false)
     {
+        /// <summary>How a run begins to tell of a rank that leaves its leader's node.</summary>
+        private const string Relief = "a spare relieves";
+
         internal static Event? Parse(string line)
         {
             using var json = JsonDocument.Parse(line);
@@ -80,7 +95,7 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
             var at = root.GetProperty("time").GetDateTimeOffset();
             return root.GetProperty("event").GetString() switch
             {
-                "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null),
+                "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null, root.GetProperty("message").GetString()!.StartsWith(Relief, StringComparison.Ordinal)),
                 "recovered" => new Event(at, [], (root.GetProperty("placement").GetDouble(), root.GetProperty("loading").GetDouble(), root.GetProperty("replay").GetDouble())),
                 _ => null,
             };

@@ -10,6 +10,7 @@ namespace Pipeline.Coordinator;
 public sealed partial class CoordinatorActor
 {
     private readonly Dictionary<int, NodeId> _wanted = [];
+    private readonly HashSet<(int Rank, NodeId Node)> _relieved = [];
     private PlannedMove? _move;
 
     private void ReceiveMoves()
@@ -34,6 +35,19 @@ public sealed partial class CoordinatorActor
 
         _nodes.Drain(drain.Node);
         Plan(new PlannedMove(Sender) { Drained = drain.Node });
+    }
+
+    /// <summary>
+    /// A successor that holds ranks hands them to spares, so that its own death costs no step either. Each is tried once: a move that cannot be made must not hold
+    /// the run up again and again.
+    /// </summary>
+    private void ConsiderRelief()
+    {
+        if (!_run.Recovery.RelievesLeader || _run.Predecessor is null || _run.Home is not { } home || !IsProtected) return;
+        if (_move is not null || _outcome is not null || _ranks.Unready.Count > 0 || !IsSettled || _progress.IsPaused || _progress.IsStopWanted) return;
+        if (LeaderRelief.Decide(home, _nodes.Usable, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes, _relieved) is not { } relief) return;
+        _relieved.Add((relief.Rank, relief.Node));
+        Plan(new PlannedMove(ActorRefs.Nobody) { Wanted = relief, Reason = LeaderRelief.Reason });
     }
 
     private void Plan(PlannedMove move)
@@ -81,7 +95,7 @@ public sealed partial class CoordinatorActor
         _progress.Limit = long.MaxValue;
         if (move.Change is { } change) Apply(change, boundary);
         else if (move.Division is { } division) Divide(division, boundary);
-        else if (move.Wanted is { } wanted) PutOn(wanted);
+        else if (move.Wanted is { } wanted) PutOn(wanted, move.Reason);
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
         if (_outcome is null) move.Done(_ranks.UnitCounts, boundary);
         else move.Refuse(_ranks.UnitCounts, _progress.Committed, _outcome.Error ?? "");
@@ -101,11 +115,11 @@ public sealed partial class CoordinatorActor
     /// <summary>Of a paused run, ranks that keep their units may start from an older copy: what they run again, the others have kept.</summary>
     private bool IsReplayable(PlannedMove move) => IsProtected && _progress.IsPaused && move.Division is null;
 
-    /// <summary>A rank goes to the node that an operator has named.</summary>
-    private void PutOn(MoveRank wanted)
+    /// <summary>A rank goes to the node that was named for it.</summary>
+    private void PutOn(MoveRank wanted, string reason)
     {
         _wanted[wanted.Rank] = wanted.Node;
-        Recover($"an operator moves rank {wanted.Rank} to {wanted.Node}", [wanted.Rank]);
+        Recover($"{reason} rank {wanted.Rank} to {wanted.Node}", [wanted.Rank]);
         _wanted.Clear();
     }
 
@@ -137,6 +151,9 @@ public sealed partial class CoordinatorActor
 
         /// <summary>The rank to put elsewhere.</summary>
         internal MoveRank? Wanted { get; init; }
+
+        /// <summary>Who puts it there, the beginning of a sentence.</summary>
+        internal string Reason { get; init; } = "an operator moves";
 
         /// <summary>The setting to change.</summary>
         internal ChangeSetting? Change { get; init; }

@@ -188,6 +188,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ConsiderCompression();
         ConsiderReplicas();
         ConsiderRebalance();
+        ConsiderRelief();
         Advance();
     }
 

@@ -20,6 +20,9 @@ public sealed record RecoverySettings
     /// </summary>
     public TimeSpan HangAfter { get; init; }
 
+    /// <summary>Whether a successor whose node holds ranks hands them to spares at a step's end.</summary>
+    public bool RelievesLeader { get; init; }
+
     /// <summary>A checkpoint of which parts are missing for so long is tried anew.</summary>
     public TimeSpan SaveStallAfter { get; init; }
 

@@ -83,6 +83,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 {
                     SuspectAfter = materials.Settings.Cluster.SuspectAfter, StallAfter = TimeSpan.FromSeconds(10), SaveStallAfter = TimeSpan.FromSeconds(60),
                     HangAfter = materials.Settings.Cluster.HangAfter,
+                    RelievesLeader = true,
                 },
             };
             var log = RunLog.Open(Path.Combine(files.Logs, "run.log"), materials.Settings.Telemetry.Format, Path.GetFileName(files.Folder), context.Time, last?.Generation.Number ?? 1);

@@ -57,6 +57,33 @@ public sealed class NodeAheadTests : IDisposable
         if (losesStage) Assert.True(cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step) > Killed);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_successor_that_holds_a_rank_hands_it_to_a_spare_at_a_steps_end_and_nobody_computes_a_step_twice(bool hasSpare)
+    {
+        var plan = Plan(ProtectionKind.Memory);
+        JournalInMemory journal = new();
+        using var cluster = new SimulatedCluster(1, plan, hasSpare ? 5 : 4);
+        TaskCompletionSource isLost = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        cluster.Network.Seen = (_, _, message) =>
+        {
+            if (message is not StepCompleted { Step: Killed }) return;
+            cluster.Network.Kill("a");
+            isLost.TrySetResult();
+        };
+        // The last step is far enough for a move to be made before it.
+        cluster.StartCoordinator("a", run => run with { Journal = journal });
+        await cluster.UntilAsync(() => isLost.Task.IsCompleted);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(
+            cluster, journal, plan.Checkpoints!.Store, ["a"], run => run with { Recovery = run.Recovery with { RelievesLeader = true } }));
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+        var moves = cluster.Notices.All.OfType<RunNotice.Recovering>().Where(notice => notice.Reason.StartsWith(LeaderRelief.Reason, StringComparison.Ordinal)).ToArray();
+        if (hasSpare) Assert.Contains((0, new NodeId("e", 1)), Assert.Single(moves).Ranks);
+        else Assert.Empty(moves);
+    }
+
     [Fact]
     public async Task A_rank_whose_memory_for_others_is_full_goes_no_further_than_four_steps_while_nobody_leads()
     {
