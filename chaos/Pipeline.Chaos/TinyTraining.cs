@@ -11,6 +11,9 @@ public sealed class TinyTraining : IDisposable
     /// <summary>Steps of the usual run.</summary>
     public const int Steps = 24;
 
+    /// <summary>Seconds for the unsplit trainer: many steps, evaluations and checkpoints, beside whatever else the machine does.</summary>
+    private const double ReferencePatience = 1800;
+
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-cluster-").FullName;
     private readonly Dictionary<string, Task<RunBits>> _references = new(StringComparer.Ordinal);
 
@@ -63,8 +66,8 @@ public sealed class TinyTraining : IDisposable
 
         async Task<RunBits> MakeAsync()
         {
-            var (code, output) = await ProgramRun.ToEndAsync(Arguments(run, steps, [.. settings, "--reference"]));
-            return code == 0 ? RunBits.Of(In(run)) : throw new InvalidOperationException(output);
+            using var reference = ProgramRun.Start(Arguments(run, steps, [.. settings, "--reference"]));
+            return await reference.EndAsync(ReferencePatience) == 0 ? RunBits.Of(In(run)) : throw new InvalidOperationException(reference.Output);
         }
     }
 
