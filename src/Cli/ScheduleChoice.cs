@@ -11,7 +11,8 @@ public static class ScheduleChoice
     public static Schedule For(StepSettings step)
     {
         var schedule = ScheduleCatalog.Find(step.Schedule) is { } generator ? Fitting(generator, step).Generate(ShapeOf(step, generator)) : FromFile(step);
-        return step.Recompute is RecomputePolicy.None ? schedule : RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount));
+        // Which stages have units that recompute is known once units are on them: the layout leaves the others' out.
+        return step.Recompute.IsNone ? schedule : RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount));
     }
 
     /// <summary>Whether it can be made for other sizes.</summary>

@@ -175,7 +175,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
             _rebalance.Enter(reports);
             _compression?.Enter([.. reports.Where(report => report.Rank < _ranks.ReplicaRankCount)]);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
+            _observer.Tell(new RunNotice.StepCommitted(SummaryOf(reports)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
             WatchSaves(reports[0].Step);
         }
@@ -190,6 +190,12 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         ConsiderRebalance();
         ConsiderRelief();
         Advance();
+    }
+
+    private StepSummary SummaryOf(IReadOnlyList<StepCompleted> reports)
+    {
+        var summary = StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount);
+        return summary with { IsClipped = _progress.Plan.Clips(summary.Step, summary.GradientNorm) };
     }
 
     private void OnStepRecorded(StepRecorded recorded)
@@ -310,5 +316,6 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     private RunStatus Status(string phase) => new(
         _ranks.Generation, _progress.Committed, _progress.Granted, _announcedProtection,
         [.. _ranks.Places.Select((place, rank) => new RankStatus(rank, place.Node, place.Holder?.Node, _ranks.UnitCountOf(rank), _progress.CompletedBy(rank), !_ranks.Unready.Contains(rank)))],
-        _nodes.Alive, phase, _progress.EndStep, _ranks.Mesh.IsEven ? _ranks.Schedule : "", _run.UnitNames);
+        _nodes.Alive, phase, _progress.EndStep, _ranks.Mesh.IsEven ? _ranks.Schedule : "", _run.UnitNames,
+        _ranks.Mesh.IsEven ? null : [.. _ranks.Mesh.Replicas.Select(replica => Schedules.ScheduleText.Format(replica.Schedule))]);
 }

@@ -23,6 +23,9 @@ public static class DecoderTransformer
         return units;
     }
 
+    /// <summary>How many units <see cref="Units"/> has.</summary>
+    public static int UnitCount(ModelSettings settings) => 1 + (2 * settings.Layers) + settings.HeadSlices;
+
     /// <summary>Parameters of a chain of units, a tied one counted once.</summary>
     public static long ParameterCount(IEnumerable<Unit> units) =>
         units.SelectMany(unit => unit.Parameters).Where(spec => spec.TiedTo is null).Sum(spec => spec.ElementCount);

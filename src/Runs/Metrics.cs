@@ -39,6 +39,12 @@ public sealed record StepMetrics(long Step) : MetricsLine(Step)
     /// <summary>Idle time ÷ (ranks × step time), 0 to 1.</summary>
     public required double Bubble { get; init; }
 
+    /// <summary>Whether the gradient was scaled down; null in files of earlier versions.</summary>
+    public bool? Clipped { get; init; }
+
+    /// <summary>Whether a rank had begun the step on weights that were taken back, and began it anew; null in files of earlier versions.</summary>
+    public bool? Redone { get; init; }
+
     /// <summary>One entry per rank.</summary>
     public required IReadOnlyList<StageMetrics> Stages { get; init; }
 

@@ -42,6 +42,8 @@ public static class MetricsReader
         Tokens = line.GetProperty("tokens").GetInt64(),
         Seconds = Number(line.GetProperty("seconds")),
         Bubble = Number(line.GetProperty("bubble")),
+        Clipped = line.TryGetProperty("clipped", out var clipped) ? clipped.GetBoolean() : null,
+        Redone = line.TryGetProperty("redone", out var redone) ? redone.GetBoolean() : null,
         Stages = [.. line.GetProperty("stages").EnumerateArray().Select(Stage)],
         Digest = line.TryGetProperty("digest", out var digest)
             ? digest.EnumerateObject().ToDictionary(unit => unit.Name, unit => unit.Value.GetString() ?? throw new FormatException(), StringComparer.Ordinal)

@@ -36,6 +36,8 @@ public sealed class MetricsWriter : IDisposable
         json.WriteNumber("tokens", metrics.Tokens);
         WriteNumber(json, "seconds", metrics.Seconds);
         WriteNumber(json, "bubble", metrics.Bubble);
+        if (metrics.Clipped is { } clipped) json.WriteBoolean("clipped", clipped);
+        if (metrics.Redone is { } redone) json.WriteBoolean("redone", redone);
         json.WriteStartArray("stages");
         foreach (var stage in metrics.Stages)
             WriteStage(json, stage);

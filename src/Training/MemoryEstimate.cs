@@ -39,8 +39,8 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
 
         MemoryEstimate OfReplica(ReplicaStages replica)
         {
-            var inFlight = ScheduleValidator.PeakInFlight(replica.Schedule);
-            var (state, activations, exchange) = (new long[replica.RankCount], new long[replica.RankCount], new long[replica.RankCount]);
+            var (state, exchange) = (new long[replica.RankCount], new long[replica.RankCount]);
+            var activations = MemoryUse.Of(replica.Schedule, [.. Enumerable.Range(0, replica.StageCount).Select(stage => KeptBy(replica.UnitsOf(stage)))]);
             var exchanged = new ExchangeEstimate(plan, layout, replica, isSpread);
             for (var stage = 0; stage < replica.StageCount; stage++)
             {
@@ -48,11 +48,27 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
                 var rank = replica.Schedule.RankOfStage[stage];
                 state[rank] += (long)Math.Ceiling(units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount) * parameterBytes);
                 exchange[rank] += exchanged.BytesOf(replica.FirstUnitOf(stage), [.. units.Select(unit => unit.Parameters.Sum(spec => spec.ElementCount))]);
-                // What is in flight is counted over all the rank's stages: as if all of it were of the one that keeps most.
-                activations[rank] = Math.Max(activations[rank], (long)(units.Sum(unit => unit.KeptElementsPerToken) * tokensPerMicroBatch * (isBf16 ? 2 : 4) * inFlight[rank]));
             }
 
-            return new MemoryEstimate(state, activations, exchange);
+            return new MemoryEstimate(state, [.. activations.Select(rank => rank.Activations)], exchange);
         }
+
+        // Of units that drop everything and follow one another the first keeps its input, which is some part of what it keeps otherwise. What selective recomputation
+        // drops no shape says.
+        StageMemory KeptBy(IEnumerable<int> units)
+        {
+            var (kept, rest, isWithin) = (0.0, 0.0, false);
+            foreach (var unit in units)
+            {
+                var drops = (plan.Recompute?[unit] ?? Recomputation.Full) == Recomputation.Full;
+                kept += plan.Units[unit].KeptElementsPerToken;
+                if (!drops || !isWithin) rest += plan.Units[unit].KeptElementsPerToken;
+                isWithin = drops;
+            }
+
+            return new StageMemory(0, Bytes(kept), Bytes(rest), Bytes(kept));
+        }
+
+        long Bytes(double elementsPerToken) => (long)(elementsPerToken * tokensPerMicroBatch * (isBf16 ? 2 : 4));
     }
 }

@@ -118,6 +118,7 @@ public static class PipelineRun
             SaveEvery = plan.Checkpoints?.SaveEvery ?? 0,
             StepsAhead = plan.StepsAhead,
             Changes = plan.Changes,
+            Clip = plan.Optimizer.Clip,
             NonFinite = plan.NonFinite,
             SkippedInRow = plan.SkippedInRow,
         },

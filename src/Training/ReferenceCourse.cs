@@ -126,6 +126,7 @@ internal sealed class ReferenceCourse : IDisposable
         var digests = _plan.Recording.WantsDigest(step) ? StateDigest.Of(_model) : [];
         return new StepSummary(step, result.Loss, result.GradientNorm, result.LearningRate, result.TokenCount, seconds, 0, [new RankSummary(0, timing, torch.Tensor.TotalCount, [])], digests)
         {
+            IsClipped = _plan.Optimizer.At(step).Clips(result.GradientNorm),
             Fault = result.Fault is { } fault ? new NonFiniteStep(step, fault.MicroBatch) : null,
         };
     }

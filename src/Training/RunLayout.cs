@@ -1,4 +1,5 @@
 using Pipeline.Coordinator;
+using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Stages;
@@ -92,6 +93,8 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
     private static Schedule Ended(Schedule schedule, TrainingPlan plan, IReadOnlyList<int> unitCounts, int replicaCount)
     {
         var tied = StageTies.TiedStages(plan.Units, unitCounts);
+        // A stage none of whose units drops anything has nothing to make again.
+        if (plan.Recompute is { } drops) schedule = RecomputePass.Only(schedule, StagesThatDrop(drops, unitCounts));
         plan = plan with { ReplicaCount = replicaCount };
         if (!schedule.EndsStep) schedule = StepEndPass.Apply(schedule, tied);
         RequireEnd(schedule, tied, plan);
@@ -99,6 +102,9 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
         ScheduleValidator.ThrowIfInvalid(schedule);
         return schedule;
     }
+
+    private static IEnumerable<int> StagesThatDrop(IReadOnlyList<Recomputation> drops, IReadOnlyList<int> unitCounts) =>
+        Partitioner.FromCounts(drops.Count, unitCounts).Index().Where(stage => drops.Skip(stage.Item.Start).Take(stage.Item.Count).Any(kind => kind != Recomputation.None)).Select(stage => stage.Index);
 
     private static Func<int, Schedule>? ScheduleOf(TrainingPlan plan, int replicaCount)
     {

@@ -46,8 +46,8 @@ internal static class ScheduleEfficiency
             "Efficiency of two ranks under several schedules",
             "8 layers × 512 × 8 heads, T = 256, micro-batch 4, untied, one thread a rank, units balanced by estimated cost; plan: the planner's choice with measured costs. E = tokens/s of the pipeline over its steps after the first ÷ "
             + "the sum of tokens/s of two unsplit one-thread trainers at the same time. The ways follow each other within a round, one unsplit pair before and after each; "
-            + "medians over the rounds. Held: (stage, micro-batch) pairs that each rank holds at most. Redone: actions thrown away ÷ actions of the steps.",
-            ["vocabulary", "precision", "m", "schedule", "barrier", "rounds", "pipeline tok/s", "unsplit tok/s", "E", "idle share", "held", "redone", "target", "verdict"],
+            + "medians over the rounds. Held: (stage, micro-batch) pairs that each rank holds at most. Redone: actions thrown away ÷ actions of the steps, and steps that a rank began anew ÷ steps; clipped: steps whose gradient was scaled down ÷ steps.",
+            ["vocabulary", "precision", "m", "schedule", "barrier", "rounds", "pipeline tok/s", "unsplit tok/s", "E", "idle share", "held", "redone actions", "redone steps", "clipped", "target", "verdict"],
             rows)
         {
             Remarks = [Machine.Bf16Products, "Without a barrier and with clipping, every step is clipped: the worst case, which the setting auto avoids."],
@@ -118,7 +118,8 @@ internal static class ScheduleEfficiency
         [
             $"{settings.Vocabulary}", precision == Precision.Fp32 ? "fp32" : "bf16", $"{microBatchCount}", layout.Name, barrier, $"{results.Count}",
             $"{Distribution.Median(results.Select(result => result.Rate)):F1}", $"{Distribution.Median(results.Select(result => result.Unsplit)):F1}", $"{efficiency:F3}",
-            $"{Distribution.Median(results.Select(result => result.Idle)):P1}", string.Join('+', held), $"{Distribution.Median(results.Select(result => result.Redone)):P1}",
+            $"{Distribution.Median(results.Select(result => result.Idle)):P1}", string.Join('+', held), $"{Distribution.Median(results.Select(result => result.RedoneActions)):P1}",
+            $"{Distribution.Median(results.Select(result => result.RedoneSteps)):P0}", $"{Distribution.Median(results.Select(result => result.Clipped)):P0}",
             target is { } goal ? $"≥ {goal.ToString("F2", CultureInfo.InvariantCulture)}" : "", target is { } wanted ? efficiency >= wanted ? "met" : "missed" : "",
         ];
     }
@@ -139,7 +140,7 @@ internal static class ScheduleEfficiency
 
     private sealed record ChosenLayout(Schedule Schedule, IReadOnlyList<int>? UnitCounts, string Name);
 
-    private sealed record Result(double Rate, double Unsplit, double Idle, double Redone)
+    private sealed record Result(double Rate, double Unsplit, double Idle, double RedoneActions, double RedoneSteps, double Clipped)
     {
         public static Result Of(StepLog log, TrainingPlan plan, double unsplit)
         {
@@ -149,7 +150,9 @@ internal static class ScheduleEfficiency
                 steps.Sum(step => step.TokenCount) / steps.Sum(step => step.Seconds),
                 unsplit,
                 steps.Average(step => step.Bubble),
-                (double)steps.Sum(step => step.Ranks.Sum(rank => rank.Timing.DiscardedActions)) / actions);
+                (double)steps.Sum(step => step.Ranks.Sum(rank => rank.Timing.DiscardedActions)) / actions,
+                (double)steps.Count(step => step.IsRedone) / steps.Length,
+                (double)steps.Count(step => step.IsClipped) / steps.Length);
         }
     }
 }

@@ -60,11 +60,11 @@ internal static class PlanCommand
         output.WriteLine($"world    {world.Description}");
         output.WriteLine($"costs    {world.Profile.Source}");
         output.WriteLine();
-        output.WriteLine("  schedule            a rank  micro-batches  recompute       step     idle   peak memory  units of each stage");
+        output.WriteLine("  schedule            a rank  micro-batches  recompute                   step     idle   peak memory  units of each stage");
         foreach (var candidate in plan.Candidates.Take(shownCount))
         {
             output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{(candidate == plan.Choice ? '*' : ' ')} {Kind(candidate),-18} {candidate.VirtualStages,7}  {candidate.MicroBatchCount,6} × {candidate.MicroBatchSize,-4}  {candidate.Recompute.ToString().ToLowerInvariant(),-10}"
+                $"{(candidate == plan.Choice ? '*' : ' ')} {Kind(candidate),-18} {candidate.VirtualStages,7}  {candidate.MicroBatchCount,6} × {candidate.MicroBatchSize,-4}  {candidate.Recompute.Summary,-22}"
                 + $"{Seconds(candidate.StepTime),10}  {candidate.BubbleShare * 100,5:0.0} %  {candidate.PeakBytes / 1048576.0,8:N0} MiB  {candidate.Misfit ?? Counts(candidate)}"));
         }
 
@@ -92,7 +92,7 @@ internal static class PlanCommand
         public static PlanView Of(Plan plan, PlanWorld world) => new(
             world.Description, world.Profile.Source, world.Profile.IsMeasured,
             [.. plan.Candidates.Select(candidate => new CandidateView(
-                candidate.Kind, candidate.VirtualStages, candidate.MicroBatchCount, candidate.MicroBatchSize, candidate.Recompute.ToString().ToLowerInvariant(), candidate.MemoryCredit,
+                candidate.Kind, candidate.VirtualStages, candidate.MicroBatchCount, candidate.MicroBatchSize, candidate.Recompute.ToString(), candidate.MemoryCredit,
                 candidate.Costs is { } costs ? [costs.Forward, costs.InputGradient, costs.WeightGradient] : null, candidate.StepTime, candidate.BubbleShare, candidate.PeakBytes, candidate == plan.Choice, candidate.Misfit,
                 [.. candidate.Partition.Select(range => range.Count)], candidate.NodeOfRank))],
             plan.Explanation);

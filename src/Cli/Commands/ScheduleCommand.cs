@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Text.Json;
 using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Planning;
+using Pipeline.Model;
 using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Commands;
@@ -29,14 +31,14 @@ internal static class ScheduleCommand
         options.AddFlag(command, "--stages", "N", SettingsSchema.Stages, "Stages.");
         options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step.");
         options.AddFlag(command, "--virtual-stages", "V", SettingsSchema.VirtualStages, "Stages on each rank.");
-        options.AddFlag(command, "--recompute", "none|selective|full", SettingsSchema.Recompute, "What is computed again.");
+        options.AddFlag(command, "--recompute", "none|selective|full|LIST", SettingsSchema.Recompute, "What is computed again.");
         Option<bool> csv = new("--csv") { Description = "Print the exact text form, which --schedule reads." };
         var json = ConfigCommand.JsonOption();
         command.Add(csv);
         command.Add(json);
         command.SetAction(parsed =>
         {
-            var schedule = ScheduleChoice.For(RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings.Step);
+            var schedule = Chosen(RunSettingsBinder.Resolve(options.Collect(parsed, context)).Settings);
             context.Output.Write(parsed.GetValue(csv) ? ScheduleText.Format(schedule) : Draw(schedule, parsed.GetValue(json)));
             return ExitCode.Done;
         });
@@ -60,6 +62,19 @@ internal static class ScheduleCommand
 
     /// <summary>One line of <c>schedule ls</c>.</summary>
     private sealed record ScheduleKindView(string Name, string Summary, bool SplitsBackward, int StagesPerRankByDefault);
+
+    // Of units only what needs them asks: a schedule can be looked at for more stages than the model has units.
+    private static Schedule Chosen(RunSettings settings)
+    {
+        var schedule = ScheduleChoice.For(settings.Step);
+        if (settings.Step.RankMemory is null && settings.Step.Recompute.Everywhere is not null) return schedule;
+        var units = DecoderTransformer.Units(settings.Model);
+        var partition = settings.Step.Partition is { } counts ? Partitioner.FromCounts(units.Count, counts) : Partitioner.Partition([.. units.Select(unit => unit.Cost)], schedule.StageCount);
+        if (settings.Step.Recompute.Everywhere is null) schedule = RecomputePass.Only(schedule, settings.Step.Recompute.StagesOf(partition));
+        if (settings.Step.RankMemory is not null)
+            MemoryLimit.Require(settings, [([.. partition.Select(range => range.Count)], schedule)], ProfileStore.FindOrEstimate(settings), settings.Step.Recompute, areHere: false);
+        return schedule;
+    }
 
     private static string Draw(Schedule schedule, bool asJson)
     {

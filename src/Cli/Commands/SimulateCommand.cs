@@ -28,7 +28,7 @@ internal static class SimulateCommand
         options.AddFlag(command, "--micro-batches", "M", SettingsSchema.MicroBatches, "Micro-batches of a step.");
         options.AddFlag(command, "--micro-batch-size", "B", SettingsSchema.MicroBatchSize, "Samples of a micro-batch.");
         options.AddFlag(command, "--virtual-stages", "V", SettingsSchema.VirtualStages, "Stages on each rank.");
-        options.AddFlag(command, "--recompute", "none|selective|full", SettingsSchema.Recompute, "What is computed again.");
+        options.AddFlag(command, "--recompute", "none|selective|full|LIST", SettingsSchema.Recompute, "What is computed again.");
         options.AddFlag(command, "--precision", "auto|fp32|bf16", SettingsSchema.Precision, "Arithmetic of the products.");
         options.AddFlag(command, "--profile", "FILE,…", SettingsSchema.Profile, "Measured costs; with one file for each node of simulation.nodes their speeds come from it.");
         Option<string?> folder = new("--out") { HelpName = "DIR", Description = "Write the report, the picture and the trace into this folder." };
@@ -56,7 +56,7 @@ internal static class SimulateCommand
         using LateProgress progress = new(context, "simulating the step");
         var world = PlanWorld.Of(settings);
         var request = PlanRequests.Of(settings, world, keepsMicroBatches: true);
-        var plain = ScheduleChoice.For(settings.Step with { Recompute = RecomputePolicy.None });
+        var plain = ScheduleChoice.For(settings.Step with { Recompute = UnitRecompute.None });
         var (candidate, step) = PlanEvaluation.Of(request, plain, settings.Step.MicroBatchSize, settings.Step.Recompute);
         return (SimulationReport.Of(settings, world, candidate, step), step);
     }

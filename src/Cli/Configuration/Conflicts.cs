@@ -21,6 +21,14 @@ internal static class Conflicts
         foreach (var sentence in settings.Model.Faults()) yield return new("pipeline.model", null, sentence);
         foreach (var fault in OfReplicas(configuration, settings).Concat(OfPlannedTimes(configuration, settings))) yield return fault;
 
+        if (settings.Step.Recompute.UnitCount is { } named && DecoderTransformer.UnitCount(settings.Model) is var unitCount && named != unitCount)
+            yield return new(SettingsSchema.Recompute.FullPath, configuration.OriginOf(SettingsSchema.Recompute),
+                $"Expected parts for the {unitCount} units of the model (embedding, two for each layer, head), found {named}. Make them agree, or give one word for all.");
+
+        if (settings.Step.RankMemory is not null && settings.Simulation.NodeCount is not null)
+            yield return new(SettingsSchema.RankMemory.FullPath, configuration.OriginOf(SettingsSchema.RankMemory),
+                $"It would be ignored: with {SimulationKeys.Nodes} described nodes are reckoned with, and what they have is {SimulationKeys.DeviceMemory}. Leave one of them out.");
+
         if (settings.Optimizer.Warmup > settings.Optimizer.Horizon)
             yield return new(OptimizerKeys.Warmup.FullPath, configuration.OriginOf(OptimizerKeys.Warmup),
                 $"Expected at most the horizon, {settings.Optimizer.Horizon} steps; found {settings.Optimizer.Warmup}. Shorten it, or raise {OptimizerKeys.Horizon}.");

@@ -106,8 +106,11 @@ public sealed record StepSettings
     /// <summary>Stages on each rank; null for what the schedule takes by default.</summary>
     public int? VirtualStages { get; init; }
 
-    /// <summary>What is dropped after the forward and computed again.</summary>
-    public RecomputePolicy Recompute { get; init; }
+    /// <summary>What each unit drops after its forward and computes again.</summary>
+    public UnitRecompute Recompute { get; init; } = UnitRecompute.None;
+
+    /// <summary>Bytes that a rank may hold; null for what is known of where it lies.</summary>
+    public double? RankMemory { get; init; }
 
     /// <summary>Whether a step's optimizer waits for its norm.</summary>
     public OptimizerBarrier Barrier { get; init; }

@@ -160,6 +160,7 @@ public static class RunSettingsBinder
         Schedule = from.Get(SettingsSchema.Schedule),
         VirtualStages = (int?)from.Get(SettingsSchema.VirtualStages),
         Recompute = from.Get(SettingsSchema.Recompute),
+        RankMemory = from.Get(SettingsSchema.RankMemory),
         Barrier = from.Get(SettingsSchema.Barrier),
         MemoryCredit = (int?)from.Get(SettingsSchema.MemoryCredit),
         OrderCosts = from.Get(SettingsSchema.OrderCosts) is [var forward, var input, var weight] ? new(forward, input, weight) : null,

@@ -85,8 +85,11 @@ public static partial class SettingsSchema
         new(new WholeNumberSetting("schedule.virtual-stages", 1, 256, "stages a rank")) { ChangesOnResume = true };
 
     /// <summary>What is dropped after the forward and computed again.</summary>
-    public static readonly ChoiceSetting<RecomputePolicy> Recompute = new(
-        "schedule.recompute", ("none", RecomputePolicy.None), ("selective", RecomputePolicy.Selective), ("full", RecomputePolicy.Full)) { ChangesOnResume = true };
+    public static readonly RecomputeSetting Recompute = new("schedule.recompute") { ChangesOnResume = true };
+
+    /// <summary>What a rank may hold.</summary>
+    public static readonly OptionalSetting<double, double?> RankMemory =
+        new(new RealNumberSetting("schedule.rank-memory", new(0, 1e15, WithoutMinimum: true), "bytes")) { ChangesOnResume = true };
 
     /// <summary>Whether a step's optimizer waits for its norm.</summary>
     public static readonly ChoiceSetting<OptimizerBarrier> Barrier = new(
@@ -144,7 +147,7 @@ public static partial class SettingsSchema
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
-        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
+        Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, RankMemory, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, MostReplicas, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
         Profile, PlannedTimes, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];

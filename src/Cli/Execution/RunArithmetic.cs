@@ -1,5 +1,6 @@
 using System.Globalization;
 using Pipeline.Model;
+using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
 using Pipeline.Training;
@@ -68,8 +69,16 @@ internal static class RunArithmetic
             var units = replica.UnitsOf(stage).Select(unit => plan.Units[unit]).ToArray();
             var parameters = units.SelectMany(unit => unit.Parameters).Sum(spec => spec.ElementCount);
             var names = units.Length > 2 ? $"{units[0].Name} … {units[^1].Name}" : string.Join(", ", units.Select(unit => unit.Name));
-            yield return Line("", $"{word} {stage}: {names} ({units.Length} units, {parameters:N0} parameters, {units.Sum(unit => unit.Cost) / total:P1} of the work)");
+            yield return Line("", $"{word} {stage}: {names} ({units.Length} units, {parameters:N0} parameters, {units.Sum(unit => unit.Cost) / total:P1} of the work{Recomputed(plan, replica, stage)})");
         }
+    }
+
+    // A schedule that recomputes where the plan names nothing to drop makes all of it again.
+    private static string Recomputed(TrainingPlan plan, ReplicaStages replica, int stage)
+    {
+        if (!replica.Schedule.Actions[replica.Schedule.RankOfStage[stage]].Any(action => action.Kind is ActionKind.Recompute && action.Stage == stage)) return "";
+        var kinds = replica.UnitsOf(stage).GroupBy(unit => plan.Recompute?[unit] ?? Recomputation.Full).OrderByDescending(same => same.Key).ToArray();
+        return "; recomputes " + (kinds.Length == 1 ? "" : "of its units ") + string.Join(", ", kinds.Select(same => (kinds.Length == 1 ? "" : same.Count() + " ") + same.Key.ToString().ToLowerInvariant()));
     }
 
     private static string Memory(RunMaterials materials, TrainingPlan plan, RunLayout layout)

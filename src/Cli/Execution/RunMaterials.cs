@@ -1,6 +1,7 @@
 using System.Globalization;
 using Pipeline.Checkpoints;
 using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Planning;
 using Pipeline.Coordinator;
 using Pipeline.Data;
 using Pipeline.Model;
@@ -105,7 +106,7 @@ internal sealed class RunMaterials : IDisposable
             IsElastic = Settings.IsElastic,
             MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,
-            Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
+            Recompute = UnitRecomputations.Of(step.Recompute, Units.Count),
             Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts ? new PlannedTimes(counts, times) : null,
             Barrier = step.Barrier,
             Rebalance = step.Rebalance,

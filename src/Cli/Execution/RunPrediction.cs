@@ -23,24 +23,24 @@ internal sealed class RunPrediction
     private readonly ImmutableArray<UnitRange> _partition;
     private readonly ImmutableArray<UnitProfile> _units;
     private readonly ModelProfile _profile;
-    private readonly RecomputePolicy _recompute;
+    private readonly UnitRecompute _recompute;
     private readonly Func<ImmutableArray<long>, IReductionModel>? _reductions;
     private readonly Lazy<double> _ahead;
 
     /// <param name="layout">How the run was spread.</param>
     /// <param name="profile">Costs of its units, measured or estimated.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
-    /// <param name="recompute">What the schedule's R makes again.</param>
+    /// <param name="recompute">What the schedule's R makes again; null for nothing.</param>
     /// <param name="reductions">How replicas add gradients of given sizes up; null with one replica.</param>
     /// <param name="mayRunAhead">Whether the settings let steps go on without their norm.</param>
     public RunPrediction(
-        RunLayout layout, ModelProfile profile, int microBatchSize, RecomputePolicy recompute = RecomputePolicy.None, Func<ImmutableArray<long>, IReductionModel>? reductions = null,
+        RunLayout layout, ModelProfile profile, int microBatchSize, UnitRecompute? recompute = null, Func<ImmutableArray<long>, IReductionModel>? reductions = null,
         bool mayRunAhead = false)
     {
         // Whole backwards leave nothing to do while the norm travels, and between replicas every step waits: the planner reckons alike.
         MayRunAhead = mayRunAhead && layout.Schedule.UsesSplitBackward && layout.Schedule.RankCount > 1 && layout.ReplicaCount == 1;
         _reductions = reductions;
-        _recompute = recompute;
+        _recompute = recompute ?? UnitRecompute.None;
         _layout = layout;
         _profile = profile;
         _units = profile.For(microBatchSize);
@@ -50,7 +50,7 @@ internal sealed class RunPrediction
     }
 
     /// <summary>That of a run with its settings, on this machine.</summary>
-    public static RunPrediction Of(RunSettings settings, RunLayout layout, ModelProfile profile, RecomputePolicy recompute) => new(
+    public static RunPrediction Of(RunSettings settings, RunLayout layout, ModelProfile profile, UnitRecompute recompute) => new(
         layout, profile, settings.Step.MicroBatchSize, recompute, settings.Reduction.Outer is null ? PlannedReductions.Here(settings) : null, !PlanRequests.WaitsForNorm(settings));
 
     /// <summary>How the run is spread.</summary>
@@ -159,7 +159,7 @@ internal sealed class RunPrediction
                 adjusted[unit] = Adjusted(adjusted[unit], kind => Ratio(measured, expected, stage, kind));
         }
 
-        var better = Partitioner.Partition([.. adjusted.Select(unit => unit.WorkUnder(_layout.Schedule.UsesSplitBackward, _recompute))], _partition.Length);
+        var better = Partitioner.Partition([.. adjusted.Select((unit, index) => unit.WorkUnder(_layout.Schedule.UsesSplitBackward, _recompute[index]))], _partition.Length);
         var (now, then) = (Simulate([.. adjusted], _partition).Duration, Simulate([.. adjusted], better).Duration);
         var counts = string.Join(',', better.Select(range => range.Count));
         yield return then < now * (1 - WorthwhileGain)

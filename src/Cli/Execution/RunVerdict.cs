@@ -18,6 +18,9 @@ internal sealed class RunVerdict(Func<RunPrediction> predict, Func<BarrierChoice
     private readonly Lazy<RunPrediction> _prediction = new(predict);
     private readonly StepTimes _times = new();
     private readonly List<bool> _waited = [];
+    private int _stepCount;
+    private int _clippedCount;
+    private int _redoneCount;
     private BarrierChoice _choice = choose();
     private OptimizerSettings _optimizer = optimizer;
     private bool _sharesClock = true;
@@ -45,6 +48,7 @@ internal sealed class RunVerdict(Func<RunPrediction> predict, Func<BarrierChoice
         {
             case RunNotice.StepCommitted { Step: var step }:
                 _waited.Add(_choice.WaitsForNorm);
+                Count(step);
                 _choice.Settled(step.Fault is not null || _optimizer.Clips(step.GradientNorm));
                 break;
             case RunNotice.SettingChanged { Change: { Setting: SettingKind.Clip, Value: var clip } }:
@@ -71,10 +75,22 @@ internal sealed class RunVerdict(Func<RunPrediction> predict, Func<BarrierChoice
     /// <summary>What is said at the end; nothing where no step was measured.</summary>
     public IReadOnlyList<string> Lines()
     {
-        var exchange = _times.Exchange is { } sentence ? [sentence] : Array.Empty<string>();
-        if (_changed is not null) return _times.IsAny ? [$"prediction not held against the run: {_changed}", .. exchange] : [];
-        return [.. _prediction.Value.Lines(_times, Traced, _waited.Skip(StepTimes.WarmUpStepCount).Count(waited => waited), _sharesClock), .. exchange];
+        List<string> others = [];
+        if (_times.Exchange is { } sentence) others.Add(sentence);
+        if (_stepCount > 0) others.Add(Clipping());
+        if (_changed is not null) return _times.IsAny ? [$"prediction not held against the run: {_changed}", .. others] : [];
+        return [.. _prediction.Value.Lines(_times, Traced, _waited.Skip(StepTimes.WarmUpStepCount).Count(waited => waited), _sharesClock), .. others];
     }
+
+    private void Count(StepSummary step)
+    {
+        _stepCount++;
+        if (step.IsClipped) _clippedCount++;
+        if (step.IsRedone) _redoneCount++;
+    }
+
+    private string Clipping() => Text(
+        $"clipping   {_clippedCount} of {_stepCount} steps were clipped ({(double)_clippedCount / _stepCount:P1}), {_redoneCount} begun anew since the step before them was not what they had been begun on ({(double)_redoneCount / _stepCount:P1})");
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

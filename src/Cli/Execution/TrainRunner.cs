@@ -31,7 +31,10 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var prediction = RunPrediction.Of(bound.Settings, layout, ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
+        var (profile, recompute) = (ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
+        if (!request.Options.IsReference)
+            MemoryLimit.Require(bound.Settings, [.. layout.Replicas.Select(replica => (replica.UnitCounts, replica.Schedule))], profile, recompute, areHere: !request.Options.IsCluster);
+        var prediction = RunPrediction.Of(bound.Settings, layout, profile, recompute);
         if (request.Options.IsDryRun)
         {
             PrintArithmetic(materials, draft, layout, prediction, request.Options.IsReference);

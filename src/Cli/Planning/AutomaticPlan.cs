@@ -1,5 +1,4 @@
 using Pipeline.Cli.Configuration;
-using Pipeline.Model.Units;
 using Pipeline.Nodes;
 using Pipeline.Schedules;
 using Pipeline.Training;
@@ -43,7 +42,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
         ScheduleText = ScheduleText.Format(Choice.Schedule!),
         UnitCounts = [.. Choice.Partition.Select(range => range.Count)],
         Planned = new PlannedTimes([.. Choice.Partition.Select(range => range.Count)], Choice.RankBusy),
-        Recompute = Choice.Recompute is RecomputePolicy.Selective ? [.. plan.Units.Select(_ => Recomputation.Selective)] : null,
+        Recompute = UnitRecomputations.Of(Choice.Recompute, plan.Units.Count),
     };
 
     /// <summary>The same choice spelled out in settings, down to the order of its actions, for a run that others lead.</summary>

@@ -37,7 +37,7 @@ internal sealed record PlanWorld(
     {
         var rankCount = settings.Step.StageCount;
         var replicaCount = settings.Step.ReplicaCount;
-        var memory = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / (rankCount * replicaCount));
+        var memory = (long)(settings.Step.RankMemory ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / (rankCount * replicaCount));
         var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings));
         var replicas = replicaCount == 1 ? "" : FormattableString.Invariant($"{replicaCount} replicas × ");
         PlannedPipeline pipeline = new(0, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)]) { ReplicaCount = replicaCount };
@@ -50,6 +50,8 @@ internal sealed record PlanWorld(
     public static PlanWorld OfCluster(RunSettings settings, IReadOnlyList<NodeStatus> nodes)
     {
         var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops, ProfileStore.Speeds(settings));
+        if (settings.Step.RankMemory is { } most)
+            pipelines = [.. pipelines.Select(pipeline => pipeline with { Ranks = [.. pipeline.Ranks.Select(rank => rank with { MemoryBytes = Math.Min(rank.MemoryBytes, (long)most) })] })];
         return new PlanWorld(
             ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings)), pipelines, PlannedReductions.Here(settings), ClusterWorld.Describe(settings, nodes, pipelines))
         {

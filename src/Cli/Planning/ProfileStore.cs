@@ -32,7 +32,7 @@ internal static class ProfileStore
 
     /// <summary>The profile, or estimates in no unit of time where there is none.</summary>
     /// <exception cref="ScheduleException">A named file cannot be read, or belongs to another model.</exception>
-    public static ModelProfile FindOrEstimate(RunSettings settings) => Find(settings) ?? UnitEstimates.Of(settings, 1e9);
+    public static ModelProfile FindOrEstimate(RunSettings settings) => Find(settings) ?? UnitEstimates.Of(settings);
 
     /// <summary>The profile in a file, or estimates where it is not there or cannot be read: no run depends on it.</summary>
     public static ModelProfile ReadOrEstimate(string path, RunSettings settings)
@@ -46,7 +46,7 @@ internal static class ProfileStore
             // As if there were none.
         }
 
-        return UnitEstimates.Of(settings, 1e9);
+        return UnitEstimates.Of(settings);
     }
 
     /// <summary>Copies the profile of a run to where others find it, or removes what lies there if there is none.</summary>

@@ -49,6 +49,9 @@ internal sealed record SimulationReport
     /// <summary>Why it does not fit; null where it does.</summary>
     public required string? Misfit { get; init; }
 
+    /// <summary>The action with which a rank first holds more than it has, in the table around it; null where it fits.</summary>
+    public required string? MisfitPlace { get; init; }
+
     /// <summary>The chain of actions that the step hinges on.</summary>
     public required CriticalPathView CriticalPath { get; init; }
 
@@ -70,6 +73,8 @@ internal sealed record SimulationReport
         var path = Schedules.CriticalPath.Of(step);
         var slowest = world.Pipelines[candidate.SlowestPipeline];
         var peaks = ScheduleValidator.PeakInFlight(step.Schedule);
+        var times = StageTimes(step);
+        var held = MemoryUse.OfStages(step.Schedule, step.Model.Memory);
         var tokens = (double)settings.Step.SampleCount / settings.Step.ReplicaCount * settings.Model.Context * settings.ReplicasToReckonWith;
         return new SimulationReport
         {
@@ -80,13 +85,17 @@ internal sealed record SimulationReport
             StageCount = step.Schedule.StageCount,
             MicroBatches = candidate.MicroBatchCount,
             MicroBatchSize = candidate.MicroBatchSize,
-            Recompute = candidate.Recompute.ToString().ToLowerInvariant(),
+            Recompute = candidate.Recompute.ToString(),
             Actions = step.ActionCount,
             StepSeconds = step.Duration,
             TokensPerSecond = tokens / step.Duration,
             Idle = step.BubbleShare,
             PeakBytes = candidate.PeakBytes,
             Misfit = candidate.Misfit,
+            MisfitPlace = candidate.Fits ? null : ScheduleValidator.Fault(step.Schedule, ScheduleLimits.Loosest(step.Schedule) with
+            {
+                Memory = new MemoryCap(step.Model.Memory, [.. candidate.NodeOfRank.Select(node => world.Ranks[node].MemoryBytes)]),
+            }),
             CriticalPath = new CriticalPathView(
                 path.Actions.Length, path.Delay,
                 Enum.GetValues<ActionKind>().ToDictionary(kind => kind.Term(), path.TimeIn).Where(pair => pair.Value > 0).ToDictionary(StringComparer.Ordinal),
@@ -97,11 +106,32 @@ internal sealed record SimulationReport
                 pipeline.FirstReplica, pipeline.ReplicaCount, candidate.PipelineTimes[kind], kind == candidate.SlowestPipeline))],
             Stages = [.. Enumerable.Range(0, step.Schedule.StageCount).Select(stage => new StageView(
                 stage, step.Schedule.RankOfStage[stage], candidate.Partition[stage].Start, candidate.Partition[stage].Count,
-                step.Model.Memory[stage].Static, step.Model.Memory[stage].Kept))],
+                step.Model.Memory[stage].Static, step.Model.Memory[stage].Kept, times[stage].Busy, times[stage].Idle, held[stage]))],
             RankTimes = [.. step.Ranks.Select(rank => new RankTimeView(
                 rank.Rank, (slowest.FirstReplica * step.Schedule.RankCount) + candidate.NodeOfRank[rank.Rank], rank.Busy, rank.Transfer, rank.Wait, rank.Bubble, peaks[rank.Rank],
                 step.Memory[rank.Rank].State, step.Memory[rank.Rank].Activations))],
         };
+    }
+
+    // A rank's idle time is that of the stage whose action ends it, or was its last: all the time of a rank is that of one of its stages.
+    private static (double Busy, double Idle)[] StageTimes(SimulatedStep step)
+    {
+        var times = new (double Busy, double Idle)[step.Schedule.StageCount];
+        for (var rank = 0; rank < step.Schedule.RankCount; rank++)
+        {
+            var (end, last) = (0.0, step.Schedule.StagesOf(rank)[0]);
+            foreach (var span in step.Spans(rank))
+            {
+                last = span.Action.Stage;
+                times[last].Busy += span.Duration;
+                times[last].Idle += span.Start - end;
+                end = span.End;
+            }
+
+            times[last].Idle += step.Duration - end;
+        }
+
+        return times;
     }
 
     // What the step would gain if reductions were free.
@@ -122,8 +152,9 @@ internal sealed record ReductionView(double LongestSeconds, double ExposedSecond
 /// <summary>Replicas on devices that are alike.</summary>
 internal sealed record ReplicaView(int First, int Count, double StepSeconds, bool IsSlowest);
 
-/// <summary>One stage.</summary>
-internal sealed record StageView(int Stage, int Rank, int FirstUnit, int UnitCount, long StateBytes, long ActivationBytes);
+/// <summary>One stage: what it keeps of one micro-batch, and of all that it holds at its own peak; how long it computes, and how long its rank is idle before its actions.</summary>
+internal sealed record StageView(
+    int Stage, int Rank, int FirstUnit, int UnitCount, long StateBytes, long ActivationBytes, double Busy, double Idle, long PeakActivationBytes);
 
 /// <summary>One rank; the four times add up to the step.</summary>
 internal sealed record RankTimeView(

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using Pipeline.Cli.Commands;
 
@@ -17,6 +18,7 @@ internal static class SimulationText
         yield return Line($"step       {PlanCommand.Seconds(report.StepSeconds)}, {report.TokensPerSecond:N0} tokens a second");
         yield return Line($"idle       {report.Idle * 100:0.0} % of the ranks' time");
         yield return Line($"memory     {report.PeakBytes / GiB:0.00} GiB on the fullest rank{(report.Misfit is null ? "" : $"; does not fit: {report.Misfit}")}");
+        if (report.MisfitPlace is { } place) yield return "           " + place.TrimEnd().Replace("\n", "\n           ", StringComparison.Ordinal);
         var kinds = string.Join(", ", report.CriticalPath.SecondsByKind.Select(pair => Line($"{pair.Key} {pair.Value / report.StepSeconds * 100:0.0} %")));
         yield return Line($"critical   {report.CriticalPath.Actions:N0} actions over {report.CriticalPath.RanksTouched} ranks: {kinds}, under way {report.CriticalPath.DelaySeconds / report.StepSeconds * 100:0.0} %");
         if (report.Reductions is { } reductions)
@@ -37,6 +39,15 @@ internal static class SimulationText
                 $"{rank.Rank,4} {rank.Device,6} {Share(rank.Busy)} {Share(rank.Transfer),9} {Share(rank.Wait)} {Share(rank.Bubble)} {rank.PeakInFlight,10} {rank.StateBytes / GiB,11:0.00} {rank.PeakActivationBytes / GiB,16:0.00}");
         }
 
+        // With one stage a rank the lines above say it all.
+        if (report.StageCount > report.Ranks)
+        {
+            yield return "";
+            yield return "stage   rank   units    busy    idle before its actions   state GiB  activations GiB";
+            foreach (var stage in Shown(report.Stages))
+                yield return Line($"{stage.Stage,5} {stage.Rank,6} {stage.UnitCount,7} {Share(stage.Busy)} {Share(stage.Idle),26} {stage.StateBytes / GiB,11:0.00} {stage.PeakActivationBytes / GiB,16:0.00}");
+        }
+
         string Share(double seconds) => Line($"{seconds / report.StepSeconds * 100,5:0.0} %");
     }
 
@@ -49,6 +60,13 @@ internal static class SimulationText
             .Append(ranks.MaxBy(rank => rank.Busy)!).Append(ranks.MinBy(rank => rank.Busy)!).Append(ranks.MaxBy(rank => rank.StateBytes + rank.PeakActivationBytes)!)
             .Distinct().OrderBy(rank => rank.Rank);
     }
+
+    // All of a few; of many the first and the last, the busiest, the idlest and the fullest.
+    private static IEnumerable<StageView> Shown(ImmutableArray<StageView> stages) => stages.Length <= 2 * MaxRankCount
+        ? stages
+        : stages.Take(4).Concat(stages.TakeLast(4))
+            .Append(stages.MaxBy(stage => stage.Busy)!).Append(stages.MaxBy(stage => stage.Idle)!).Append(stages.MaxBy(stage => stage.StateBytes + stage.PeakActivationBytes)!)
+            .Distinct().OrderBy(stage => stage.Stage);
 
     private static string Line(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -15,12 +15,16 @@ internal static class UnitEstimates
 
     private const int GradientElementBytes = 4;
 
+    private const double AnyFlops = 1e9;
+
     /// <summary>A profile for a micro-batch of one sample, which scales to any.</summary>
-    public static ModelProfile Of(RunSettings settings, double flops) => new()
+    /// <param name="settings">The model.</param>
+    /// <param name="flops">Operations a second of a device; null where nobody knows them, so that times are proportions only.</param>
+    public static ModelProfile Of(RunSettings settings, double? flops = null) => new()
     {
-        Source = FormattableString.Invariant($"estimated from multiply-adds at {flops:0.###e+0} operations a second"),
+        Source = flops is { } known ? FormattableString.Invariant($"estimated from multiply-adds at {known / 1e9:#,0.#} GFLOP/s") : "estimated from multiply-adds",
         IsMeasured = false,
-        BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(1, [.. DecoderTransformer.Units(settings.Model).Select(unit => Of(unit, settings, flops))]),
+        BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(1, [.. DecoderTransformer.Units(settings.Model).Select(unit => Of(unit, settings, flops ?? AnyFlops))]),
     };
 
     private static UnitProfile Of(Unit unit, RunSettings settings, double flops)

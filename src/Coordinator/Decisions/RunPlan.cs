@@ -38,6 +38,9 @@ public sealed record RunPlan
     /// <summary>What was changed since the run began, in the order of the steps.</summary>
     public IReadOnlyList<SettingChange> Changes { get; init; } = [];
 
+    /// <summary>The largest global norm with which a step's gradient is not scaled down, until a change names another; 0 for any.</summary>
+    public double Clip { get; init; }
+
     /// <summary>What becomes of steps that are not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.Default;
 
@@ -49,6 +52,13 @@ public sealed record RunPlan
 
     /// <summary>Whether an evaluation follows a step.</summary>
     public bool EvaluatesAfter(long step) => Cadence.EvaluatesAfter(step);
+
+    /// <summary>Whether a step's gradient of that norm was scaled down.</summary>
+    internal bool Clips(long step, double norm)
+    {
+        var clip = Changes.LastOrDefault(change => change.Setting == SettingKind.Clip && change.FromStep <= step) is { } changed ? changed.Value : Clip;
+        return clip > 0 && norm > clip;
+    }
 
     /// <summary>The plan after a change.</summary>
     internal RunPlan With(SettingChange change) => this with

@@ -35,6 +35,12 @@ public sealed record StepSummary(
     /// <summary>Why no rank applied the step, so that its loss and norm are no numbers; null for a step that was applied.</summary>
     public NonFiniteStep? Fault { get; init; }
 
+    /// <summary>Whether its gradient was scaled down.</summary>
+    public bool IsClipped { get; init; }
+
+    /// <summary>Whether a rank had begun it on weights that were taken back, since the step before was not what had been assumed, and began it anew.</summary>
+    public bool IsRedone { get; init; }
+
     /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
     /// <param name="reports">Of the ranks that have reported it.</param>
     /// <param name="rankCount">All ranks.</param>
@@ -55,6 +61,10 @@ public sealed record StepSummary(
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
             [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans, report.Span))],
-            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]) { Fault = fault };
+            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)])
+        {
+            Fault = fault,
+            IsRedone = reports.Any(report => report.Timing.DiscardedActions > 0),
+        };
     }
 }

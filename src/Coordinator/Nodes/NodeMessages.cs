@@ -51,6 +51,7 @@ public sealed record QueryStatus : INoSerializationVerificationNeeded
 /// <param name="EndStep">The step after which the run ends, as is known so far.</param>
 /// <param name="Schedule">The schedule of each replica in text form; empty where it is not known, or where they have stages of their own.</param>
 /// <param name="UnitNames">Names of the units in model order; null where they are not known.</param>
+/// <param name="ReplicaSchedules">The schedules of the replicas in text form, one by one, where they have stages of their own; null where they are alike.</param>
 public sealed record RunStatus(
     Generation Generation,
     long Step,
@@ -61,7 +62,8 @@ public sealed record RunStatus(
     string Phase,
     long EndStep = 0,
     string Schedule = "",
-    IReadOnlyList<string>? UnitNames = null) : INoSerializationVerificationNeeded;
+    IReadOnlyList<string>? UnitNames = null,
+    IReadOnlyList<string>? ReplicaSchedules = null) : INoSerializationVerificationNeeded;
 
 /// <summary>How a rank stands.</summary>
 /// <param name="Rank">Rank.</param>

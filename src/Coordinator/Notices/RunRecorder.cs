@@ -81,6 +81,8 @@ public sealed class RunRecorder(
         Tokens = step.TokenCount,
         Seconds = step.Seconds,
         Bubble = step.Bubble,
+        Clipped = step.IsClipped,
+        Redone = step.IsRedone,
         Stages = [.. step.Ranks.Select(rank => StageOf(rank))],
         Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
     };

@@ -55,8 +55,14 @@ public sealed class RunFeed
             ? new RunNotice.Evaluated(step, Number(loss), 0)
             : new RunNotice.StepCommitted(new StepSummary(
                 step, Number(line.GetProperty("loss")), Number(line.GetProperty("grad_norm")), Number(line.GetProperty("lr")), line.GetProperty("tokens").GetInt64(),
-                Number(line.GetProperty("seconds")), Number(line.GetProperty("bubble")), [], []));
+                Number(line.GetProperty("seconds")), Number(line.GetProperty("bubble")), [], [])
+            {
+                IsClipped = Flag(line, "clipped"),
+                IsRedone = Flag(line, "redone"),
+            });
     }
+
+    private static bool Flag(JsonElement line, string name) => line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
 
     private RunNotice? Event(JsonElement line)
     {

@@ -46,12 +46,11 @@ internal static class MeasureCommands
     private static async Task<CommandAnswer> ExplainAsync(CommandRequest request)
     {
         var traced = request.Watch.Traced;
-        var schedule = request.Run.IsLed && traced.Count > 0 ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Schedule : "";
-        var simulated = SimulatedTimeline.Of(schedule, traced);
+        var simulated = request.Run.IsLed && traced.Count > 0 ? SimulatedTimeline.Of(await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false), traced) : null;
         var (text, json) = Explanation.Of(
             request.Watch.Recent(Explanation.StepCount),
             await request.Run.LinksAsync(request.Cancellation).ConfigureAwait(false),
-            simulated is null ? null : (SimulatedTimeline.SecondsOf(traced[^1]), simulated.Duration));
+            simulated is null ? null : (SimulatedTimeline.SecondsOf(traced[^1]), simulated.Seconds));
         return new CommandAnswer(true, text, json);
     }
 

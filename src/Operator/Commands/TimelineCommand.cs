@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Pipeline.Coordinator;
 using Pipeline.Protocol;
-using Pipeline.Schedules;
 
 namespace Pipeline.Operator;
 
@@ -26,8 +25,7 @@ internal static class TimelineCommand
         if (count == 0) throw new OperatorException("Expected at least one step.");
         var traced = request.Watch.Traced;
         if (traced.Count == 0) return new CommandAnswer(true, "No actions were recorded since this process leads the run. `trace start` has them recorded.", new JsonObject());
-        var schedule = request.Run.IsLed ? (await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false)).Schedule : "";
-        var simulated = SimulatedTimeline.Of(schedule, traced);
+        var simulated = request.Run.IsLed ? SimulatedTimeline.Of(await request.Run.StatusAsync(request.Cancellation).ConfigureAwait(false), traced) : null;
         StepSummary[] shown = [.. traced.TakeLast((int)Math.Min(count, traced.Count))];
         // The newest is the answer; asked for several, it tells of those before it beside.
         var json = Json(shown[^1], simulated);
@@ -35,24 +33,23 @@ internal static class TimelineCommand
         return new CommandAnswer(true, string.Join("\n\n", shown.Select(step => Text(step, simulated))), json);
     }
 
-    private static string Text(StepSummary step, SimulatedStep? simulated)
+    private static string Text(StepSummary step, SimulatedTimeline? simulated)
     {
         var (from, seconds) = (StartOf(step), SimulatedTimeline.SecondsOf(step));
-        var longest = Math.Max(seconds, simulated?.Duration ?? 0);
-        List<string> lines = [Invariant($"step {step.Step}, {seconds:F3} s{(simulated is null ? "" : Invariant($"; the schedule alone {simulated.Duration:F3} s"))}")];
+        var longest = Math.Max(seconds, simulated?.Seconds ?? 0);
+        List<string> lines = [Invariant($"step {step.Step}, {seconds:F3} s{(simulated is null ? "" : Invariant($"; the schedule alone {simulated.Seconds:F3} s"))}")];
         foreach (var rank in step.Ranks)
         {
             lines.Add(Invariant($"rank {rank.Rank,-9} {Lane(rank.Spans.Select(span => Of(span, from)), longest)}  {rank.Timing.Bubble:P0} idle"));
             if (simulated is null) continue;
-            var place = rank.Rank % simulated.Schedule.RankCount;
-            var lane = simulated.Spans(place).Select(span => (span.Action.ToString(), span.Start, span.End));
-            lines.Add(Invariant($"  simulated    {Lane(lane, longest)}  {1 - simulated.Ranks[place].Busy / simulated.Duration:P0} idle"));
+            var (spans, idle) = simulated.Of(rank.Rank);
+            lines.Add(Invariant($"  simulated    {Lane(spans.Select(span => (span.Action.ToString(), span.Start, span.End)), longest)}  {idle:P0} idle"));
         }
 
         return string.Join('\n', lines);
     }
 
-    private static JsonObject Json(StepSummary step, SimulatedStep? simulated)
+    private static JsonObject Json(StepSummary step, SimulatedTimeline? simulated)
     {
         var from = StartOf(step);
         return new JsonObject
@@ -67,7 +64,7 @@ internal static class TimelineCommand
                     ["action"] = span.Action, ["start"] = Math.Round(span.Start, 6), ["end"] = Math.Round(span.End, 6),
                 })]),
             })]),
-            ["simulated"] = simulated is null ? null : SimulatedTimeline.Json(simulated, MostSpans),
+            ["simulated"] = simulated?.Json(MostSpans),
         };
     }
 

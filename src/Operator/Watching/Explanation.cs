@@ -47,11 +47,15 @@ public static class Explanation
         lines.AddRange(LinkExplanation.Sentences(links, seconds));
         if (traced is var (measured, alone))
             lines.Add(Invariant($"The schedule alone would take {alone:F3} s for the same actions, of {measured:F3} s measured: {Math.Max(0, 1 - (alone / measured)):P0} is handing over, links and chance (`timeline`)."));
+        var (clipped, redone) = (steps.Count(step => step.IsClipped), steps.Count(step => step.IsRedone));
+        if (clipped + redone > 0)
+            lines.Add(Invariant($"{clipped} of these steps were clipped ({(double)clipped / steps.Count:P0}), {redone} were begun anew ({(double)redone / steps.Count:P0}): begun without the norm of the step before, which was not what had been assumed."));
         if (shares.Max(share => share.Rest) is > NotableRest and var rest)
             lines.Add(Invariant($"Up to {rest:P0} of a rank's time is neither: sending, starting actions, or a processor that others use too."));
         return (string.Join('\n', lines), new JsonObject
         {
             ["steps"] = steps.Count, ["step_seconds"] = StatusJson.Finite(seconds), ["bubble"] = StatusJson.Finite(bubble),
+            ["clipped"] = (double)clipped / steps.Count, ["redone"] = (double)redone / steps.Count,
             ["ranks"] = new JsonArray([.. shares.Select(share => (JsonNode)new JsonObject { ["rank"] = share.Rank, ["busy"] = share.Busy, ["wait"] = share.Wait, ["rest"] = share.Rest })]),
             ["stragglers"] = new JsonArray([.. Stragglers(shares).Select(share => (JsonNode)share.Rank)]),
             ["links"] = LinkExplanation.Json(links, seconds), ["traced_seconds"] = StatusJson.Finite(traced?.Measured), ["alone_seconds"] = StatusJson.Finite(traced?.Alone),

@@ -20,6 +20,13 @@ public static class RecomputePass
         return schedule.WithActions([.. schedule.Actions.Select(row => With(row, wanted))]);
     }
 
+    /// <summary>The schedule without the recomputation of other stages: those in which no unit drops anything have nothing to make again.</summary>
+    public static Schedule Only(Schedule schedule, IEnumerable<int> stages)
+    {
+        var wanted = stages.ToHashSet();
+        return schedule.WithActions([.. schedule.Actions.Select(row => row.RemoveAll(action => action.Kind is ActionKind.Recompute && !wanted.Contains(action.Stage)))]);
+    }
+
     private static ImmutableArray<StageAction> With(ImmutableArray<StageAction> row, HashSet<int> stages)
     {
         var result = ImmutableArray.CreateBuilder<StageAction>(row.Length);

@@ -16,7 +16,7 @@ internal sealed record PlanCombination(IScheduleGenerator Kind, ScheduleShape Sh
     public OrderCosts? Costs => (Kind as Greedy)?.Costs;
 
     /// <summary>A few words.</summary>
-    public string Name => Planner.Name(new PlanCandidate(Kind.Name, Shape.VirtualStagesPerRank, MicroBatchSize, Shape.MicroBatchCount, Recompute) { MemoryCredit = Shape.MemoryCredit });
+    public string Name => Planner.Name(new PlanCandidate(Kind.Name, Shape.VirtualStagesPerRank, MicroBatchSize, Shape.MicroBatchCount, UnitRecompute.All(Recompute)) { MemoryCredit = Shape.MemoryCredit });
 
     /// <summary>All combinations of a request, in a fixed order.</summary>
     /// <exception cref="ScheduleException">No size of micro-batch divides the samples of a step, or there are more ranks than units.</exception>
@@ -25,20 +25,26 @@ internal sealed record PlanCombination(IScheduleGenerator Kind, ScheduleShape Sh
         var sizes = request.MicroBatchSizes.Where(size => size >= 1 && request.SamplesPerStep % size == 0).Distinct().Order().ToArray();
         if (sizes.Length == 0)
             throw new ScheduleException($"No size of micro-batch among {string.Join(", ", request.MicroBatchSizes)} divides the {request.SamplesPerStep} samples of a step.");
-        var knowsSelective = request.Profile.BySize.First().Value.Any(unit => unit.SelectiveKeptBytes < unit.KeptBytes);
         ImmutableArray<PlanCombination> all =
         [
             .. from size in sizes
                from kind in request.Kinds
                from perRank in request.VirtualStages.Where(kind.StagesPerRank.Allows)
                where perRank * request.Ranks.Length <= request.Profile.UnitCount
-               from recompute in request.Recomputes.Where(policy => policy is not RecomputePolicy.Selective || knowsSelective)
+               from recompute in Policies(request)
                from shape in Shapes(kind, new ScheduleShape(request.Ranks.Length, request.SamplesPerStep / size, perRank))
                select new PlanCombination(Fitting(kind, request.Profile.For(size), recompute), shape, size, recompute),
         ];
         return all.Length > 0
             ? all
             : throw new ScheduleException($"Cannot split {request.Profile.UnitCount} units over {request.Ranks.Length} ranks: each needs at least one unit. Lower pipeline.parallelism.pipeline or add layers.");
+    }
+
+    /// <summary>What a request lets units drop, as far as the profile knows what it would save.</summary>
+    public static IEnumerable<RecomputePolicy> Policies(PlanRequest request)
+    {
+        var knowsSelective = request.Profile.BySize.First().Value.Any(unit => unit.SelectiveKeptBytes < unit.KeptBytes);
+        return request.Recomputes.Where(policy => policy is not RecomputePolicy.Selective || knowsSelective);
     }
 
     // What a rank may hold ahead is what the work-conserving order lives on: its own default, twice that, and all there is.

@@ -14,16 +14,15 @@ public static class PlanEvaluation
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
     /// <param name="recompute">What is dropped and made again.</param>
     /// <exception cref="ScheduleException">There are more stages than units.</exception>
-    public static (PlanCandidate Candidate, SimulatedStep Step) Of(PlanRequest request, Schedule plain, int microBatchSize, RecomputePolicy recompute)
+    public static (PlanCandidate Candidate, SimulatedStep Step) Of(PlanRequest request, Schedule plain, int microBatchSize, UnitRecompute recompute)
     {
         var candidate = new PlanCandidate(plain.Name, plain.StageCount / plain.RankCount, microBatchSize, plain.MicroBatchCount, recompute);
         var units = request.UnitsFor(microBatchSize, plain);
         if (plain.StageCount > units.Length)
             throw new ScheduleException(
                 $"Cannot split {units.Length} units into {plain.StageCount} stages: each needs at least one unit. Lower pipeline.schedule.virtual-stages or pipeline.parallelism.pipeline, or add layers.");
-        var recomputing = recompute is RecomputePolicy.None ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
-        var division = new DivisionSearch(request, plain, recomputing, units, recompute).Find();
-        return Evaluate(request, candidate with { Method = division.Method }, units, recomputing, division.Stages, division.NodeOfRank);
+        var recomputing = recompute.IsNone ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
+        return Evaluate(request, candidate, units, recomputing, new DivisionSearch(request, plain, recomputing, units, recompute).Find());
     }
 
     /// <summary>The mean duration of a candidate's step over some draws of <see cref="PlanRequest.Spread"/>.</summary>
@@ -37,10 +36,18 @@ public static class PlanEvaluation
             : SteadySteps.Added(candidate.Schedule!, Drawn, drawCount);
     }
 
-    private static (PlanCandidate, SimulatedStep) Evaluate(
-        PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule recomputing, ImmutableArray<UnitRange> partition, ImmutableArray<int> nodeOfRank)
+    /// <summary>Simulates a combination with a division of its units.</summary>
+    /// <param name="request">Costs, ranks, links.</param>
+    /// <param name="candidate">The combination.</param>
+    /// <param name="units">Costs for its size of micro-batch.</param>
+    /// <param name="recomputing">Its schedule without the step's end; every stage recomputes where any does.</param>
+    /// <param name="division">Units of each stage, and who takes it.</param>
+    internal static (PlanCandidate Candidate, SimulatedStep Step) Evaluate(
+        PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units, Schedule recomputing, StageDivision division)
     {
-        candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Schedule = StepEndPass.Apply(recomputing, request.TiedStages(partition)) };
+        var (partition, nodeOfRank) = (division.Stages, division.NodeOfRank);
+        var own = candidate.Recompute.Everywhere is null ? RecomputePass.Only(recomputing, candidate.Recompute.StagesOf(partition)) : recomputing;
+        candidate = candidate with { Partition = partition, NodeOfRank = nodeOfRank, Method = division.Method, Schedule = StepEndPass.Apply(own, request.TiedStages(partition)) };
         var simulated = request.Simulated.Select((_, pipeline) => Simulate(request, candidate with { SlowestPipeline = pipeline }, units)).ToArray();
         var (slowest, step) = simulated.MaxBy(one => one.Candidate.StepTime);
         var fullest = step.Memory.MaxBy(memory => memory.Total - request.Ranks[nodeOfRank[memory.Rank]].MemoryBytes);

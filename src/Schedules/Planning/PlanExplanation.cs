@@ -33,6 +33,8 @@ internal static class PlanExplanation
             yield return Text($"{Planner.Name(faster)} would be {1 - (faster.StepTime / choice.StepTime):P1} faster but does not fit: {faster.Misfit}.");
         if (choice.Costs is { } costs)
             yield return Text($"Its order is that of forwards, input and weight gradients that cost 1 : {costs.InputGradient / costs.Forward:0.##} : {costs.WeightGradient / costs.Forward:0.##} (pipeline.schedule.order-costs).");
+        if (choice.Recompute.Everywhere is null)
+            yield return $"Units recompute where memory asks for it, the first ones of a rank and as few as will do: {choice.Recompute} (pipeline.schedule.recompute). Which they are is found step by step, so that others may do with less.";
         if (choice.Method.Reservation() is { } reservation)
             yield return reservation;
         if (!request.Profile.IsMeasured)

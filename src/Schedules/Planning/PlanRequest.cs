@@ -32,7 +32,10 @@ public sealed record PlanRequest
     /// <summary>Stages per rank to try, with kinds that allow them.</summary>
     public ImmutableArray<int> VirtualStages { get; init; } = [1, 2, 3, 4];
 
-    /// <summary>Whether to try dropping and recomputing activations; selective recomputation is tried where the profile knows of it.</summary>
+    /// <summary>
+    /// Whether to try dropping and recomputing activations; selective recomputation is tried where the profile knows of it. Of two of them the heavier is also tried on some units only,
+    /// where the lighter on all would not fit: <see cref="PartialRecompute"/>.
+    /// </summary>
     public ImmutableArray<RecomputePolicy> Recomputes { get; init; } = [RecomputePolicy.None, RecomputePolicy.Selective, RecomputePolicy.Full];
 
     /// <summary>How outputs of given sizes travel between ranks; null where only the profile's latency counts.</summary>
@@ -79,8 +82,8 @@ public sealed record PlanRequest
 /// <param name="VirtualStages">Stages per rank.</param>
 /// <param name="MicroBatchSize">Samples of a micro-batch.</param>
 /// <param name="MicroBatchCount">Micro-batches of a step.</param>
-/// <param name="Recompute">What is dropped and made again.</param>
-public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatchSize, int MicroBatchCount, RecomputePolicy Recompute)
+/// <param name="Recompute">What each unit drops and makes again.</param>
+public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatchSize, int MicroBatchCount, UnitRecompute Recompute)
 {
     /// <summary>The most (stage, micro-batch) pairs that a rank holds, where the kind was asked for another number than its own.</summary>
     public int? MemoryCredit { get; init; }

@@ -8,7 +8,8 @@ namespace Pipeline.Schedules;
 /// Chooses partition, schedule, stages per rank, size of the micro-batch and recomputation together: every combination is
 /// partitioned, generated, simulated, and the fastest that fits its memory wins: those near the fastest are simulated again with durations that
 /// differ from action to action, and compared by the mean. Among those within half a percent of it the one
-/// with the least memory is taken, then the one with fewest actions. Combinations are independent of one another and are simulated on all
+/// with the least memory is taken, then the one with fewest actions. Where recomputation is what makes a combination fit, it is tried on as few units of each rank as will
+/// do, too (<see cref="PartialRecompute"/>). Combinations are independent of one another and are simulated on all
 /// processors; the choice does not depend on how many there are.
 /// </summary>
 public static class Planner
@@ -33,7 +34,7 @@ public static class Planner
     public static string Name(PlanCandidate candidate)
     {
         var perRank = candidate.VirtualStages > 1 ? $", {candidate.VirtualStages} stages a rank" : "";
-        var recompute = candidate.Recompute is RecomputePolicy.None ? "" : $", {candidate.Recompute.ToString().ToLowerInvariant()} recomputation";
+        var recompute = candidate.Recompute.IsNone ? "" : candidate.Recompute.Everywhere is null ? $", recomputation by unit ({candidate.Recompute.Summary})" : $", {candidate.Recompute} recomputation";
         var credit = candidate.MemoryCredit is { } held ? $", {held} held" : "";
         return $"{candidate.Kind}{perRank}{credit}, {candidate.MicroBatchCount} × {candidate.MicroBatchSize} samples{recompute}";
     }
@@ -43,7 +44,7 @@ public static class Planner
         var all = PlanCombination.All(request);
         // A schedule is made once for all its kinds of recomputation.
         var families = all.Select((combination, index) => (Combination: combination, Index: index)).GroupBy(one => one.Combination.Origin).Select(family => family.ToArray()).ToArray();
-        var candidates = new PlanCandidate[all.Length];
+        var candidates = new ImmutableArray<PlanCandidate>[all.Length];
         Counter counter = new(PlanPhase.Simulating, all.Length, progress);
         InParallel(families, family =>
         {
@@ -52,15 +53,16 @@ public static class Planner
             foreach (var (combination, index) in family)
             {
                 counter.Begins(combination.Name);
-                candidates[index] = PlanEvaluation.Of(request, plain, combination.MicroBatchSize, combination.Recompute).Candidate with
+                var everywhere = PlanEvaluation.Of(request, plain, combination.MicroBatchSize, UnitRecompute.All(combination.Recompute)).Candidate with
                 {
                     MemoryCredit = combination.Shape.MemoryCredit,
                     Costs = combination.Costs,
                 };
+                candidates[index] = [everywhere, .. PartialRecompute.Of(request, plain, everywhere)];
                 counter.Ended();
             }
         });
-        return [.. candidates];
+        return [.. candidates.SelectMany(one => one)];
     }
 
     private static ImmutableArray<PlanCandidate> Ordered(PlanRequest request, ImmutableArray<PlanCandidate> candidates, IProgress<PlanProgress>? progress)

@@ -27,7 +27,7 @@ internal sealed class DivisionSearch
     private readonly Schedule _plain;
     private readonly Schedule _recomputing;
     private readonly ImmutableArray<UnitProfile> _units;
-    private readonly RecomputePolicy _recompute;
+    private readonly UnitRecompute _recompute;
     private readonly UnitDemand[] _demands;
     private readonly ImmutableArray<int> _held;
 
@@ -36,26 +36,33 @@ internal sealed class DivisionSearch
     /// <param name="recomputing">The same with it.</param>
     /// <param name="units">Costs for the size of micro-batch at hand.</param>
     /// <param name="recompute">What is made again.</param>
-    public DivisionSearch(PlanRequest request, Schedule plain, Schedule recomputing, ImmutableArray<UnitProfile> units, RecomputePolicy recompute)
+    public DivisionSearch(PlanRequest request, Schedule plain, Schedule recomputing, ImmutableArray<UnitProfile> units, UnitRecompute recompute)
     {
         (_request, _plain, _recomputing, _units, _recompute) = (request, plain, recomputing, units, recompute);
-        _demands = [.. units.Select((unit, index) => Demand(unit, index == 0 ? 0 : units[index - 1].OutputBytes))];
+        _demands = [.. Enumerable.Range(0, units.Length).Select(Demand)];
         _held = ScheduleValidator.PeakInFlight(plain);
     }
 
     /// <summary>The division found, whether or not it fits.</summary>
     public StageDivision Find() => _plain.StageCount == _plain.RankCount ? OnePerRank() : SeveralPerRank();
 
-    private UnitDemand Demand(UnitProfile unit, long inputBytes) => new(unit.WorkUnder(_plain.UsesSplitBackward, _recompute), unit.StateBytes, unit.KeptBytes)
+    private UnitDemand Demand(int index)
     {
-        RestBytes = _recompute switch
+        var (unit, policy) = (_units[index], _recompute[index]);
+        var inputBytes = index == 0 ? 0 : _units[index - 1].OutputBytes;
+        // Where the unit before it is made again, too, its input is: unless a stage begins with it.
+        var isWithin = index > 0 && _recompute[index - 1] is RecomputePolicy.Full;
+        return new UnitDemand(unit.WorkUnder(_plain.UsesSplitBackward, policy), unit.StateBytes, unit.KeptBytes)
         {
-            RecomputePolicy.Full => 0,
-            RecomputePolicy.Selective => unit.SelectiveKeptBytes,
-            _ => null,
-        },
-        EntryBytes = _recompute is RecomputePolicy.Full ? inputBytes : 0,
-    };
+            RestBytes = policy switch
+            {
+                RecomputePolicy.Full => isWithin ? 0 : inputBytes,
+                RecomputePolicy.Selective => unit.SelectiveKeptBytes,
+                _ => null,
+            },
+            EntryBytes = policy is RecomputePolicy.Full && isWithin ? inputBytes : 0,
+        };
+    }
 
     private StageDivision OnePerRank()
     {

@@ -18,14 +18,15 @@ public sealed record StageProfile(
     /// <param name="partition">The units of each stage.</param>
     /// <param name="actionOverhead">Added to each action on a micro-batch.</param>
     /// <param name="hopLatency">From rank to rank.</param>
-    /// <param name="recompute">What a schedule's R makes again: everything unless it is selective, also where the schedule brings its R along.</param>
+    /// <param name="recompute">What a schedule's R makes again; everything where that is null or none, since the schedule brings its R along then.</param>
     public static StageProfile Of(
-        ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, double actionOverhead = 0, double hopLatency = 0, RecomputePolicy recompute = RecomputePolicy.Full)
+        ImmutableArray<UnitProfile> units, ImmutableArray<UnitRange> partition, double actionOverhead = 0, double hopLatency = 0, UnitRecompute? recompute = null)
     {
+        var policies = recompute is null or { IsNone: true, UnitCount: null } ? UnitRecompute.All(RecomputePolicy.Full) : recompute;
         var costs = ActionCosts.PerStage(Times(unit => unit.Forward), Times(unit => unit.Backward), hopLatency)
             .With(ActionKind.InputGradient, Times(unit => unit.InputGradient))
             .With(ActionKind.WeightGradient, Times(unit => unit.WeightGradient))
-            .With(ActionKind.Recompute, Times(unit => recompute is RecomputePolicy.Selective ? unit.SelectiveRecompute : unit.Forward))
+            .With(ActionKind.Recompute, [.. partition.Select(range => actionOverhead + Units(range).Sum(unit => units[unit].RecomputeUnder(policies[unit])))])
             .With(ActionKind.Optimizer, [.. partition.Select(range => Sum(range, unit => unit.Optimizer))]);
         return new StageProfile(
             costs,
@@ -35,6 +36,8 @@ public sealed record StageProfile(
             [.. partition.Select(range => Bytes(range, unit => unit.GradientBytes))]);
 
         ImmutableArray<double> Times(Func<UnitProfile, double> time) => [.. partition.Select(range => Sum(range, time) + actionOverhead)];
+
+        IEnumerable<int> Units(UnitRange range) => Enumerable.Range(range.Start, range.Count);
 
         double Sum(UnitRange range, Func<UnitProfile, double> time)
         {
@@ -52,9 +55,12 @@ public sealed record StageProfile(
             return sum;
         }
 
-        // A stage whose units recompute wholly keeps the input of its first one: the others are made again on the way.
-        long KeptAfterForward(UnitRange range) => recompute is RecomputePolicy.Selective
-            ? Bytes(range, unit => unit.SelectiveKeptBytes ?? unit.KeptBytes)
-            : range.Start == 0 ? 0 : units[range.Start - 1].OutputBytes;
+        // Of units that follow one another and recompute wholly the input of the first is kept: the others' are made again on the way.
+        long KeptAfterForward(UnitRange range) => Units(range).Sum(unit => policies[unit] switch
+        {
+            RecomputePolicy.Selective => units[unit].SelectiveKeptBytes ?? units[unit].KeptBytes,
+            RecomputePolicy.Full => unit == 0 || (unit > range.Start && policies[unit - 1] is RecomputePolicy.Full) ? 0 : units[unit - 1].OutputBytes,
+            _ => units[unit].KeptBytes,
+        });
     }
 }

@@ -20,6 +20,16 @@ public static class MemoryUse
             rank, StateOf(schedule, rank, memory), HeldAt(schedule, rank, memory).DefaultIfEmpty(0).Max()))];
     }
 
+    /// <summary>The activations that each stage holds at its own peak, in bytes. The stages of a rank need not have it at the same time: together they may hold less.</summary>
+    /// <param name="schedule">A valid schedule.</param>
+    /// <param name="memory">One entry per stage.</param>
+    public static ImmutableArray<long> OfStages(Schedule schedule, ImmutableArray<StageMemory> memory)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(memory.Length, schedule.StageCount, nameof(memory));
+        return [.. Enumerable.Range(0, schedule.StageCount).Select(stage =>
+            HeldAt(schedule, [.. schedule.Actions[schedule.RankOfStage[stage]].Where(action => action.Stage == stage)], [stage], memory).DefaultIfEmpty(0).Max())];
+    }
+
     /// <summary>The place of the first action with which a rank holds more than it has; null where it never does.</summary>
     public static (int Position, long Bytes)? FirstOver(Schedule schedule, int rank, ImmutableArray<StageMemory> memory, long available)
     {
@@ -39,17 +49,19 @@ public static class MemoryUse
         schedule.StagesOf(rank).Sum(stage => memory[stage].Static);
 
     // What the rank holds while each of its actions runs.
-    private static IEnumerable<long> HeldAt(Schedule schedule, int rank, ImmutableArray<StageMemory> memory)
+    private static IEnumerable<long> HeldAt(Schedule schedule, int rank, ImmutableArray<StageMemory> memory) =>
+        HeldAt(schedule, schedule.Actions[rank], schedule.StagesOf(rank), memory);
+
+    private static IEnumerable<long> HeldAt(Schedule schedule, ImmutableArray<StageAction> actions, ImmutableArray<int> stages, ImmutableArray<StageMemory> memory)
     {
-        var stages = schedule.StagesOf(rank);
         var offset = stages.Select((stage, index) => (stage, index)).ToDictionary(pair => pair.stage, pair => pair.index * schedule.MicroBatchCount);
         var recomputes = new BitArray(stages.Length * schedule.MicroBatchCount);
-        foreach (var action in schedule.Actions[rank])
+        foreach (var action in actions)
             if (action.Kind is ActionKind.Recompute)
                 recomputes[offset[action.Stage] + action.MicroBatch] = true;
 
         var held = 0L;
-        foreach (var action in schedule.Actions[rank])
+        foreach (var action in actions)
         {
             if (action.Kind.IsStepLevel())
             {

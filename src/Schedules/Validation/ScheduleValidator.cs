@@ -43,20 +43,30 @@ public static class ScheduleValidator
     /// <exception cref="ScheduleException">Names the first problems and shows the table around the first.</exception>
     public static void ThrowIfInvalid(Schedule schedule, ScheduleLimits? limits = null)
     {
+        if (Fault(schedule, limits) is { } fault)
+            throw new ScheduleException(fault);
+    }
+
+    /// <summary>The first problems in words, with the table around the first; null for a valid schedule.</summary>
+    /// <param name="schedule">Any schedule.</param>
+    /// <param name="limits">Null means <see cref="ScheduleLimits.PromisedBy"/>.</param>
+    public static string? Fault(Schedule schedule, ScheduleLimits? limits = null)
+    {
         var problems = Validate(schedule, limits);
         if (problems.IsEmpty)
-            return;
+            return null;
         var named = string.Join("; ", problems.Take(MaxProblemsInMessage));
         var others = problems.Length > MaxProblemsInMessage ? $"; and {problems.Length - MaxProblemsInMessage} more" : "";
         var excerpt = ScheduleExcerpt.Around(schedule, problems[0].Rank, problems[0].Position);
-        throw new ScheduleException(string.Create(
+        return string.Create(
             CultureInfo.InvariantCulture,
-            $"Schedule {schedule.Name} ({schedule.RankCount} ranks, {schedule.StageCount} stages, {schedule.MicroBatchCount} micro-batches) cannot run: {named}{others}.\n{excerpt}"));
+            $"Schedule {schedule.Name} ({schedule.RankCount} ranks, {schedule.StageCount} stages, {schedule.MicroBatchCount} micro-batches) cannot run: {named}{others}.\n{excerpt}");
     }
 
     /// <summary>
-    /// The smallest mailbox capacity with which a valid schedule comes to its end, so that links can grant just as many
-    /// credits.
+    /// The smallest mailbox capacity with which a valid schedule comes to its end: how much room for unread messages its order asks
+    /// for. Links do not go by it: they bound what is under way in bytes, which the receiver gives back as frames arrive, so that what is
+    /// proved here of mailboxes holds of a run with room to spare.
     /// </summary>
     /// <exception cref="ScheduleException">It comes to its end with no capacity.</exception>
     public static int RequiredMailboxCapacity(Schedule schedule)

@@ -67,6 +67,50 @@ public sealed class PlanningCommandTests
     }
 
     [Fact]
+    public void Of_several_stages_a_rank_each_has_its_own_times_and_peak_and_all_of_a_ranks_time_is_that_of_one_of_them()
+    {
+        string[] words = ["simulate", "--schedule", "interleaved-1f1b", .. s_cluster, "--set", "schedule.virtual-stages=2"];
+        using var json = JsonDocument.Parse(CommandLineRun.Of([.. words, "--json"]).Output);
+        var report = json.RootElement;
+        var (step, stages) = (report.GetProperty("StepSeconds").GetDouble(), report.GetProperty("Stages").EnumerateArray().ToArray());
+        Assert.Equal(8, stages.Length);
+        foreach (var rank in report.GetProperty("RankTimes").EnumerateArray())
+        {
+            var own = stages.Where(stage => stage.GetProperty("Rank").GetInt32() == rank.GetProperty("Rank").GetInt32()).ToArray();
+            Assert.Equal(2, own.Length);
+            Assert.Equal(rank.GetProperty("Busy").GetDouble(), own.Sum(stage => stage.GetProperty("Busy").GetDouble()), step * 1e-9);
+            Assert.Equal(step, own.Sum(stage => stage.GetProperty("Busy").GetDouble() + stage.GetProperty("Idle").GetDouble()), step * 1e-9);
+            var (together, each) = (rank.GetProperty("PeakActivationBytes").GetInt64(), own.Select(stage => stage.GetProperty("PeakActivationBytes").GetInt64()).ToArray());
+            Assert.InRange(together, each.Max(), each.Sum());
+            Assert.All(own, stage => Assert.True(stage.GetProperty("PeakActivationBytes").GetInt64() >= stage.GetProperty("ActivationBytes").GetInt64()));
+        }
+
+        Assert.Contains("idle before its actions", CommandLineRun.Of(words).Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("idle before its actions", CommandLineRun.Of(["simulate", .. s_cluster]).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_does_not_fit_is_shown_with_the_place_at_which_it_does_not()
+    {
+        var run = CommandLineRun.Of(["simulate", "--schedule", "gpipe", .. s_cluster, "--set", "simulation.device-memory=2e7"]);
+        Assert.Contains("does not fit", run.Output, StringComparison.Ordinal);
+        Assert.Contains("bytes, but the rank has 20,000,000", run.Output, StringComparison.Ordinal);
+        Assert.Matches(@"\[\dF\d\]", run.Output);
+    }
+
+    [Fact]
+    public void A_plan_for_little_memory_recomputes_where_it_must_and_says_which_units_do()
+    {
+        using var roomy = JsonDocument.Parse(CommandLineRun.Of(["plan", "--json", .. s_cluster]).Output);
+        var plain = roomy.RootElement.GetProperty("Candidates").EnumerateArray().First(candidate => candidate.GetProperty("Schedule").GetString() == "1f1b" && candidate.GetProperty("Recompute").GetString() == "none");
+        using var tight = JsonDocument.Parse(CommandLineRun.Of(["plan", "--json", .. s_cluster, "--set", $"simulation.device-memory={plain.GetProperty("PeakBytes").GetInt64() - 1}"]).Output);
+        var mixed = tight.RootElement.GetProperty("Candidates").EnumerateArray().Select(candidate => candidate.GetProperty("Recompute").GetString()!).Where(recompute => recompute.Contains('x', StringComparison.Ordinal)).ToArray();
+        Assert.NotEmpty(mixed);
+        // Each is a setting as it stands: of all ten units of the model.
+        Assert.All(mixed, recompute => Assert.Equal(ExitCode.Done, CommandLineRun.Of(["simulate", .. s_cluster, "--set", $"schedule.recompute={recompute}"]).Code));
+    }
+
+    [Fact]
     public void A_step_of_many_actions_is_drawn_as_a_map_and_traced_in_a_window()
     {
         using TemporaryFolder folder = new();

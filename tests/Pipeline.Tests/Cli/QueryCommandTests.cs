@@ -31,6 +31,27 @@ public sealed class QueryCommandTests
     }
 
     [Fact]
+    public void A_schedule_is_held_against_what_a_rank_may_hold_where_that_is_said()
+    {
+        using TemporaryFolder folder = new();
+        var file = folder.File("mine.csv", "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n");
+        string[] words = ["schedule", "show", "--schedule", file, "--stages", "2", "--micro-batches", "2"];
+        Assert.Equal(ExitCode.Done, CommandLineRun.Of([.. words, "--set", "schedule.rank-memory=1e12"]).Code);
+        var tight = CommandLineRun.Of([.. words, "--set", "schedule.rank-memory=1000000"]);
+        Assert.Equal(ExitCode.Refused, tight.Code);
+        Assert.Contains("rank 0, action 1: 0F0 makes", tight.Error, StringComparison.Ordinal);
+        Assert.Contains("[0F0]", tight.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Only_stages_whose_units_drop_something_are_shown_to_recompute()
+    {
+        var shown = CommandLineRun.Of("schedule", "show", "--csv", "--stages", "2", "--micro-batches", "2", "--set", "schedule.recompute=\"5xfull, 9xnone\"").Output;
+        Assert.Contains("0R1", shown, StringComparison.Ordinal);
+        Assert.DoesNotContain("1R", shown, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_schedule_file_that_does_not_hold_what_it_should_is_refused()
     {
         using TemporaryFolder folder = new();

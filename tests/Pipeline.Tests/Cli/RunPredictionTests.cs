@@ -99,7 +99,19 @@ public sealed class RunPredictionTests
         for (var number = 1; number <= 5; number++) verdict.OnNotice(new RunNotice.StepCommitted(new StepSummary(number, 1, 1, 1, 4, 9, 0, [], [])));
         verdict.OnNotice(new RunNotice.UnitsMoved(5, [2, 4]));
         Assert.Null(verdict.Prediction);
-        Assert.Equal(["prediction not held against the run: units were divided anew after step 5"], verdict.Lines());
+        Assert.Equal("prediction not held against the run: units were divided anew after step 5", verdict.Lines()[0]);
+    }
+
+    [Fact]
+    public void The_end_of_a_run_says_how_many_steps_were_clipped_and_how_many_begun_anew()
+    {
+        var layout = new RunLayout([3, 3], StepEndPass.Apply(ScheduleCatalog.Generate("1f1b", 2, 4), []));
+        var verdict = new RunVerdict(() => new RunPrediction(layout, s_profile, 1), () => new BarrierChoice(OptimizerBarrier.On, layout.Schedule), new OptimizerSettings { LearningRate = 1, Warmup = 0, Horizon = 100 });
+        Assert.Empty(verdict.Lines());
+        for (var number = 1; number <= 8; number++)
+            verdict.OnNotice(new RunNotice.StepCommitted(new StepSummary(number, 1, 1, 1, 4, 9, 0, [], []) { IsClipped = number % 2 == 0, IsRedone = number == 5 }));
+        Assert.StartsWith("clipping   4 of 8 steps were clipped (50.0 %), 1 begun anew", verdict.Lines()[^1], StringComparison.Ordinal);
+        Assert.EndsWith("(12.5 %)", verdict.Lines()[^1], StringComparison.Ordinal);
     }
 
     private static StepTimes Times(double seconds)

@@ -32,6 +32,36 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
+    public void Units_that_recompute_each_in_their_own_way_are_shown_and_leave_the_bits_of_the_unsplit_trainer()
+    {
+        Assert.Equal(ExitCode.Done, Train("unsplit", "--reference").Code);
+        var mixed = Train("mixed", "--stages", "2", "--set", "schedule.recompute=full,selective,2xnone", "--set", "schedule.partition=2,2");
+        Assert.Equal(ExitCode.Done, mixed.Code);
+        Assert.Contains("; recomputes of its units 1 full, 1 selective)", mixed.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("recomputes", mixed.Output.Split('\n').Single(line => line.TrimStart().StartsWith("stage 1:", StringComparison.Ordinal)), StringComparison.Ordinal);
+        Assert.Contains("steps were clipped", mixed.Output, StringComparison.Ordinal);
+        Assert.Equal(Numbers("unsplit"), Numbers("mixed"));
+        // It is kept with the run, in a form that reads back.
+        Assert.Contains("\"1xfull, 1xselective, 2xnone\"", File.ReadAllText(new RunFiles(In("mixed")).Configuration), StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, Run("train", "--resume", In("mixed"), "--steps", "9", "--set", "schedule.recompute=none").Code);
+    }
+
+    [Fact]
+    public void A_schedule_with_which_a_rank_would_hold_more_than_it_has_is_refused_with_its_place_before_anything_is_written()
+    {
+        var refused = Train("refused", "--stages", "2", "--schedule", "gpipe", "--set", "schedule.rank-memory=1000");
+        Assert.Equal(ExitCode.Refused, refused.Code);
+        Assert.Contains("rank 0, action 1: 0F0 makes", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("[0F0]", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("pipeline.schedule.rank-memory", refused.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(In("refused")));
+        // A table from a file is held against it, too.
+        File.WriteAllText(In("mine.csv"), "0F0,0F1,0F2,0B0,0B1,0B2\n1F0,1B0,1F1,1B1,1F2,1B2\n");
+        Assert.Contains("Schedule csv-mine", Train("refused", "--stages", "2", "--schedule", In("mine.csv"), "--set", "schedule.rank-memory=1000").Error, StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Done, Train("roomy", "--stages", "2", "--schedule", In("mine.csv"), "--steps", "1", "--set", "schedule.rank-memory=1e9").Code);
+    }
+
+    [Fact]
     public void A_run_resumed_with_other_stages_is_the_uninterrupted_one_and_verifies()
     {
         Assert.Equal(ExitCode.Done, Train("whole").Code);

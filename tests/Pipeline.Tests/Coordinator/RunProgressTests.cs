@@ -96,6 +96,16 @@ public sealed class RunProgressTests
         Assert.Equal((6, 1), (progress.Granted, progress.EvaluatedThrough));
     }
 
+    [Fact]
+    public void Whether_a_step_was_clipped_follows_from_the_norm_that_was_allowed_in_it()
+    {
+        var plan = (s_plan with { Clip = 2 }).With(new SettingChange(4, SettingKind.Clip, 0.5)).With(new SettingChange(5, SettingKind.LearningRate, 1)).With(new SettingChange(6, SettingKind.Clip, 0));
+        Assert.Equal([false, false, true, true, false], new long[] { 1, 3, 4, 5, 6 }.Select(step => plan.Clips(step, 1)));
+        Assert.Equal([true, true, false], new long[] { 1, 3, 6 }.Select(step => plan.Clips(step, 3)));
+        Assert.False(plan.Clips(1, double.NaN));
+        Assert.False(s_plan.Clips(1, 1e9));
+    }
+
     private static void Commit(RunProgress progress, params long[] steps)
     {
         foreach (var step in steps) foreach (var rank in new[] { 0, 1 }) progress.Enter(StepLedgerTests.Report(rank, step));

@@ -217,13 +217,16 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var chance = new Random(seed);
         var (stages, replicas) = (chance.Next(1, 3), chance.Next(2, 4));
-        var plan = Plan(stages, replicas, replicas * 2, ProtectionKind.Memory, steps: 8, every: chance.Next(1, 4), name: $"leader-{seed}") with { SharesOptimizer = chance.Next(2) == 0 };
+        var plan = Plan(stages, replicas, replicas * 2, ProtectionKind.Memory, steps: 12, every: chance.Next(1, 4), name: $"leader-{seed}") with { SharesOptimizer = chance.Next(2) == 0 };
         using var cluster = new SimulatedCluster(seed, plan, stages * replicas);
         TaskCompletionSource<RunOutcome> lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
         string[] victims = stages * replicas > 2 && seed % 2 == 0 ? ["b", "a"] : ["a"];
         var (isDead, at) = (new int[2], new[] { chance.Next(10, 150), chance.Next(60, 250) });
+        var granted = 0L;
         cluster.Network.Seen = (_, _, message) =>
         {
+            // What had been granted by whoever died is granted still.
+            if (message is StageProtocol.GrantSteps grant && !lost.Task.IsCompleted) InterlockedMax(ref granted, grant.ThroughStep);
             if (message is not TensorFrame) return;
             if (victims.Length > 1 && Interlocked.Increment(ref isDead[0]) == at[0]) cluster.Kill("b");
             if (Interlocked.Increment(ref isDead[1]) != at[1]) return;
@@ -238,8 +241,15 @@ public sealed class NodeElasticityTests : IDisposable
         var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
         TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
-        if (lost.Task.IsCompleted) Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+        // Where a newer copy of the lost rank is left than a state of all, it runs again beside the others, and replicas become fewer at the end of the next step of which copies are
+        // taken and that nobody is past. Until then a window more may be granted than the dead leader had granted: near the run's end there is no such step any more.
+        if (lost.Task.IsCompleted && granted + plan.StepsAhead + plan.Protection.Every < plan.Steps) Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
     });
+
+    private static void InterlockedMax(ref long most, long value)
+    {
+        for (var seen = Volatile.Read(ref most); value > seen; seen = Volatile.Read(ref most)) Interlocked.CompareExchange(ref most, value, seen);
+    }
 
     private async Task LoseAndJoinAsync(int seed)
     {

@@ -49,6 +49,16 @@ public sealed class ExplanationTests
         Assert.Equal((0.5, 0.4), (json["traced_seconds"]!.GetValue<double>(), json["alone_seconds"]!.GetValue<double>()));
     }
 
+    [Fact]
+    public void Steps_that_were_clipped_or_begun_anew_are_counted()
+    {
+        StepSummary[] steps = [.. Enumerable.Range(1, 50).Select(step => Steps.Of(step, 4) with { IsClipped = step % 10 == 0, IsRedone = step == 11 })];
+        var (text, json) = Explanation.Of(steps);
+        Assert.Contains("5 of these steps were clipped (10 %), 1 were begun anew (2 %)", text, StringComparison.Ordinal);
+        Assert.Equal((0.1, 0.02), (json["clipped"]!.GetValue<double>(), json["redone"]!.GetValue<double>()));
+        Assert.DoesNotContain("clipped", Explanation.Of([Steps.Of(1, 4)]).Text, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(new double[0], "")]
     [InlineData(new double[] { 1, 1, 1 }, "▁▁▁")]

@@ -20,6 +20,8 @@ public sealed class MetricsTests : IDisposable
             Seconds = rate * 3,
             Bubble = rate / 7,
             Stages = [.. Enumerable.Range(0, stageCount).Select(rank => new StageMetrics(rank, rate, norm, loss, rank % 3))],
+            Clipped = stageCount == 0 ? null : hasDigest,
+            Redone = stageCount == 0 ? null : stageCount == 1,
             Digest = hasDigest ? new Dictionary<string, string>(StringComparer.Ordinal) { ["block.0.\"attention\""] = "00ff", ["head"] = "12ab" } : null,
         });
 
@@ -32,6 +34,7 @@ public sealed class MetricsTests : IDisposable
         {
             writer.Write(Step(1) with { Loss = 1.0 / 3, GradientNorm = double.NaN, Digest = new Dictionary<string, string>(StringComparer.Ordinal) { ["head"] = "00ff" } });
             writer.Write(new EvaluationMetrics(1, 2.5, 1.25));
+            writer.Write(Step(2) with { Clipped = true, Redone = false, Stages = [] });
             writer.Write(new EvaluationMetrics(2, double.PositiveInfinity, null));
         }
 
@@ -39,6 +42,7 @@ public sealed class MetricsTests : IDisposable
             """
             {"step":1,"loss":0.3333333333333333,"grad_norm":null,"lr":0.0003,"tokens":4096,"seconds":0.5,"bubble":0.25,"stages":[{"rank":0,"busy":0.375,"wait":0.125,"bubble":0.25}],"digest":{"head":"00ff"}}
             {"step":1,"val_loss":2.5,"val_bits_per_byte":1.25}
+            {"step":2,"loss":3.5,"grad_norm":1.5,"lr":0.0003,"tokens":4096,"seconds":0.5,"bubble":0.25,"clipped":true,"redone":false,"stages":[]}
             {"step":2,"val_loss":null}
 
             """,
@@ -60,6 +64,7 @@ public sealed class MetricsTests : IDisposable
             AssertSame(step.Bubble, read.Bubble);
             Assert.Equal(step.Tokens, read.Tokens);
             Assert.Equal(step.Stages.Count, read.Stages.Count);
+            Assert.Equal((step.Clipped, step.Redone), (read.Clipped, read.Redone));
             Assert.Equal(step.Digest, read.Digest);
         }, iter: 300, threads: 1);
     }

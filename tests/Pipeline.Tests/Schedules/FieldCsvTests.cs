@@ -68,7 +68,13 @@ public sealed class FieldCsvTests
     [InlineData(",,", "has no action")]
     [InlineData("0F0,0B0\n0F1,0B1", "Stage 0 has actions in rows 1 and 2")]
     [InlineData("0F0,0B0\n2F0,2B0", "Stage 1 has no action")]
-    [InlineData("0F0,1F0,0SEND_F0", "has no counterpart")]
+    [InlineData("0F0,1F0,0SEND_F0", "Row 1, cell 3: 0SEND_F0 has no counterpart")]
+    [InlineData("0F0,0SEND_F0,0RECV_B0,0B0\n1F0,1B0,1SEND_B0", "Row 2, cell 1: 1RECV_F0 is missing")]
+    [InlineData("0F0,,0RECV_B0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0", "Row 1, cell 1: 0SEND_F0 is missing behind it")]
+    [InlineData("0F0,,0SEND_F0,0SEND_F0,0RECV_B0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0", "Row 1, cell 4: 0SEND_F0 stands there twice, first in cell 3")]
+    [InlineData("0F0,0SEND_F0,0RECV_B0,0B0\n1RECV_F0,1F0,1SEND_B0,1B0", "Row 2, cell 3: 1SEND_B0 comes before the action that makes what it sends, in cell 4")]
+    [InlineData("0F0,0SEND_F0,0RECV_B0,0B0\n1F0,1RECV_F0,1B0,1SEND_B0", "Row 2, cell 2: 1RECV_F0 comes after the action that needs it, in cell 1")]
+    [InlineData("0F0,0SEND_F0,0RECV_B0,0B0,1SEND_B0\n1RECV_F0,1F0,1B0", "Row 1, cell 5: 1SEND_B0 stands in row 1, which does not hold stage 1")]
     public void What_cannot_be_read_is_named(string text, string expected) =>
         Assert.Contains(expected, Assert.Throws<ScheduleException>(() => FieldCsv.Parse(text, "t")).Message, StringComparison.Ordinal);
 

@@ -54,14 +54,52 @@ public sealed class PlannerTests
     {
         var droppers = Profile([.. Enumerable.Repeat(Unit(1, 2, 100) with { SelectiveKeptBytes = 40, SelectiveRecompute = 0.1 }, 8)]);
         var request = Request(droppers, 2, 1_000_000) with { Kinds = [new OneForwardOneBackward()], VirtualStages = [1], MicroBatchSizes = [1] };
-        var byPolicy = Planner.Find(request).Candidates.ToDictionary(candidate => candidate.Recompute);
+        var byPolicy = Planner.Find(request).Candidates.ToDictionary(candidate => candidate.Recompute.Everywhere!.Value);
         Assert.Equal(3, byPolicy.Count);
         Assert.InRange(byPolicy[RecomputePolicy.Selective].StepTime, byPolicy[RecomputePolicy.None].StepTime, byPolicy[RecomputePolicy.Full].StepTime);
         Assert.InRange(byPolicy[RecomputePolicy.Selective].PeakBytes, byPolicy[RecomputePolicy.Full].PeakBytes, byPolicy[RecomputePolicy.None].PeakBytes - 1);
         var room = new NodeCapacity(1, byPolicy[RecomputePolicy.Selective].PeakBytes);
-        Assert.Equal(RecomputePolicy.Selective, Planner.Find(request with { Ranks = [room, room] }).Choice!.Recompute);
+        var tight = Planner.Find(request with { Ranks = [room, room] });
+        Assert.Contains(tight.Candidates, candidate => candidate.Fits && candidate.Recompute.Everywhere is RecomputePolicy.Selective);
+        Assert.False(tight.Choice!.Recompute.IsNone || tight.Choice.Recompute.Has(RecomputePolicy.Full));
         var keepers = Planner.Find(request with { Profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 100), 8)]) });
-        Assert.DoesNotContain(keepers.Candidates, candidate => candidate.Recompute is RecomputePolicy.Selective);
+        Assert.DoesNotContain(keepers.Candidates, candidate => candidate.Recompute.Has(RecomputePolicy.Selective));
+    }
+
+    [Theory]
+    [InlineData("1f1b", 4, 1)]
+    [InlineData("zb-h1", 3, 1)]
+    [InlineData("interleaved-1f1b", 2, 2)]
+    public void Where_the_fullest_rank_alone_must_recompute_only_its_first_units_do_and_no_fewer_would_fit(string kind, int ranks, int perRank)
+    {
+        var profile = Profile([.. Enumerable.Repeat(Unit(1, 2, 100) with { OutputBytes = 5 }, 16)]);
+        var request = Request(profile, ranks, 1_000_000) with { Kinds = [ScheduleCatalog.Get(kind)], VirtualStages = [perRank], MicroBatchSizes = [1] };
+        var none = Planner.Find(request with { Recomputes = [RecomputePolicy.None] }).Choice!;
+        var plan = Planner.Find(request with { Ranks = [.. Enumerable.Repeat(new NodeCapacity(1, none.PeakBytes - 1), ranks)] });
+        var choice = plan.Choice!;
+        var everywhere = plan.Candidates.Single(candidate => candidate.Recompute.Everywhere is RecomputePolicy.Full);
+        Assert.Null(choice.Recompute.Everywhere);
+        Assert.Equal(16, choice.Recompute.UnitCount);
+        Assert.True(choice.StepTime < everywhere.StepTime / 1.02, $"{choice.StepTime} against {everywhere.StepTime}");
+        Assert.Contains(plan.Explanation, sentence => sentence.Contains($"{choice.Recompute} (pipeline.schedule.recompute)", StringComparison.Ordinal));
+
+        // Stages none of whose units drop anything have no R, the others one for each micro-batch.
+        var schedule = choice.Schedule!;
+        Assert.Empty(ScheduleValidator.Validate(schedule));
+        var recomputing = choice.Recompute.StagesOf(choice.Partition).ToArray();
+        Assert.NotInRange(recomputing.Length, choice.Partition.Length, int.MaxValue);
+        Assert.Equal(recomputing.SelectMany(stage => Enumerable.Repeat(stage, schedule.MicroBatchCount)), schedule.Actions.SelectMany(row => row).Where(action => action.Kind is ActionKind.Recompute).Select(action => action.Stage).Order());
+
+        // Fewer would not do: of any rank that recomputes, without its last unit.
+        var policies = Enumerable.Range(0, 16).Select(unit => choice.Recompute[unit]).ToArray();
+        for (var rank = 0; rank < ranks; rank++)
+        {
+            var own = schedule.StagesOf(rank).SelectMany(stage => Enumerable.Range(choice.Partition[stage].Start, choice.Partition[stage].Count)).Where(unit => policies[unit] is RecomputePolicy.Full).ToArray();
+            if (own.Length == 0) continue;
+            var fewer = UnitRecompute.Of(policies.Select((policy, unit) => unit == own[^1] ? RecomputePolicy.None : policy));
+            var memory = StageProfile.Of(profile.For(1), choice.Partition, recompute: fewer).Memory;
+            Assert.NotNull(MemoryUse.FirstOver(schedule, rank, memory, none.PeakBytes - 1));
+        }
     }
 
     [Fact]
@@ -119,9 +157,11 @@ public sealed class PlannerTests
             Assert.Single(reports.Select(one => one.Total).Distinct());
         }
 
-        Assert.Equal(told.Candidates.Length, heard.All.First(one => one.Phase is PlanPhase.Simulating).Total);
+        // What recomputes by unit belongs to the combination that it was made of.
+        var combinations = told.Candidates.Where(candidate => candidate.Recompute.Everywhere is not null).ToArray();
+        Assert.Equal(combinations.Length, heard.All.First(one => one.Phase is PlanPhase.Simulating).Total);
         Assert.Equal(told.Candidates.Count(candidate => candidate.UnevenTime is not null), heard.All.First(one => one.Phase is PlanPhase.Comparing).Total);
-        Assert.Superset(told.Candidates.Select(Planner.Name).ToHashSet(), heard.All.Select(one => one.Subject).ToHashSet());
+        Assert.Superset(combinations.Select(Planner.Name).ToHashSet(), heard.All.Select(one => one.Subject).ToHashSet());
 
         static (string, double, double?, long, string?) Outcome(PlanCandidate candidate) => (Planner.Name(candidate), candidate.StepTime, candidate.UnevenTime, candidate.PeakBytes, candidate.Misfit);
     }
@@ -239,7 +279,7 @@ public sealed class PlannerTests
             Recomputes = [RecomputePolicy.None],
             Links = bytes => new LinkModel { ChannelCount = 2, OutputBytes = bytes, Between = (from, _) => new RankLink(from == 1 ? 100 : 0, double.PositiveInfinity, from) },
         };
-        var (candidate, step) = PlanEvaluation.Of(request, new GPipe().Generate(new ScheduleShape(2, 8, 1)), 1, RecomputePolicy.None);
+        var (candidate, step) = PlanEvaluation.Of(request, new GPipe().Generate(new ScheduleShape(2, 8, 1)), 1, UnitRecompute.None);
         Assert.Equal(candidate.NodeOfRank[0] == 1 ? 100 : 0, step.Model.Links!.Between(0, 1).Latency);
         Assert.Equal(candidate.NodeOfRank[1] == 1 ? 100 : 0, step.Model.Links!.Between(1, 0).Latency);
     }

@@ -25,6 +25,14 @@ public sealed class RecomputePassTests
         });
 
     [Fact]
+    public void Stages_that_drop_nothing_lose_their_recomputes_and_nothing_else() =>
+        Gen.Select(ScheduleSamples.Training(4, 6), Gen.Int[0, 255]).Sample((schedule, mask) =>
+        {
+            var stages = Enumerable.Range(0, schedule.StageCount).Where(stage => (mask >> (stage % 8) & 1) == 1).ToArray();
+            Assert.Equal(RecomputePass.Apply(schedule, stages), RecomputePass.Only(RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount)), stages));
+        });
+
+    [Fact]
     public void A_schedule_that_recomputes_already_is_refused()
     {
         var once = RecomputePass.Apply(ScheduleCatalog.Generate("1f1b", 2, 2), [0]);

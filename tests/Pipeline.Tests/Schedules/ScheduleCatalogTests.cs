@@ -25,14 +25,19 @@ public sealed class ScheduleCatalogTests
             for (var ranks = 1; ranks <= 16; ranks += ranks < 6 ? 1 : 5)
                 for (var microBatches = 1; microBatches <= 64; microBatches += microBatches < 16 ? 1 : 16)
                 {
-                    var schedule = ScheduleCatalog.Generate(name, ranks, microBatches);
-                    var costs = ActionCosts.Uniform(schedule.StageCount, forward, input + weight)
-                        .With(ActionKind.InputGradient, input).With(ActionKind.WeightGradient, weight);
-                    // The last rank cannot begin before a forward of each rank before it, and then has all its own work to do.
-                    var ownStages = generator.StagesPerRank.Default;
-                    var bound = (microBatches * ownStages * (forward + input + weight)) + ((ranks - 1) * forward);
-                    Assert.True(Simulator.Run(schedule, new SimulationModel { Costs = costs }).Duration >= bound - 1e-9);
+                    AssertNotBelow(generator, new ScheduleShape(ranks, microBatches, generator.StagesPerRank.Default), forward, input, weight);
+                    // All other numbers of stages a rank, in smaller sizes.
+                    foreach (var stages in Enumerable.Range(1, 4).Where(stages => stages != generator.StagesPerRank.Default && generator.StagesPerRank.Allows(stages) && ranks < 6 && microBatches < 16))
+                        AssertNotBelow(generator, new ScheduleShape(ranks, microBatches, stages), forward, input, weight);
                 }
+
+        static void AssertNotBelow(IScheduleGenerator generator, ScheduleShape shape, double forward, double input, double weight)
+        {
+            var costs = ActionCosts.Uniform(shape.StageCount, forward, input + weight).With(ActionKind.InputGradient, input).With(ActionKind.WeightGradient, weight);
+            // The last rank cannot begin before a forward of each rank before it, and then has all its own work to do.
+            var bound = (shape.MicroBatchCount * shape.VirtualStagesPerRank * (forward + input + weight)) + ((shape.RankCount - 1) * forward);
+            Assert.True(Simulator.Run(generator.Generate(shape), new SimulationModel { Costs = costs }).Duration >= bound - 1e-9, $"{generator.Name}, {shape}");
+        }
     }
 
     /// <summary>

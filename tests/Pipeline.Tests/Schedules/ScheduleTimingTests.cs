@@ -17,8 +17,12 @@ public sealed class ScheduleTimingTests
                 for (var microBatches = 1; microBatches <= 64; microBatches += microBatches < 20 ? 1 : 11)
                     foreach (var (forward, backward) in ((double, double)[])[(1, 2), (1, 1), (3, 1), (1, 2.3)])
                     {
-                        var timeline = ScheduleTiming.Predict(generator.Generate(new ScheduleShape(ranks, microBatches)), ActionCosts.Uniform(ranks, forward, backward));
+                        var costs = ActionCosts.Uniform(ranks, forward, backward);
+                        var timeline = ScheduleTiming.Predict(generator.Generate(new ScheduleShape(ranks, microBatches)), costs);
                         Assert.Equal((microBatches + ranks - 1) * (forward + backward), timeline.Duration, Digits);
+                        var step = Simulator.Run(timeline.Schedule, new SimulationModel { Costs = costs });
+                        Assert.Equal((microBatches + ranks - 1) * (forward + backward), step.Duration, Digits);
+                        Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), step.BubbleShare, Digits);
                         Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), timeline.BubbleShare, Digits);
                     }
     }

@@ -103,7 +103,14 @@ public sealed class VScheduleTests
     private static Timeline Predict(IScheduleGenerator generator, int ranks, int microBatches)
     {
         var schedule = generator.Generate(new ScheduleShape(ranks, microBatches, generator.StagesPerRank.Default));
-        return ScheduleTiming.Predict(schedule, SplitCosts(schedule.StageCount));
+        return Simulated(ScheduleTiming.Predict(schedule, SplitCosts(schedule.StageCount)), SplitCosts(schedule.StageCount));
+    }
+
+    // What is held against the closed forms is what the event simulator finds, too.
+    private static Timeline Simulated(Timeline timeline, ActionCosts costs)
+    {
+        Assert.Equal(timeline.Duration, Simulator.Run(timeline.Schedule, new SimulationModel { Costs = costs }).Duration, Digits);
+        return timeline;
     }
 
     private static ActionCosts SplitCosts(int stageCount) => ActionCosts.Uniform(stageCount, forward: 1, backward: 2);

@@ -51,6 +51,10 @@ public sealed class BarrierTests(PipelineFixture fixture) : IDisposable
         var reference = Unsplit(plan);
         TinyRun.AssertEqual(reference, notices.Steps);
         if (clip == 0) Assert.Equal(0, Discarded(notices));
+        Assert.Equal(reference.Select(step => plan.Optimizer.Clips(step.Result.GradientNorm)), notices.Steps.Select(step => step.IsClipped));
+        // What is begun anew is a step behind one that was clipped.
+        Assert.All(notices.Steps.Zip(notices.Steps.Skip(1)).Where(pair => pair.Second.IsRedone), pair => Assert.True(pair.First.IsClipped));
+        Assert.Equal(Discarded(notices) > 0, notices.Steps.Any(step => step.IsRedone));
         var clippedCount = reference.Count(step => plan.Optimizer.Clips(step.Result.GradientNorm));
         Assert.InRange(clippedCount, clip switch { 0 => 0, Always => 5, _ => 1 }, clip switch { 0 => 0, Always => 5, _ => 4 });
     }

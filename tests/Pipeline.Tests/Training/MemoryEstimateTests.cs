@@ -1,4 +1,6 @@
 using Pipeline.Model;
+using Pipeline.Model.Units;
+using Pipeline.Schedules;
 using Pipeline.Training;
 using Xunit;
 
@@ -33,6 +35,30 @@ public sealed class MemoryEstimateTests
         Assert.Equal(once.StateBytes, twice.StateBytes);
         var all = plan with { Schedule = "gpipe" };
         Assert.All(MemoryEstimate.Of(all, RunLayout.For(all), Tokens).ActivationBytes.Zip(once.ActivationBytes), pair => Assert.True(pair.First > pair.Second));
+    }
+
+    [Theory]
+    [InlineData("1f1b")]
+    [InlineData("zb-h2")]
+    [InlineData("interleaved-1f1b")]
+    public void Units_that_recompute_hold_less_and_some_of_them_something_between(string kind)
+    {
+        var (none, all, some) = (Of("8xnone"), Of("8xfull"), Of("2xfull, 6xnone"));
+        Assert.True(all.Sum() < none.Sum());
+        Assert.InRange(some.Sum(), all.Sum(), none.Sum() - 1);
+        Assert.All(none.Zip(all), pair => Assert.True(pair.Second <= pair.First));
+
+        IReadOnlyList<long> Of(string units)
+        {
+            var recompute = UnitRecompute.Parse(units)!;
+            var schedule = ScheduleCatalog.Generate(kind, 2, 8);
+            var plan = TinyRun.Plan(2, 8) with
+            {
+                ScheduleText = ScheduleText.Format(RecomputePass.Apply(schedule, Enumerable.Range(0, schedule.StageCount))),
+                Recompute = [.. Enumerable.Range(0, 8).Select(unit => (Recomputation)recompute[unit])],
+            };
+            return MemoryEstimate.Of(plan, RunLayout.For(plan), Tokens).ActivationBytes;
+        }
     }
 
     [Fact]
