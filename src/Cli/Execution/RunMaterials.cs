@@ -106,7 +106,10 @@ internal sealed class RunMaterials : IDisposable
             MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,
             Recompute = step.Recompute is RecomputePolicy.Selective ? [.. Units.Select(_ => Recomputation.Selective)] : null,
-            Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts ? new PlannedTimes(counts, times) : null,
+            Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts
+                ? new PlannedTimes(counts, times) { UnitSeconds = Settings.PlannedUnits ?? [], RankSpeeds = Settings.PlannedSpeeds ?? [] }
+                : null,
+            PlannedNodes = Settings.PlannedNodes ?? [],
             Barrier = step.Barrier,
             Rebalance = step.Rebalance,
             Precision = Settings.Arithmetic(),
