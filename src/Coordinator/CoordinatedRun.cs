@@ -12,8 +12,9 @@ public delegate IActorRef StageLocator(IActorRefFactory context, int rank);
 /// <summary>Divides the units anew.</summary>
 /// <param name="unitCounts">Units of each stage so far, in model order.</param>
 /// <param name="rankSeconds">By rank, what a step takes it, measured.</param>
+/// <param name="rankRoom">By rank, the bytes that it may take where it lies; empty where that is not known.</param>
 /// <returns>Null where nothing better is known.</returns>
-public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds);
+public delegate UnitDivision? Repartition(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds, IReadOnlyList<long> rankRoom);
 
 /// <summary>A division of the units.</summary>
 /// <param name="UnitCounts">Units of each stage of the first replicas, in model order.</param>
@@ -83,6 +84,9 @@ public sealed record CoordinatedRun
     /// <summary>The node that the coordinator itself lives on, where it lives on one.</summary>
     public NodeId? Home { get; init; }
 
+    /// <summary>By rank, the address of the node that a plan gives it; empty, or of another number of ranks, for none.</summary>
+    public IReadOnlyList<string> PlannedNodes { get; init; } = [];
+
     /// <summary>Memory that each rank needs, in bytes, with the units that it begins with; empty where it is not known.</summary>
     public IReadOnlyList<long> RankBytes { get; init; } = [];
 
@@ -124,6 +128,9 @@ public sealed record CoordinatedRun
 
     /// <summary>The layout for so many replicas that hold the given units of each stage, null where there is none; null itself where units cannot change hands.</summary>
     public Func<int, IReadOnlyList<int>, UnitDivision?>? DivisionFor { get; init; }
+
+    /// <summary>The share of a node's memory that ranks may take when units are divided anew.</summary>
+    public double UsableMemoryShare { get; init; } = 1;
 
     /// <summary>When the units are divided anew without being asked.</summary>
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;

@@ -18,7 +18,15 @@ public sealed partial class CoordinatorActor
         var kept = _ranks.Places.Index().Where(place => !moved.Contains(place.Index) && _nodes[place.Item.Node] is not null).ToDictionary(place => place.Index, place => place.Item.Node);
         foreach (var (rank, node) in _wanted) kept[rank] = node;
         var holders = _ranks.Places.Index().Where(place => place.Item.Holder is not null).ToDictionary(place => place.Index, place => place.Item.Holder!.Node);
-        return Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.RankBytes, holders, _ranks.Mesh);
+        return Placement.For([.. _nodes.Usable.Select(node => new PlaceableNode(node, node.Id == _run.Home))], kept, _ranks.RankBytes, holders, _ranks.Mesh, PlannedPlaces());
+    }
+
+    /// <summary>What a plan says of ranks without a node, as long as the run has the ranks that it was made for.</summary>
+    private Dictionary<int, NodeId> PlannedPlaces()
+    {
+        if (_run.PlannedNodes.Count != _ranks.Mesh.ReplicaRankCount) return [];
+        var byAddress = _nodes.Usable.DistinctBy(node => node.Id.Address).ToDictionary(node => node.Id.Address, node => node.Id, StringComparer.Ordinal);
+        return _run.PlannedNodes.Index().Where(planned => byAddress.ContainsKey(planned.Item)).ToDictionary(planned => planned.Index, planned => byAddress[planned.Item]);
     }
 
     /// <summary>Places all ranks anew but those that stay; ends the run where they fit nowhere.</summary>

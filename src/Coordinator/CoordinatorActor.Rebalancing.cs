@@ -14,7 +14,7 @@ public sealed partial class CoordinatorActor
             return;
         }
 
-        if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _rebalance.Seconds) is not { } division)
+        if (!_hasBegun || _run.Repartition is not { } divide || divide(_ranks.UnitCounts, _rebalance.Seconds, RankRoom()) is not { } division)
         {
             Sender.Tell(new Rebalanced(_ranks.UnitCounts, _progress.Committed, "The units cannot be divided better by what has been measured so far."));
             return;
@@ -45,9 +45,12 @@ public sealed partial class CoordinatorActor
         Advance();
     }
 
+    // As planners have it: a cut that their limits forced is not to be undone by wider ones.
+    private IReadOnlyList<long> RankRoom() => Placement.RoomOf(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes, _run.UsableMemoryShare);
+
     private void ConsiderRebalance()
     {
-        if (_run.Repartition is not { } divide || (_run.Keeper is null && !IsProtected) || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, divide) is not { } division) return;
+        if (_run.Repartition is not { } divide || (_run.Keeper is null && !IsProtected) || _move is not null || _progress.IsStopWanted || _rebalance.Consider(_ranks.UnitCounts, seconds => divide(_ranks.UnitCounts, seconds, RankRoom())) is not { } division) return;
         if (Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], division.RankBytes) is not null) return;
         var (now, then) = (string.Join(',', _ranks.UnitCounts), string.Join(',', division.UnitCounts));
         var saved = division.Gain.ToString("P0", CultureInfo.InvariantCulture);

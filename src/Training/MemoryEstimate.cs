@@ -16,8 +16,19 @@ namespace Pipeline.Training;
 /// <param name="ExchangeBytes">By rank, what adding up over replicas needs beside the gradients: buckets, sums under way, residuals, messages that are kept for a loss.</param>
 public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyList<long> ActivationBytes, IReadOnlyList<long> ExchangeBytes)
 {
+    /// <summary>What ranks may take of a machine's memory where a plan, or the run itself, divides units: the rest is for code, tokens, buffers of the library.</summary>
+    public const double UsableShare = 0.8;
+
     /// <summary>By rank, all together.</summary>
     public IReadOnlyList<long> RankBytes => [.. StateBytes.Zip(ActivationBytes, ExchangeBytes).Select(bytes => bytes.First + bytes.Second + bytes.Third)];
+
+    /// <summary>Bytes of weights, gradients and moments that a rank holds for each of its parameters.</summary>
+    internal static double ParameterBytesOf(TrainingPlan plan, RunLayout layout)
+    {
+        // The copy of a step that may be taken back, which replicas do not have.
+        var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
+        return ParameterBytes.Of(plan.Precision, plan.SharesOptimizer ? layout.ReplicaCount : 1, plan.ReducesEachMicroBatch ? layout.ReplicaCount : 1) + (runsAhead ? 4 : 0);
+    }
 
     /// <summary>Estimates.</summary>
     /// <param name="plan">What is trained.</param>
@@ -27,10 +38,7 @@ public sealed record MemoryEstimate(IReadOnlyList<long> StateBytes, IReadOnlyLis
     public static MemoryEstimate Of(TrainingPlan plan, RunLayout layout, long tokensPerMicroBatch, bool isSpread = false)
     {
         var isBf16 = plan.Precision == Precision.Bf16;
-        // The copy of a step that may be taken back, which replicas do not have.
-        var runsAhead = layout.ReplicaCount == 1 && new BarrierChoice(plan.Barrier, layout.Schedule).MayRunAhead;
-        var parameterBytes = ParameterBytes.Of(
-            plan.Precision, plan.SharesOptimizer ? layout.ReplicaCount : 1, plan.ReducesEachMicroBatch ? layout.ReplicaCount : 1) + (runsAhead ? 4 : 0);
+        var parameterBytes = ParameterBytesOf(plan, layout);
         var known = layout.Replicas.Distinct().ToDictionary(replica => replica, OfReplica);
         MemoryEstimate[] replicas = [.. layout.Replicas.Select(replica => known[replica])];
         // Ranks of a run count replica by replica.

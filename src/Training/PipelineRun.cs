@@ -143,7 +143,9 @@ public static class PipelineRun
         Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.SharesOptimizer, plan.Optimizer.FrozenAfter is not null),
         UnitNames = [.. plan.Units.Select(unit => unit.Name)],
         DivisionFor = layout.Mesh.IsEven ? (count, units) => RunLayout.For(plan, units, count)?.Division() : null,
-        Repartition = layout.Mesh.IsEven ? (counts, seconds) => MeasuredDivision.For(plan, layout, counts, seconds) : null,
+        Repartition = layout.Mesh.IsEven ? (counts, seconds, room) => new MeasuredDivision(plan, layout, tokensPerMicroBatch).For(counts, seconds, room) : null,
+        UsableMemoryShare = MemoryEstimate.UsableShare,
+        PlannedNodes = plan.PlannedNodes,
         Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };

@@ -8,6 +8,12 @@ public sealed record PlannedTimes(IReadOnlyList<int> UnitCounts, IReadOnlyList<d
     // Measured costs are within a few percent of what units take in a run.
     private const double Otherwise = 1.1;
 
+    /// <summary>By unit, what it should need in a step on a node of speed 1, in seconds; empty where only the ranks' times are known.</summary>
+    public IReadOnlyList<double> UnitSeconds { get; init; } = [];
+
+    /// <summary>By rank, the speed of its node; empty for nodes that are alike.</summary>
+    public IReadOnlyList<double> RankSpeeds { get; init; } = [];
+
     /// <summary>
     /// Whether ranks need what they were meant to need beside one another. A plan may mean them to differ, since memory or whole units leave no other cut:
     /// that is no reason to move units. All of them slower than planned is none either.

@@ -134,6 +134,9 @@ public sealed record TrainingPlan
     /// <summary>What the ranks are expected to need; null where nobody has planned it, and equal times are what is aimed at.</summary>
     public PlannedTimes? Planned { get; init; }
 
+    /// <summary>By rank of all replicas, the address of the node that a plan gives it; empty for wherever the coordinator puts it.</summary>
+    public IReadOnlyList<string> PlannedNodes { get; init; } = [];
+
     /// <summary>What becomes of steps whose loss or norm is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; } = NonFinitePolicy.Default;
 

@@ -30,6 +30,22 @@ public sealed class ProcessesTests(TinyTraining tiny)
     }
 
     [Fact]
+    public async Task A_planned_run_has_the_micro_batches_that_were_chosen_and_the_bits_of_the_unsplit_trainer_with_them()
+    {
+        // Nobody says how many micro-batches there are.
+        string[] words = [.. tiny.Arguments("planned", TinyTraining.Steps)];
+        var given = Array.IndexOf(words, "--micro-batches");
+        words = [.. words[..given], .. words[(given + 2)..]];
+        var (code, output) = await ProgramRun.ToEndAsync([.. words, "--stages", "2", "--processes", "2", "--set", "plan=auto"]);
+        Assert.True(code == 0, output);
+        var read = PlannedRun.AssertCarriedOut(tiny.In("planned"), output);
+        words[Array.IndexOf(words, tiny.In("planned"))] = tiny.In("unplanned");
+        (code, output) = await ProgramRun.ToEndAsync([.. words, "--reference", "--micro-batches", read.Value("schedule.micro-batches"), "--micro-batch-size", read.Value("schedule.micro-batch-size")]);
+        Assert.True(code == 0, output);
+        Assert.Equal(RunBits.Of(tiny.In("unplanned")).Lines, RunBits.Of(tiny.In("planned")).Lines);
+    }
+
+    [Fact]
     public async Task Children_are_nodes_the_endpoint_is_for_its_owner_only_and_units_move_by_command()
     {
         // One unit against five: a rebalance has something to do.

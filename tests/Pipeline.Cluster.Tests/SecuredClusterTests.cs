@@ -22,6 +22,38 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     }
 
     [Fact]
+    public async Task Every_node_measures_its_own_costs_a_plan_takes_them_and_the_run_that_it_makes_has_the_bits_of_the_unsplit_trainer()
+    {
+        await StatusAsync(status => status.Phase == "idle");
+        var (code, output) = await ProgramRun.ToEndAsync(["profile", "--cluster", "-c", cluster.Configuration, "--seconds", "0", .. Model()]);
+        Assert.True(code == 0, output + cluster.Output);
+        Assert.Matches(@"node-1 .* 1\.00", output);
+        Assert.Matches(@"node-2 +\S+ +2 ", output);
+
+        (code, output) = await ProgramRun.ToEndAsync(["plan", "--cluster", "-c", cluster.Configuration, .. Model()]);
+        Assert.True(code == 0, output);
+        Assert.Contains("node-1 measured (1.00)", output, StringComparison.Ordinal);
+        Assert.Contains("node-2 measured (", output, StringComparison.Ordinal);
+        Assert.Contains("costs    measured on node node-1 of ", output, StringComparison.Ordinal);
+
+        (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("planned", TinyTraining.Steps, "--stages", "2", "--cluster", "-c", cluster.Configuration, "--set", "plan=auto"));
+        Assert.True(code == 0, output + cluster.Output);
+        Assert.Equal((await cluster.Tiny.ReferenceAsync()).Lines, RunBits.Of(cluster.Tiny.In("planned")).Lines);
+        var read = PlannedRun.AssertCarriedOut(cluster.Tiny.In("planned"), output);
+        string[] nodes = read.Value("planned-nodes").Split(',');
+        var placed = EventLog.Read(new RunFiles(cluster.Tiny.In("planned")).Events).First(line => line.Name == "placed").Fields["ranks"];
+        Assert.Equal(2, nodes.Length);
+        Assert.All(nodes.Index(), node => Assert.Contains($"{node.Index} on {node.Item}", placed, StringComparison.Ordinal));
+        // What was predicted is in seconds, since each rank's node was measured.
+        Assert.Matches("ms a step, measured|no more steps than those", output);
+        cluster.AssertDiscreet(output);
+    }
+
+    /// <summary>The model of the runs here.</summary>
+    private IEnumerable<string> Model() => ["--preset", "gpt-nano", "--cache", cluster.Tiny.In("cache"), "--precision", "fp32", "--stages", "2", "--set", "schedule.micro-batches=4",
+        "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.vocabulary=257"];
+
+    [Fact]
     public async Task A_stranger_with_a_foreign_certificate_ends_with_2_and_is_told_what_to_do()
     {
         await cluster.IssueAsync("foreign", "--role", "coordinator", "--role", "stage");
@@ -83,7 +115,11 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.Equal(["tls"], status.Links.Select(link => link.Kind).Distinct());
         Assert.Contains(status.Links, link => link is { Purpose: "frames", FromRank: 0, ToRank: 1, Connected: true, Bytes: > 0 });
         await AssertWhoMayCommandAsync("detached");
-        var (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
+        // Nodes that are at a run measure nothing: it would lose time, and the figures would be wrong.
+        var (code, output) = await ProgramRun.ToEndAsync(["profile", "--cluster", "-c", cluster.Configuration, .. Model()]);
+        Assert.True(code == 2, output);
+        Assert.Contains("The cluster is busy with the run in", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync("ctl", "stop", "--yes", "--run", cluster.Tiny.In("detached"), "-c", cluster.Configuration);
         Assert.True(code == 0, output);
         // The nodes are free again once the run has ended.
         await StatusAsync(status => status.Phase == "idle");

@@ -2,8 +2,10 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Execution;
 using Pipeline.Cli.Planning;
 using Pipeline.Model.Numerics;
+using Pipeline.Nodes;
 using Pipeline.Schedules;
 
 namespace Pipeline.Cli.Commands;
@@ -21,6 +23,7 @@ internal static class PlanCommand
             [
                 ("pipeline profile && pipeline plan --stages 2", "from costs measured on this machine"),
                 ("pipeline plan -c hocon/simulations/64x8.conf", "for a cluster that a file describes"),
+                ("pipeline plan --cluster -c cluster.conf", "for the nodes of a cluster that runs, with each one's own costs where `profile --cluster` has measured them"),
                 ("pipeline train --set plan=auto", "trains with the plan's choice"),
             ],
         };
@@ -32,13 +35,18 @@ internal static class PlanCommand
         options.AddFlag(command, "--profile", "FILE,…", SettingsSchema.Profile, "Measured costs; with one file for each node of simulation.nodes their speeds come from it.");
         Option<bool> all = new("--all") { Description = $"Show every combination, not only the first {ShownCount}." };
         var json = ConfigCommand.JsonOption();
+        Option<bool> cluster = new("--cluster") { Description = "Plan for the nodes of the cluster that the settings name (cluster.seed-nodes), as they are now." };
+        command.Add(cluster);
         command.Add(all);
         command.Add(json);
-        command.SetAction(parsed =>
+        command.SetAction(async (parsed, _) =>
         {
             TorchRuntime.Initialize();
             var bound = RunSettingsBinder.Resolve(options.Collect(parsed, context));
-            var (world, plan) = Find(context, bound);
+            if (parsed.GetValue(cluster) && bound.Settings.Simulation.NodeCount is not null)
+                throw new UsageException($"--cluster asks the nodes that are there, and {SimulationKeys.Nodes.Path} describes others. Leave one of them out.");
+            var nodes = parsed.GetValue(cluster) ? await ClusterNodes.AskAsync(bound.Settings.Cluster, context.Time).ConfigureAwait(false) : null;
+            var (world, plan) = Find(context, bound, nodes);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(PlanView.Of(plan, world), JsonOutput.Options));
             else Print(context.Output, plan, world, parsed.GetValue(all) ? int.MaxValue : ShownCount);
             return plan.Choice is null ? ExitCode.Refused : ExitCode.Done;
@@ -46,11 +54,11 @@ internal static class PlanCommand
         return command;
     }
 
-    private static (PlanWorld World, Plan Plan) Find(CommandContext context, BoundConfiguration bound)
+    private static (PlanWorld World, Plan Plan) Find(CommandContext context, BoundConfiguration bound, IReadOnlyList<NodeStatus>? nodes)
     {
         using LateProgress progress = new(context, "measuring what this machine computes");
         var settings = PrecisionChoices.Settled(bound).Settings;
-        var world = PlanWorld.Of(settings);
+        var world = nodes is null ? PlanWorld.Of(settings) : PlanWorld.OfCluster(settings, nodes);
         return (world, Planner.Find(PlanRequests.Of(settings, world, keepsMicroBatches: false), progress));
     }
 

@@ -2,25 +2,27 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Execution;
+using Pipeline.Cli.Machine;
 using Pipeline.Cli.Planning;
-using Pipeline.Model;
 using Pipeline.Model.Numerics;
-using Pipeline.Schedules;
+using Pipeline.Protocol;
 
 namespace Pipeline.Cli.Commands;
 
-/// <summary><c>pipeline profile</c>: what each unit of the model costs on this machine, as a file that plans and predictions read.</summary>
+/// <summary><c>pipeline profile</c>: what each unit of the model costs on this machine, or on each node of a cluster, as files that plans and predictions read.</summary>
 internal static class ProfileCommand
 {
     public static Command Create(CommandContext context)
     {
-        TaughtCommand command = new("profile", "Measures the costs of every unit of the model on this machine, for plan, simulate and a run's prediction.")
+        TaughtCommand command = new("profile", "Measures the costs of every unit of the model, on this machine or on each node of a cluster, for plan, simulate and a run's prediction.")
         {
             Examples =
             [
                 ("pipeline profile", "the default model; kept in the cache, where plan, simulate and train find it"),
                 ("pipeline profile --preset gpt-small --sizes 1,2,4 --out small.json", "three sizes of micro-batch, into a file for --profile"),
-                ("pipeline profile --out $HOSTNAME.json", "on each node; plan --profile a.json,b.json, or pipeline.profile with train --cluster, takes their speeds"),
+                ("pipeline profile --cluster -c cluster.conf --stages 2", "each node of a cluster that runs, over the wire; plan --cluster and train --cluster then take each node's own"),
+                ("pipeline profile --out $HOSTNAME.json", "on machines without a cluster; plan --profile a.json,b.json then takes each one's own"),
             ],
         };
         ConfigurationOptions options = new(command);
@@ -32,15 +34,23 @@ internal static class ProfileCommand
         Option<string?> file = new("--out") { HelpName = "FILE", Description = "Write the profile there instead of into the cache." };
         Option<double> seconds = new("--seconds") { HelpName = "S", Description = "Time for each size; a few rounds run in any case.", DefaultValueFactory = _ => 8 };
         var json = ConfigCommand.JsonOption();
+        Option<bool> cluster = new("--cluster") { Description = "Have every node of the cluster that the settings name (cluster.seed-nodes) measure its own, and keep them one by one." };
+        command.Add(cluster);
         command.Add(seconds);
         command.Add(sizes);
         command.Add(file);
         command.Add(json);
-        command.SetAction(async (parsed, _) =>
+        command.SetAction(async (parsed, cancellation) =>
         {
             TorchRuntime.Initialize();
-            var settings = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context))).Settings;
-            var profile = await MeasureAsync(settings, Sizes(parsed.GetValue(sizes), settings), TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(seconds), 0, 3600)), new LineProgress(context.Error)).ConfigureAwait(false);
+            var bound = PrecisionChoices.Settled(RunSettingsBinder.Resolve(options.Collect(parsed, context)));
+            var (settings, wanted) = (bound.Settings, Sizes(parsed.GetValue(sizes), bound.Settings));
+            var isCluster = parsed.GetValue(cluster);
+            if (isCluster && parsed.GetValue(file) is not null) throw new UsageException("--out would be ignored: with --cluster each node's profile is kept in the cache, where plan and train find it. Leave one of them out.");
+            var budget = TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(seconds), 0, isCluster ? ProfileProtocol.MostSeconds : 3600));
+            if (isCluster) return await ClusterAsync(context, bound, wanted, budget, parsed.GetValue(json), cancellation).ConfigureAwait(false);
+            var profile = await new UnitMeasurement(settings, wanted, budget, new LineProgress(context.Error)).RunAsync(cancellation).ConfigureAwait(false);
+            profile = profile with { GigaFlops = PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops };
             var path = ProfileStore.Write(settings, parsed.GetValue(file), profile);
             if (parsed.GetValue(json)) context.Output.WriteLine(JsonSerializer.Serialize(profile, JsonOutput.Options));
             else Print(context.Output, profile, path);
@@ -49,31 +59,13 @@ internal static class ProfileCommand
         return command;
     }
 
-    private static async Task<ProfileFile> MeasureAsync(RunSettings settings, int[] sizes, TimeSpan budget, LineProgress progress)
+    private static async Task<int> ClusterAsync(CommandContext context, BoundConfiguration bound, int[] sizes, TimeSpan budget, bool asJson, CancellationToken cancellation)
     {
-        var units = DecoderTransformer.Units(settings.Model);
-        // Half of the units' time before the pipeline that calibrates and half after it: where a machine's speed drifts, both then mean the same.
-        var profiler = new UnitProfiler(settings, units, budget / 2);
-        progress.Report($"Measuring {units.Count} units with micro-batches of {string.Join(", ", sizes)} on {settings.Step.StageCount} threads, twice, and a pipeline in between …");
-        var before = sizes.ToDictionary(size => size, profiler.Measure);
-        progress.Report("Running a pipeline for what an action costs besides its units …");
-        var calibration = await ProfileCalibration.RunAsync(settings, units, before[sizes[0]], sizes[0], budget).ConfigureAwait(false);
-        progress.Report("Measuring the units once more …");
-        SortedDictionary<int, List<UnitProfile>> measured = [];
-        foreach (var size in sizes) measured[size] = [.. before[size].Zip(profiler.Measure(size), Mean)];
-        var (overhead, latency) = calibration.Against(measured[sizes[0]]);
-        return new ProfileFile(Environment.MachineName, DateTimeOffset.UtcNow, settings.Arithmetic().ToString().ToLowerInvariant(), overhead, latency, measured);
+        var results = await new ClusterProfiling(context, bound).RunAsync(sizes, budget, cancellation).ConfigureAwait(false);
+        if (asJson) context.Output.WriteLine(JsonSerializer.Serialize(results.Select(result => new { result.Node.Name, result.Node.Host, Ranks = result.RankCount, result.Profile, result.Fault }), JsonOutput.Options));
+        else NodeTableText.Print(context.Output, results, bound.Settings.Step.MicroBatchSize);
+        return results.All(result => result.Profile is not null) ? ExitCode.Done : ExitCode.Failed;
     }
-
-    private static UnitProfile Mean(UnitProfile one, UnitProfile other) => one with
-    {
-        Forward = (one.Forward + other.Forward) / 2,
-        Backward = (one.Backward + other.Backward) / 2,
-        InputGradient = (one.InputGradient + other.InputGradient) / 2,
-        WeightGradient = (one.WeightGradient + other.WeightGradient) / 2,
-        Optimizer = (one.Optimizer + other.Optimizer) / 2,
-        SelectiveRecompute = (one.SelectiveRecompute + other.SelectiveRecompute) / 2,
-    };
 
     private static int[] Sizes(string? text, RunSettings settings)
     {

@@ -70,6 +70,18 @@ internal static class Conflicts
         if (settings.PlannedTimes is { } times && (settings.Step.Partition is null || times.Count != settings.Step.StageCount))
             yield return new(SettingsSchema.PlannedTimes.FullPath, configuration.OriginOf(SettingsSchema.PlannedTimes),
                 $"Expected {settings.Step.StageCount} times, one for each rank, together with {SettingsSchema.Partition}: they are those of a plan's stages. Leave it out, or give both.");
+        var rankCount = settings.Step.StageCount;
+        foreach (var (setting, count, expected) in new (Setting, int?, int)[]
+        {
+            (SettingsSchema.PlannedUnits, settings.PlannedUnits?.Count, settings.Step.Partition?.Sum() ?? -1),
+            (SettingsSchema.PlannedSpeeds, settings.PlannedSpeeds?.Count, rankCount),
+            (SettingsSchema.PlannedNodes, settings.PlannedNodes?.Count, rankCount * settings.Step.ReplicaCount),
+        })
+        {
+            if (count is { } found && (found != expected || settings.PlannedTimes is null))
+                yield return new(setting.FullPath, configuration.OriginOf(setting),
+                    $"Expected {(expected < 0 ? "as many as there are units" : $"{expected}")}, together with {SettingsSchema.PlannedTimes}, of whose plan it is a part; found {found}. Leave it out, or give what belongs together.");
+        }
     }
 
     private static IEnumerable<ConfigurationFault> OfReplicas(ResolvedConfiguration configuration, RunSettings settings) =>

@@ -66,6 +66,15 @@ public sealed record RunSettings
     /// <summary>By rank of a pipeline, what a plan expects it to compute in a step, in seconds; null where nobody has planned it.</summary>
     public IReadOnlyList<double>? PlannedTimes { get; init; }
 
+    /// <summary>By unit, what that plan expects it to need in a step on a node of speed 1, in seconds; null where that is not known.</summary>
+    public IReadOnlyList<double>? PlannedUnits { get; init; }
+
+    /// <summary>By rank of a pipeline, the speed of its node in that plan; null for nodes that are alike.</summary>
+    public IReadOnlyList<double>? PlannedSpeeds { get; init; }
+
+    /// <summary>By rank of all replicas, the address of its node in that plan; null for wherever the run's leader puts it.</summary>
+    public IReadOnlyList<string>? PlannedNodes { get; init; }
+
     /// <summary>The cluster to reckon with.</summary>
     public required SimulationSettings Simulation { get; init; }
 

@@ -86,7 +86,10 @@ public static class RunSettingsBinder
             Reduction = ReductionKeys.Bind(from),
             Elastic = from.Get(SettingsSchema.Elastic),
             Profile = from.Get(SettingsSchema.Profile),
-            PlannedTimes = from.Get(SettingsSchema.PlannedTimes) is { } times ? [.. times.Split(',').Select(time => double.Parse(time, CultureInfo.InvariantCulture))] : null,
+            PlannedTimes = NumbersOf(from.Get(SettingsSchema.PlannedTimes)),
+            PlannedUnits = NumbersOf(from.Get(SettingsSchema.PlannedUnits)),
+            PlannedSpeeds = NumbersOf(from.Get(SettingsSchema.PlannedSpeeds)),
+            PlannedNodes = from.Get(SettingsSchema.PlannedNodes)?.Split(','),
             Simulation = SimulationSettings.From(from),
             Link = from.Get(SettingsSchema.Link),
             ThreadsPerStage = from.Count(SettingsSchema.Threads),
@@ -96,6 +99,8 @@ public static class RunSettingsBinder
         var faults = Conflicts.In(from, settings).ToArray();
         return faults.Length > 0 ? throw new ConfigurationException(faults) : new(from, settings);
     }
+
+    private static double[]? NumbersOf(string? text) => text?.Split(',').Select(number => double.Parse(number, CultureInfo.InvariantCulture)).ToArray();
 
     private static ModelSettings Model(ResolvedConfiguration from) => new()
     {

@@ -144,12 +144,33 @@ public static partial class SettingsSchema
             ChangesOnResume = true,
         };
 
+    /// <summary>What such a plan expects of the units.</summary>
+    public static readonly OptionalSetting<string, string?> PlannedUnits =
+        new(new TextSetting("planned-units", "the seconds that each unit should need in a step on a node of speed 1, such as 0.1,0.2,0.2") { Accepts = text => TimesPattern().IsMatch(text) })
+        {
+            ChangesOnResume = true,
+        };
+
+    /// <summary>How fast the nodes are that such a plan gives the ranks.</summary>
+    public static readonly OptionalSetting<string, string?> PlannedSpeeds =
+        new(new TextSetting("planned-speeds", "the speed of each rank's node beside the others, such as 1,0.5") { Accepts = text => TimesPattern().IsMatch(text) })
+        {
+            ChangesOnResume = true,
+        };
+
+    /// <summary>Which nodes those are.</summary>
+    public static readonly OptionalSetting<string, string?> PlannedNodes =
+        new(new TextSetting("planned-nodes", "the address of the node of each rank, replica by replica, with commas between them") { Accepts = text => AddressesPattern().IsMatch(text) })
+        {
+            ChangesOnResume = true,
+        };
+
     /// <summary>Every key, in the order of <c>reference.conf</c>.</summary>
     public static IReadOnlyList<Setting> All { get; } =
     [
         Preset, Seed, Precision, Device, Plan, .. ModelKeys.All, .. DataKeys.All, .. OptimizerKeys.All, Schedule, VirtualStages, Recompute, RankMemory, Barrier, MemoryCredit, OrderCosts, Partition, Rebalance, RebalanceEvery, MicroBatches, MicroBatchSize,
         DataAxis, TensorAxis, Stages, StagesPerReplica, OptimizerAxis, GradientAxis, Elastic, MostReplicas, Summation, .. ReductionKeys.All, Link, .. LinkKeys.All, Threads, .. CheckpointKeys.All, .. RunKeys.All, .. ProtectionKeys.All,
-        Profile, PlannedTimes, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
+        Profile, PlannedTimes, PlannedUnits, PlannedSpeeds, PlannedNodes, .. SimulationKeys.All, .. ClusterKeys.All, .. SecurityKeys.All, .. TelemetryKeys.All,
     ];
 
     private static readonly Dictionary<string, Setting> ByPath = All.ToDictionary(setting => setting.FullPath, StringComparer.Ordinal);
@@ -172,6 +193,9 @@ public static partial class SettingsSchema
     // Above 0, since measured times are divided by them.
     [GeneratedRegex(@"^(?!.*(^|,)0*(\.0*)?(,|$))\d{1,6}(\.\d{1,12})?(,\d{1,6}(\.\d{1,12})?)*$")]
     private static partial Regex TimesPattern();
+
+    [GeneratedRegex(@"^[^\s,]{1,300}(,[^\s,]{1,300})*$")]
+    private static partial Regex AddressesPattern();
 
     [GeneratedRegex("^(cpu|cuda:[0-9]{1,3})$")]
     private static partial Regex DevicePattern();

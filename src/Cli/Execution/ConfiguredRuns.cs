@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Pipeline.Cli.Configuration;
+using Pipeline.Cli.Planning;
 using Pipeline.Dashboard;
 using Pipeline.Nodes;
 using Pipeline.Operator;
@@ -32,6 +33,8 @@ internal sealed class ConfiguredRuns(CommandContext context, string node) : IRun
         context, MaterialsOf(submission.Configuration).Settings.Telemetry, () => desk, token, _formerPages.GetValueOrDefault(submission.Directory)).ConfigureAwait(false);
 
     public Task<CommandAnswer> GenerateAsync(RunFiles files, string prompt, CancellationToken cancellation) => GenerationProcess.RunAsync(files, prompt, cancellation);
+
+    public Task<MeasuredUnits> MeasureAsync(ProfileProtocol.MeasureUnits ask, CancellationToken cancellation) => NodeMeasurement.RunAsync(ask, cancellation);
 
     public StageWorkload Create(StageProtocol.AssignStage assignment)
     {

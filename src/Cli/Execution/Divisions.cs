@@ -21,10 +21,10 @@ internal sealed class Divisions(TrainingPlan plan, RunMaterials materials)
         RunLayout.For(PlanOver(RanksOf(unitCounts)), unitCounts, replicaCount) is { } layout ? BytesOf(layout) : [];
 
     /// <summary>By what ranks were measured to need; see <see cref="Repartition"/>.</summary>
-    internal UnitDivision? Measured(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds)
+    internal UnitDivision? Measured(IReadOnlyList<int> unitCounts, IReadOnlyList<double> rankSeconds, IReadOnlyList<long> rankRoom)
     {
         var present = PlanOver(RanksOf(unitCounts));
-        return PipelineRun.Coordinated(present, RunLayout.For(present), stages: null).Repartition?.Invoke(unitCounts, rankSeconds) is { } division
+        return PipelineRun.Coordinated(present, RunLayout.For(present), stages: null, materials.TokensPerMicroBatch).Repartition?.Invoke(unitCounts, rankSeconds, rankRoom) is { } division
             ? division with { RankBytes = BytesOf(division.UnitCounts, division.ReplicaCount ?? plan.ReplicaCount) }
             : null;
     }

@@ -107,7 +107,10 @@ internal sealed class RunMaterials : IDisposable
             MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,
             Recompute = UnitRecomputations.Of(step.Recompute, Units.Count),
-            Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts ? new PlannedTimes(counts, times) : null,
+            Planned = Settings.PlannedTimes is { Count: > 0 } times && step.Partition is { } counts
+                ? new PlannedTimes(counts, times) { UnitSeconds = Settings.PlannedUnits ?? [], RankSpeeds = Settings.PlannedSpeeds ?? [] }
+                : null,
+            PlannedNodes = Settings.PlannedNodes ?? [],
             Barrier = step.Barrier,
             Rebalance = step.Rebalance,
             Precision = Settings.Arithmetic(),

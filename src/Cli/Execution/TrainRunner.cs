@@ -9,6 +9,7 @@ using Pipeline.Model.Numerics;
 using Pipeline.Nodes;
 using Pipeline.Operator;
 using Pipeline.Runs;
+using Pipeline.Schedules;
 using Pipeline.Training;
 
 namespace Pipeline.Cli.Execution;
@@ -31,7 +32,7 @@ internal sealed class TrainRunner(CommandContext context)
         // Before a directory is made: what cannot be laid out is refused and leaves nothing.
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
-        var (profile, recompute) = (ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
+        var (profile, recompute) = (chosen?.Profile ?? ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
         if (!request.Options.IsReference)
             MemoryLimit.Require(bound.Settings, [.. layout.Replicas.Select(replica => (replica.UnitCounts, replica.Schedule))], profile, recompute, areHere: !request.Options.IsCluster);
         var prediction = RunPrediction.Of(bound.Settings, layout, profile, recompute);
@@ -61,7 +62,7 @@ internal sealed class TrainRunner(CommandContext context)
         var isHere = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1);
         var outcome = isHere
             ? await TrainHereAsync(request.Options, materials, plan, verdict, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
-            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, materials.Content, directory, resumeFrom, new ObserverChain(progress, verdict), signals.Token).ConfigureAwait(false);
+            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, chosen?.Profile, materials.Content, directory, resumeFrom, new ObserverChain(progress, verdict), signals.Token).ConfigureAwait(false);
         if (!isHere) artifacts.TakeVerdict(verdict);
         return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
 
@@ -96,14 +97,15 @@ internal sealed class TrainRunner(CommandContext context)
     }
 
     /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
-    private async Task<RunOutcome?> SubmitAsync(bool isCluster, BoundConfiguration bound, string content, RunDirectory directory, long resumeFrom, IRunObserver progress, CancellationToken stop)
+    private async Task<RunOutcome?> SubmitAsync(
+        bool isCluster, BoundConfiguration bound, ModelProfile? planned, string content, RunDirectory directory, long resumeFrom, IRunObserver progress, CancellationToken stop)
     {
         var cluster = bound.Settings.Cluster;
         var files = directory.Files;
         // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
         if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
         File.Delete(files.Journal);
-        ProfileStore.Share(bound.Settings, files.Profile);
+        ProfileStore.Share(bound.Settings, files.Profile, planned);
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
             ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);

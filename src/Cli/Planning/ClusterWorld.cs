@@ -4,16 +4,18 @@ using Pipeline.Coordinator;
 using Pipeline.Nodes;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
+using Pipeline.Training;
 
 namespace Pipeline.Cli.Planning;
 
 /// <summary>
-/// What a plan for a running cluster reckons with: each rank on the node where the coordinator would place it now, with a share of that node's memory
-/// and the node's speed beside this machine's, on which the costs of units were measured: by the profile of its machine, where one is named, else by
-/// the speed of a product that the node says. Links between nodes are not measured: what counts of
-/// them is the profile's latency.
+/// What a plan for a running cluster reckons with: the nodes on which the coordinator would place ranks now, each rank with its share of a node's memory, and with
+/// the costs of units as they were measured on that node, or the speed that is known of it. Links between nodes are not measured: what counts of them is the profile's latency.
 /// </summary>
-internal static class ClusterWorld
+/// <param name="Pipelines">Kinds of replicas.</param>
+/// <param name="Places">By rank of all replicas, the address of its node.</param>
+/// <param name="Description">A line that says what is reckoned with, and of which nodes it was measured.</param>
+internal sealed record ClusterWorld(ImmutableArray<PlannedPipeline> Pipelines, IReadOnlyList<string> Places, string Description)
 {
     // Nodes that do not say what memory they have are not limited by it: the coordinator does as much.
     private const long Unlimited = long.MaxValue / 4;
@@ -21,40 +23,48 @@ internal static class ClusterWorld
     /// <summary>The replicas of a run on the nodes that are there.</summary>
     /// <param name="settings">Ranks, replicas, threads of a rank.</param>
     /// <param name="nodes">As the cluster describes them.</param>
-    /// <param name="speedHere">What this machine computes, in GFLOP/s of one thread, as nodes measure it.</param>
-    /// <param name="measured">Speeds of machines whose profiles are named; they count before what a node says.</param>
+    /// <param name="costs">What is known of them.</param>
     /// <exception cref="ScheduleException">No node takes stages.</exception>
-    public static ImmutableArray<PlannedPipeline> Pipelines(
-        RunSettings settings, IReadOnlyList<NodeStatus> nodes, double speedHere, IReadOnlyList<(string Machine, double Speed)>? measured = null)
+    public static ClusterWorld Of(RunSettings settings, IReadOnlyList<NodeStatus> nodes, ClusterCosts costs)
     {
-        var profiled = (measured ?? []).DistinctBy(machine => machine.Machine).ToDictionary(machine => machine.Machine, machine => machine.Speed);
-        var (rankCount, replicaCount) = (settings.Step.StageCount, settings.Step.ReplicaCount);
-        var byId = nodes.ToDictionary(node => new NodeId(node.Address, 0));
-        var leader = nodes.FirstOrDefault(node => node.Coordinates) is { } leading ? new NodeId(leading.Address, 0) : (NodeId?)null;
-        var places = ExpectedPlacement.Of([.. byId.Select(pair => Info(pair.Key, pair.Value))], leader, rankCount, replicaCount)
-            ?? throw new ScheduleException($"None of the cluster's {nodes.Count} nodes takes stages, so that plan = auto has nothing to plan for. Start nodes with the role {NodeInfo.StageRole}.");
-        var shared = places.GroupBy(place => place).ToDictionary(group => group.Key, group => group.Count());
-        return PlannedPipeline.Kinds(places.Chunk(rankCount).Select((ranks, replica) => new PlannedPipeline(replica, [.. ranks.Select(Capacity)])));
+        var places = RankPlaces(settings, nodes, costs.SpeedOf);
+        // Nodes on one machine share its processors and its memory.
+        var shared = places.GroupBy(place => place.Host).ToDictionary(group => group.Key, group => group.Count());
+        Dictionary<string, NodeCapacity> capacities = [];
+        foreach (var place in places) capacities.TryAdd(place.Address, Capacity(place));
+        var pipelines = PlannedPipeline.Kinds(places.Chunk(settings.Step.StageCount).Select((ranks, replica) => new PlannedPipeline(replica, [.. ranks.Select(rank => capacities[rank.Address])])));
+        return new ClusterWorld(pipelines, [.. places.Select(place => place.Address)], Describe());
 
-        NodeCapacity Capacity(NodeId place)
+        NodeCapacity Capacity(NodeStatus node)
         {
-            var (node, ranks) = (byId[place], shared[place]);
-            var speed = profiled.TryGetValue(node.Host, out var known) ? known : node.Speed > 0 && speedHere > 0 ? node.Speed / speedHere : 1;
-            // More threads than processors take turns.
+            var ranks = shared[node.Host];
+            // More threads than processors take turns. A profile was measured with as many side by side as there are processors for.
             var turn = node.Threads > 0 ? Math.Min(1, node.Threads / ((double)ranks * settings.ThreadsPerStage)) : 1;
-            return new NodeCapacity(speed * turn, node.MemoryBytes > 0 ? (long)(node.MemoryBytes * PlanWorld.UsableMemoryShare / ranks) : Unlimited);
+            return new NodeCapacity(costs.SpeedOf(node) * turn, node.MemoryBytes > 0 ? (long)(node.MemoryBytes * MemoryEstimate.UsableShare / ranks) : Unlimited) { Profile = costs.MeasuredOn(node)?.At(turn) };
+        }
+
+        string Describe()
+        {
+            var ranks = PlannedPipeline.Least(pipelines);
+            var memories = ranks.All(rank => rank.MemoryBytes == Unlimited) ? "memory not known" : string.Join(", ", ranks.Select(rank => rank.MemoryBytes == Unlimited ? "?" : FormattableString.Invariant($"{rank.MemoryBytes / 1e9:0.#}"))) + " GB";
+            var replicas = settings.Step.ReplicaCount == 1 ? "" : FormattableString.Invariant($"{settings.Step.ReplicaCount} replicas × ");
+            var speeds = string.Join(", ", places.DistinctBy(place => place.Address).Select(costs.Describe));
+            return $"the cluster's {nodes.Count} nodes as they are now, {replicas}{ranks.Length} ranks; speeds beside the profile's: {speeds}; {memories}";
         }
     }
 
-    /// <summary>A line that says what is reckoned with.</summary>
-    public static string Describe(RunSettings settings, IReadOnlyList<NodeStatus> nodes, ImmutableArray<PlannedPipeline> pipelines)
+    /// <summary>The node of each rank, replica by replica, as the coordinator would place them now.</summary>
+    /// <param name="settings">Ranks, replicas.</param>
+    /// <param name="nodes">The cluster's.</param>
+    /// <param name="speedOf">How fast each is.</param>
+    /// <exception cref="ScheduleException">No node takes stages.</exception>
+    public static IReadOnlyList<NodeStatus> RankPlaces(RunSettings settings, IReadOnlyList<NodeStatus> nodes, Func<NodeStatus, double> speedOf)
     {
-        var ranks = PlannedPipeline.Least(pipelines);
-        var speeds = string.Join(", ", ranks.Select(rank => FormattableString.Invariant($"{rank.Speed:0.00}")));
-        var memories = ranks.All(rank => rank.MemoryBytes == Unlimited) ? "memory not known" : string.Join(", ", ranks.Select(rank => rank.MemoryBytes == Unlimited ? "?" : FormattableString.Invariant($"{rank.MemoryBytes / 1e9:0.#}"))) + " GB";
-        var replicas = settings.Step.ReplicaCount == 1 ? "" : FormattableString.Invariant($"{settings.Step.ReplicaCount} replicas × ");
-        return $"the cluster's {nodes.Count} nodes as they are now, {replicas}{ranks.Length} ranks; speeds beside this machine's {speeds}; {memories}";
+        var byId = nodes.ToDictionary(node => new NodeId(node.Address, 0));
+        var leader = nodes.FirstOrDefault(node => node.Coordinates) is { } leading ? new NodeId(leading.Address, 0) : (NodeId?)null;
+        NodeInfo[] infos = [.. byId.Select(pair => new NodeInfo(pair.Key, "", pair.Value.Roles, "", pair.Value.Threads, pair.Value.MemoryBytes, speedOf(pair.Value), pair.Value.Host, ""))];
+        var places = ExpectedPlacement.Of(infos, leader, settings.Step.StageCount, settings.Step.ReplicaCount)
+            ?? throw new ScheduleException($"None of the cluster's {nodes.Count} nodes takes stages, so that there is nothing to plan for. Start nodes with the role {NodeInfo.StageRole}.");
+        return [.. places.Select(place => byId[place])];
     }
-
-    private static NodeInfo Info(NodeId id, NodeStatus node) => new(id, "", node.Roles, "", node.Threads, node.MemoryBytes, node.Speed, node.Host, "");
 }

@@ -11,10 +11,10 @@ internal static class DescribedReplicas
     /// <param name="world">Nodes with their speeds and memories, stragglers, links.</param>
     /// <param name="rankCount">Ranks of a replica, each on a device of its own.</param>
     /// <param name="replicaCount">Replicas.</param>
-    /// <param name="measured">Speed of each node as its profile has it; empty where they are as described.</param>
-    public static ImmutableArray<PlannedPipeline> Of(SimulationSettings world, int rankCount, int replicaCount, IReadOnlyList<double> measured)
+    /// <param name="measured">Profile of each node, and its speed beside the plan's; empty where they are as described.</param>
+    public static ImmutableArray<PlannedPipeline> Of(SimulationSettings world, int rankCount, int replicaCount, IReadOnlyList<(ModelProfile Profile, double Speed)> measured)
     {
-        var speeds = measured.Count > 0 ? measured.Index().ToDictionary(pair => pair.Index, pair => pair.Item) : Spread(world.NodeSpeeds);
+        var speeds = Spread(world.NodeSpeeds);
         var memories = Spread(world.NodeMemories);
         var stragglers = world.Stragglers.ToLookup(straggler => straggler.Rank / rankCount);
         return PlannedPipeline.Kinds(Enumerable.Range(0, replicaCount).Select(Replica));
@@ -32,7 +32,10 @@ internal static class DescribedReplicas
             };
         }
 
-        NodeCapacity Node(int node) => new(speeds.GetValueOrDefault(node, 1), (long)(world.DeviceMemory * memories.GetValueOrDefault(node, 1)));
+        NodeCapacity Node(int node) => new(measured.Count > 0 ? measured[node].Speed : speeds.GetValueOrDefault(node, 1), (long)(world.DeviceMemory * memories.GetValueOrDefault(node, 1)))
+        {
+            Profile = measured.Count > 0 ? measured[node].Profile : null,
+        };
     }
 
     private static LinkModel Links(SimulationSettings world, int offset, int rankCount, ImmutableArray<long> outputBytes)

@@ -3,6 +3,7 @@ using Pipeline.Cli.Configuration;
 using Pipeline.Cli.Machine;
 using Pipeline.Nodes;
 using Pipeline.Schedules;
+using Pipeline.Training;
 
 namespace Pipeline.Cli.Planning;
 
@@ -17,14 +18,14 @@ internal sealed record PlanWorld(
     Func<ImmutableArray<long>, IReductionModel>? Reductions,
     string Description)
 {
-    /// <summary>What ranks may take of a machine's memory: the rest is for code, tokens, buffers of the library.</summary>
-    internal const double UsableMemoryShare = 0.8;
-
     /// <summary>For each place of a pipeline the least that a replica has there.</summary>
     public ImmutableArray<NodeCapacity> Ranks { get; } = PlannedPipeline.Least(Pipelines);
 
     /// <summary>Whether ranks stay on the nodes that they are listed with, since others place them.</summary>
     public bool KeepsOrder { get; init; }
+
+    /// <summary>By rank of all replicas, the address of the node at its place in <see cref="Pipelines"/>; empty where there is no cluster.</summary>
+    public IReadOnlyList<string> Places { get; init; } = [];
 
     /// <summary>The cluster that the settings describe, or the machine at hand.</summary>
     /// <exception cref="ScheduleException">The cluster has too few devices, or the profile does not belong to the model.</exception>
@@ -37,7 +38,7 @@ internal sealed record PlanWorld(
     {
         var rankCount = settings.Step.StageCount;
         var replicaCount = settings.Step.ReplicaCount;
-        var memory = (long)(settings.Step.RankMemory ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * UsableMemoryShare / (rankCount * replicaCount));
+        var memory = (long)(settings.Step.RankMemory ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryEstimate.UsableShare / (rankCount * replicaCount));
         var profile = ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings));
         var replicas = replicaCount == 1 ? "" : FormattableString.Invariant($"{replicaCount} replicas × ");
         PlannedPipeline pipeline = new(0, [.. Enumerable.Repeat(new NodeCapacity(1, memory), rankCount)]) { ReplicaCount = replicaCount };
@@ -45,17 +46,22 @@ internal sealed record PlanWorld(
             FormattableString.Invariant($"this machine, {replicas}{rankCount} ranks of one thread each, {memory / 1e9:0.#} GB a rank"));
     }
 
-    /// <summary>A cluster that is there, each rank on the node where it would be placed.</summary>
+    /// <summary>
+    /// A cluster that is there, with the nodes on which ranks would be placed. Which rank gets which of them is the plan's to choose; replicas keep theirs, which are
+    /// placed so that each stays together.
+    /// </summary>
     /// <exception cref="ScheduleException">No node takes stages, or the profile does not belong to the model.</exception>
     public static PlanWorld OfCluster(RunSettings settings, IReadOnlyList<NodeStatus> nodes)
     {
-        var pipelines = ClusterWorld.Pipelines(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops, ProfileStore.Speeds(settings));
+        var costs = ClusterCosts.Of(settings, nodes, PrecisionProbe.Measure(settings.Data.CacheFolder).Fp32GigaFlops, Flops(settings));
+        var world = ClusterWorld.Of(settings, nodes, costs);
+        var pipelines = world.Pipelines;
         if (settings.Step.RankMemory is { } most)
             pipelines = [.. pipelines.Select(pipeline => pipeline with { Ranks = [.. pipeline.Ranks.Select(rank => rank with { MemoryBytes = Math.Min(rank.MemoryBytes, (long)most) })] })];
-        return new PlanWorld(
-            ProfileStore.Find(settings) ?? UnitEstimates.Of(settings, Flops(settings)), pipelines, PlannedReductions.Here(settings), ClusterWorld.Describe(settings, nodes, pipelines))
+        return new PlanWorld(costs.Plan, pipelines, PlannedReductions.Here(settings), world.Description)
         {
-            KeepsOrder = true,
+            KeepsOrder = settings.Step.ReplicaCount > 1,
+            Places = world.Places,
         };
     }
 
@@ -79,7 +85,7 @@ internal sealed record PlanWorld(
         foreach (var (key, parts) in new[] { (SimulationKeys.NodeSpeeds, world.NodeSpeeds), (SimulationKeys.NodeMemories, world.NodeMemories) })
             if (parts.Sum(part => (long)part.Count) is var named && named > nodeCount)
                 throw new ScheduleException($"{key.Path} names {named} nodes, but pipeline.simulation.nodes is {nodeCount}. Name at most as many; the rest are of 1.0.");
-        var measured = ProfileStore.Speeds(settings);
+        var measured = ProfileStore.Named(settings) is { Count: > 1 } several ? several : [];
         if (measured.Count > 0 && measured.Count != nodeCount)
             throw new ScheduleException($"pipeline.profile names {measured.Count} files, but pipeline.simulation.nodes is {nodeCount}: expected one file, or one for each node in their order.");
         if (measured.Count > 0 && world.NodeSpeeds.Count > 0)
@@ -87,7 +93,7 @@ internal sealed record PlanWorld(
         var profile = settings.Profile is null ? UnitEstimates.Of(settings, world.DeviceFlops) : ProfileStore.Find(settings)!;
         return new PlanWorld(
             profile,
-            DescribedReplicas.Of(world, rankCount, replicaCount, [.. measured.Select(node => node.Speed)]),
+            DescribedReplicas.Of(world, rankCount, replicaCount, [.. measured.Select(node => (node.Profile, node.Profile.SpeedBeside(profile, settings.Step.MicroBatchSize)))]),
             // All devices of a node reduce at the end of a step, through the card that they share.
             PlannedReductions.Over(settings, world.Between.BytesPerSecond / Math.Min(world.DevicesPerNode, rankCount), world.Within.BytesPerSecond, world.Between.Latency),
             FormattableString.Invariant($"{Counted(nodeCount, "node")} × {Counted(world.DevicesPerNode, "device")}: {Counted(rankCount, "rank")} × {Counted(replicaCount, "replica")}"));

@@ -35,8 +35,10 @@ internal sealed class ProfileCalibration
     /// <param name="profile">The units' costs so far, which tell how long a step will take.</param>
     /// <param name="microBatchSize">Samples of a micro-batch.</param>
     /// <param name="budget">The time.</param>
+    /// <param name="cancellation">Ends it after the step under way.</param>
     /// <exception cref="InvalidOperationException">It failed; the message says how.</exception>
-    public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, List<UnitProfile> profile, int microBatchSize, TimeSpan budget)
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static async Task<ProfileCalibration> RunAsync(RunSettings settings, IReadOnlyList<Unit> units, List<UnitProfile> profile, int microBatchSize, TimeSpan budget, CancellationToken cancellation = default)
     {
         var traced = new TracedSteps();
         var stageCount = Math.Min(settings.Step.StageCount, units.Count);
@@ -57,7 +59,8 @@ internal sealed class ProfileCalibration
             Recording = new RecordingDuties(0, (stepCount / 2) + 1, stepCount),
         };
         var layout = RunLayout.For(plan);
-        var outcome = await PipelineRun.TrainAsync(plan, traced).ConfigureAwait(false);
+        var outcome = await PipelineRun.TrainAsync(plan, traced, cancellation).ConfigureAwait(false);
+        cancellation.ThrowIfCancellationRequested();
         if (outcome.End is not RunEnd.Completed) throw new InvalidOperationException($"The pipeline of the calibration failed: {outcome.Error}");
         return new ProfileCalibration(traced, layout);
     }

@@ -15,7 +15,11 @@ namespace Pipeline.Cli.Planning;
 /// memory; what counts is the mean over the rounds of all threads and of all units alike: an action's time is a sum over units, and where a
 /// machine hiccups now and then only means add up. It takes the budget for each size, or a few rounds.
 /// </summary>
-internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget)
+/// <param name="settings">The run's.</param>
+/// <param name="units">The model.</param>
+/// <param name="budget">Time for each size.</param>
+/// <param name="cancellation">Ends it between two rounds.</param>
+internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> units, TimeSpan budget, CancellationToken cancellation = default)
 {
     private const int WarmUpRounds = 2;
     private const int MinRounds = 5;
@@ -27,6 +31,7 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
     private readonly StageOptions _options = new(settings.Arithmetic(), torch.CPU, (ulong)settings.Seed);
 
     /// <summary>The units' costs for a size of micro-batch.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public List<UnitProfile> Measure(int microBatchSize)
     {
         var threads = ProbeThread.Run(settings.Step.StageCount, () => Rounds(microBatchSize));
@@ -88,11 +93,15 @@ internal sealed class UnitProfiler(RunSettings settings, IReadOnlyList<Unit> uni
             var chain = new ProfiledChain(models, settings, microBatchSize);
             var warming = Stopwatch.GetTimestamp();
             chain.Run(1);
-            for (var round = 1; round < WarmUpRounds && Stopwatch.GetElapsedTime(warming) < budget; round++) chain.Run(round + 1);
+            for (var round = 1; round < WarmUpRounds && !cancellation.IsCancellationRequested && Stopwatch.GetElapsedTime(warming) < budget; round++) chain.Run(round + 1);
             List<UnitTimes[]> rounds = [];
             var begun = Stopwatch.GetTimestamp();
             while (rounds.Count < FewestRounds || Stopwatch.GetElapsedTime(begun) is var passed && (passed < budget || (rounds.Count < MinRounds && passed < PatienceOfBudgets * budget)))
+            {
+                cancellation.ThrowIfCancellationRequested();
                 rounds.Add(chain.Run(WarmUpRounds + rounds.Count + 1));
+            }
+
             return rounds;
         }
         finally

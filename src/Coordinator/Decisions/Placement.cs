@@ -13,7 +13,7 @@ internal sealed record PlaceableNode(NodeInfo Info, bool IsCoordinator);
 internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<NodeId?> Holders)
 {
     /// <summary>
-    /// Places ranks. Those that have a node keep it. Each other one goes, in the order of ranks, but replicas with larger ones first, to a node that has room for it. With one
+    /// Places ranks. Those that have a node keep it. Those to which a plan gives a node get it while it is there and has room. Each other one goes, in the order of ranks, but replicas with larger ones first, to a node that has room for it. With one
     /// replica that is the one with the fewest ranks, not the coordinator's if there is a choice, then the fastest. With several no node takes
     /// more ranks than an even share while another has fewer; among those below it the one nearest to the rank's own replica comes first
     /// (<see cref="ReplicaSpread"/>), so that a pipeline's neighbours share a machine and replicas do not. A holder is never the rank's own node; it is not the
@@ -24,19 +24,29 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
     /// <param name="rankBytes">Memory that each rank needs; 0 where it is not known.</param>
     /// <param name="formerHolders">Rank → holder so far.</param>
     /// <param name="mesh">Which rank belongs to which replica; null where there is one replica.</param>
+    /// <param name="planned">Rank → node, as a plan has them; null for none.</param>
     /// <returns>The placement, or null where the ranks do not fit.</returns>
     internal static Placement? For(
         IReadOnlyList<PlaceableNode> nodes,
         IReadOnlyDictionary<int, NodeId> kept,
         IReadOnlyList<long> rankBytes,
         IReadOnlyDictionary<int, NodeId> formerHolders,
-        ReplicaMesh? mesh = null)
+        ReplicaMesh? mesh = null,
+        IReadOnlyDictionary<int, NodeId>? planned = null)
     {
         var places = new NodeId[rankBytes.Count];
         var load = nodes.ToDictionary(node => node.Info.Id, _ => (Count: 0, Bytes: 0L));
         var spread = mesh is { ReplicaCount: > 1 } ? new ReplicaSpread(nodes, mesh) : null;
         foreach (var (rank, node) in kept) Put(rank, node);
-        foreach (var rank in InOrder(rankBytes, mesh).Where(rank => !kept.ContainsKey(rank)))
+        HashSet<int> open = [.. Enumerable.Range(0, places.Length).Where(rank => !kept.ContainsKey(rank))];
+        foreach (var (rank, wanted) in planned ?? new Dictionary<int, NodeId>())
+        {
+            if (!open.Contains(rank) || !nodes.Any(node => node.Info.Id == wanted && IsRoom(node, load, rankBytes[rank]))) continue;
+            Put(rank, wanted);
+            open.Remove(rank);
+        }
+
+        foreach (var rank in InOrder(rankBytes, mesh).Where(open.Contains))
         {
             if (Best(nodes, load, rankBytes[rank], node => spread?.Distance(node, rank) ?? default) is not { } best) return null;
             Put(rank, best);
@@ -69,6 +79,20 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
         return null;
     }
 
+    /// <summary>By rank, what it may take where it lies: what it needs now, and an even share of what its node has left. As good as unlimited where a node does not say what it has.</summary>
+    /// <param name="nodes">Nodes that live.</param>
+    /// <param name="places">By rank.</param>
+    /// <param name="rankBytes">Memory that each rank needs; none where it is not known.</param>
+    /// <param name="usableShare">The share of a node's memory that ranks may take.</param>
+    /// <returns>Empty where sizes are not known.</returns>
+    internal static IReadOnlyList<long> RoomOf(IReadOnlyList<NodeInfo> nodes, IReadOnlyList<NodeId> places, IReadOnlyList<long> rankBytes, double usableShare = 1)
+    {
+        if (rankBytes.Count == 0 || rankBytes.All(bytes => bytes == 0)) return [];
+        var memory = nodes.Where(node => node.MemoryByteCount > 0).ToDictionary(node => node.Id, node => (long)(node.MemoryByteCount * usableShare));
+        var held = places.Index().Where(place => place.Index < rankBytes.Count).ToLookup(place => place.Item, place => rankBytes[place.Index]);
+        return [.. places.Take(rankBytes.Count).Select((node, rank) => memory.TryGetValue(node, out var room) ? rankBytes[rank] + ((room - held[node].Sum()) / held[node].Count()) : long.MaxValue / 4)];
+    }
+
     /// <summary>Of replicas with different numbers of stages the ranks of those with fewer are the larger ones, which not every node can hold.</summary>
     private static IEnumerable<int> InOrder(IReadOnlyList<long> rankBytes, ReplicaMesh? mesh)
     {
@@ -78,10 +102,12 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
 
     private static NodeId? Best(
         IReadOnlyList<PlaceableNode> nodes, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes, Func<PlaceableNode, (bool, bool, int, bool)> distance) => nodes
-        .Where(node => node.Info.Roles.Contains(NodeInfo.StageRole))
-        .Where(node => node.Info.MemoryByteCount == 0 || load[node.Info.Id].Bytes + bytes <= node.Info.MemoryByteCount)
+        .Where(node => IsRoom(node, load, bytes))
         .OrderBy(distance).ThenBy(node => load[node.Info.Id].Count).ThenBy(node => node.IsCoordinator).ThenByDescending(node => node.Info.Speed).ThenBy(node => node.Info.Id)
         .Select(node => (NodeId?)node.Info.Id).FirstOrDefault();
+
+    private static bool IsRoom(PlaceableNode node, Dictionary<NodeId, (int Count, long Bytes)> load, long bytes) =>
+        node.Info.Roles.Contains(NodeInfo.StageRole) && (node.Info.MemoryByteCount == 0 || load[node.Info.Id].Bytes + bytes <= node.Info.MemoryByteCount);
 
     private static NodeId?[] Hold(IReadOnlyList<PlaceableNode> nodes, NodeId[] places, IReadOnlyDictionary<int, NodeId> former)
     {

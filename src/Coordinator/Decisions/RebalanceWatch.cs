@@ -26,8 +26,8 @@ public sealed record RebalancePolicy(RebalanceKind Kind, int Every, double Least
 }
 
 /// <summary>
-/// Compares what the ranks need with what they were meant to need: equal times. It asks for a division only where the medians of two
-/// windows in a row give the same one, so that a burst of other work on a machine moves nothing. Pure.
+/// Watches what the ranks need in a step, and when to hold that against what they were meant to need, which whoever divides the units knows. It asks for a division only
+/// where the medians of two windows in a row give the same one, so that a burst of other work on a machine moves nothing. Pure.
 /// </summary>
 /// <param name="policy">When.</param>
 /// <param name="rankCount">Ranks that hold units, at first; those behind them do not count.</param>
@@ -57,11 +57,11 @@ internal sealed class RebalanceWatch(RebalancePolicy policy, int rankCount)
     /// <summary>The division to propose or to make now; null for none.</summary>
     /// <param name="unitCounts">Units of each stage so far.</param>
     /// <param name="divide">Divides them by the times of the ranks.</param>
-    internal UnitDivision? Consider(IReadOnlyList<int> unitCounts, Repartition divide)
+    internal UnitDivision? Consider(IReadOnlyList<int> unitCounts, Func<IReadOnlyList<double>, UnitDivision?> divide)
     {
         if (policy.Kind is RebalanceKind.None || _inWindow < policy.Every) return null;
         _inWindow = 0;
-        var wanted = divide(unitCounts, Seconds) is { } division && division.Gain >= policy.LeastGain && !division.UnitCounts.SequenceEqual(unitCounts) ? division : null;
+        var wanted = divide(Seconds) is { } division && division.Gain >= policy.LeastGain && !division.UnitCounts.SequenceEqual(unitCounts) ? division : null;
         var isAgreed = wanted is not null && _former.SequenceEqual(wanted.UnitCounts);
         _former = wanted?.UnitCounts ?? [];
         // Each division once, also the one that is left: estimates that are wrong in both would otherwise have units go back and forth for ever.

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Pipeline.Protocol;
 
 namespace Pipeline.Nodes;
 
@@ -6,13 +7,27 @@ namespace Pipeline.Nodes;
 /// <param name="Token">Shows that the sender may command: the content of the file that <c>endpoint.json</c> names.</param>
 /// <param name="Command">One of <see cref="ControlCommand"/>.</param>
 /// <param name="Run">For submit: what to run.</param>
-/// <param name="Node">For report-dead: the name of the node.</param>
+/// <param name="Node">For report-dead: the name of the node. For fetch-profile: its address.</param>
 /// <param name="ProcessId">For report-dead: its process.</param>
 /// <param name="Line">For operate and complete: a line of the operator's catalogue.</param>
 /// <param name="Operator">For operate: who asks, for the audit.</param>
-/// <param name="Id">For operate: tells the call from all others, so that one that is sent again is not carried out twice.</param>
+/// <param name="Id">For operate: tells the call from all others, so that one that is sent again is not carried out twice. For fetch-profile: of the measurement.</param>
+/// <param name="Profile">For profile: what to measure.</param>
 public sealed record ControlRequest(
-    string Token, string Command, RunSubmission? Run = null, string? Node = null, int ProcessId = 0, string? Line = null, string? Operator = null, string? Id = null);
+    string Token, string Command, RunSubmission? Run = null, string? Node = null, int ProcessId = 0, string? Line = null, string? Operator = null, string? Id = null, ProfileRequest? Profile = null);
+
+/// <summary>What the nodes of a cluster are asked to measure.</summary>
+/// <param name="Id">Tells the measurement from others.</param>
+/// <param name="Configuration">Resolved settings as text.</param>
+/// <param name="Sizes">Sizes of micro-batch.</param>
+/// <param name="Seconds">Time for each size.</param>
+/// <param name="Nodes">Which nodes.</param>
+public sealed record ProfileRequest(string Id, string Configuration, IReadOnlyList<int> Sizes, double Seconds, IReadOnlyList<ProfileTarget> Nodes);
+
+/// <summary>A node that is to be measured.</summary>
+/// <param name="Address">Address in the cluster.</param>
+/// <param name="Ranks">Ranks that will compute on its machine side by side.</param>
+public sealed record ProfileTarget(string Address, int Ranks);
 
 /// <summary>The commands of a control port.</summary>
 public static class ControlCommand
@@ -35,6 +50,12 @@ public static class ControlCommand
     /// <summary>Lead a run.</summary>
     public const string Submit = "submit";
 
+    /// <summary>Have nodes measure the costs of a model's units, or say how far they are.</summary>
+    public const string Profile = "profile";
+
+    /// <summary>Say what a node has measured.</summary>
+    public const string FetchProfile = "fetch-profile";
+
     /// <summary>A process was seen to be dead by whoever started it.</summary>
     public const string ReportDead = "report-dead";
 }
@@ -45,7 +66,16 @@ public static class ControlCommand
 /// <param name="Status">For status.</param>
 /// <param name="Json">For operate: the answer for programs, as text.</param>
 /// <param name="NeedsConsent">For operate: whether it waits for somebody to agree to what the message says.</param>
-public sealed record ControlReply(bool Done, string Message, ControlStatus? Status = null, string? Json = null, bool NeedsConsent = false);
+/// <param name="Profiled">For profile: how far each node is.</param>
+/// <param name="Costs">For fetch-profile: what was measured.</param>
+public sealed record ControlReply(
+    bool Done, string Message, ControlStatus? Status = null, string? Json = null, bool NeedsConsent = false, IReadOnlyList<ProfiledStatus>? Profiled = null, MeasuredUnits? Costs = null);
+
+/// <summary>How far the measurement of a node has come.</summary>
+/// <param name="Address">Address in the cluster.</param>
+/// <param name="Phase">waiting, measuring, measured, failed.</param>
+/// <param name="Sentence">Why it failed; else empty.</param>
+public sealed record ProfiledStatus(string Address, string Phase, string Sentence);
 
 /// <summary>A run that a cluster is asked to lead.</summary>
 /// <param name="Configuration">Its resolved settings, with the full path of its directory.</param>

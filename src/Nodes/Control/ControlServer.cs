@@ -116,7 +116,7 @@ public sealed class ControlServer : IAsyncDisposable
             return new ControlReply(false, "Expected one line of JSON with a token and a command.");
         if (!CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(request.Token), _token))
             return Refuse(source, "The token is not that of this endpoint. Take the one that endpoint.json names.");
-        if (request.Command is ControlCommand.Operate or ControlCommand.Stop or ControlCommand.Rebalance or ControlCommand.Submit && (roles & (PeerRoles.Operator | PeerRoles.Coordinator)) == PeerRoles.None)
+        if (request.Command is ControlCommand.Operate or ControlCommand.Stop or ControlCommand.Rebalance or ControlCommand.Submit or ControlCommand.Profile && (roles & (PeerRoles.Operator | PeerRoles.Coordinator)) == PeerRoles.None)
             return Refuse(source, "The certificate grants no role that may command. Use one with the role 'operator': pipeline certs issue --role operator.");
         try
         {

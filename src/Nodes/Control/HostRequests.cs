@@ -1,6 +1,7 @@
 using Akka.Actor;
 using Pipeline.Protocol;
 using static Pipeline.Protocol.OperatorProtocol;
+using static Pipeline.Protocol.ProfileProtocol;
 
 namespace Pipeline.Nodes;
 
@@ -21,8 +22,11 @@ internal sealed class HostRequests(IActorRef host)
         { Command: ControlCommand.Complete, Line: { } line } => await OperateAsync(new CompleteCommand(line), cancellation).ConfigureAwait(false),
         { Command: ControlCommand.Submit, Run: { } run } =>
             await AskAsync(new SubmitRun(run.Configuration, run.Directory, run.ResumeFrom, run.NodeCount, run.Start, run.IsLocked), cancellation).ConfigureAwait(false),
+        { Command: ControlCommand.Profile, Profile: { Id: not null, Configuration: not null, Sizes: not null, Nodes: not null } profile } => Measured(await host.Ask<ProfileStanding>(
+            new ProfileNodes(profile.Id, profile.Configuration, profile.Sizes, profile.Seconds, [.. profile.Nodes.Select(node => new ProfiledNode(node.Address, node.Ranks))]), Patience, cancellation).ConfigureAwait(false)),
+        { Command: ControlCommand.FetchProfile, Id: { } id, Node: { } address } => Measured(await host.Ask<UnitsMeasured>(new FetchProfile(id, address), Patience, cancellation).ConfigureAwait(false)),
         { Command: ControlCommand.ReportDead, Node: { } node } => await AskAsync(new ReportDead(node, request.ProcessId), cancellation).ConfigureAwait(false),
-        _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance, submit or operate."),
+        _ => new ControlReply(false, $"There is no command '{request.Command}'. Expected status, stop, rebalance, submit, operate or profile."),
     };
 
     /// <summary>Has the stages of this node moved away; the node leaves whether that succeeds or not, since it was told to.</summary>
@@ -52,6 +56,11 @@ internal sealed class HostRequests(IActorRef host)
         var answer = await host.Ask<CommandAnswered>(request, OperatePatience, cancellation).ConfigureAwait(false);
         return new ControlReply(answer.IsDone, answer.Text, Json: answer.Json.Length > 0 ? answer.Json : null, NeedsConsent: answer.NeedsConsent);
     }
+
+    private static ControlReply Measured(ProfileStanding standing) =>
+        new(standing.IsDone, standing.Sentence, Profiled: [.. standing.Nodes.Select(node => new ProfiledStatus(node.Address, node.Phase, node.Sentence))]);
+
+    private static ControlReply Measured(UnitsMeasured measured) => new(measured.Costs is not null, measured.Fault, Costs: measured.Costs);
 
     private static ControlReply Described(ClusterStatus status) => new(true, "", new ControlStatus(
         [.. status.Nodes.Select(node => new NodeStatus(node.Name, node.ProcessId, node.Roles, node.Address, node.Host, node.Leads, node.ThreadCount, node.MemoryByteCount, node.Speed))],

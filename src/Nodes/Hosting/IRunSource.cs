@@ -1,5 +1,6 @@
 using Pipeline.Coordinator;
 using Pipeline.Operator;
+using Pipeline.Protocol;
 using Pipeline.Runs;
 using Pipeline.Stages;
 
@@ -23,6 +24,13 @@ public interface IRunSource
     /// <summary>Continues a text with the weights of a run's newest checkpoint, in a way that its ranks do not notice.</summary>
     Task<CommandAnswer> GenerateAsync(RunFiles files, string prompt, CancellationToken cancellation) =>
         Task.FromResult(new CommandAnswer(false, "This node cannot generate. Use: pipeline generate --run DIR --prompt TEXT."));
+
+    /// <summary>Measures what the units of a model cost on this machine.</summary>
+    /// <param name="ask">The model, and how long.</param>
+    /// <param name="cancellation">Ends it between two rounds: a run goes first.</param>
+    /// <returns>The costs; a failure's message is a sentence for people.</returns>
+    Task<MeasuredUnits> MeasureAsync(ProfileProtocol.MeasureUnits ask, CancellationToken cancellation) =>
+        Task.FromException<MeasuredUnits>(new NotSupportedException("This node measures nothing."));
 
     /// <summary>What the stages of this node compute with, taken from each assignment's configuration.</summary>
     IStageWorkloadFactory Workloads { get; }

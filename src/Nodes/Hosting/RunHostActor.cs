@@ -39,6 +39,7 @@ public sealed partial class RunHostActor : ReceiveActor
         _admission = new(() => new NodeAdmission(self()));
         ReceiveMembership();
         ReceiveRequests();
+        ReceiveProfiling();
         Receive<Opened>(OnOpened);
         Receive<OpeningFailed>(OnOpeningFailed);
         Receive<Ended>(ended => OnEnded(ended.Outcome));
@@ -126,6 +127,7 @@ public sealed partial class RunHostActor : ReceiveActor
         var isKnown = _nodes.TryGetValue(member.Address, out var node) && node.Info.Id == id;
         if (isKnown && forget) _nodes.Remove(member.Address);
         if (isKnown || forget) _coordinator.Tell(notice(id));
+        LoseProfiled(member.Address);
     }
 
     private void OnSubmit(SubmitRun submit)
@@ -146,6 +148,8 @@ public sealed partial class RunHostActor : ReceiveActor
     private void Open(SubmitRun submission)
     {
         (_submission, _phase) = (submission, "opening");
+        // The nodes hear of the run, and stop by themselves.
+        _profiling?.GiveUp($"A run was submitted meanwhile, in {submission.Directory}, and goes first. Measure after its end.");
         foreach (var member in _nodes.Keys) MemberAt(member).Tell(new AnnounceRun(submission));
         var owner = _cluster.SelfUniqueAddress.ToString();
         _ = Task.Run(() => _source.Open(Submission(submission), owner))

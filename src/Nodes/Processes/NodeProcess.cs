@@ -122,7 +122,7 @@ public sealed class NodeProcess
             _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. NodeLinks.SharedToken(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
         system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice, generation => _log.Hears(generation.Number)), StageHostActor.Name);
-        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), run => _log.At(Path.GetFileName(run))), MemberActor.Name);
+        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), run => _log.At(Path.GetFileName(run)), _source.MeasureAsync), MemberActor.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 

@@ -29,6 +29,9 @@ public static class PeerAuthorization
         (typeof(MembershipProtocol.NotAdmitted), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.DescribeLinks), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.LinksDescribed), Nodes),
+        (typeof(ProfileProtocol.MeasureUnits), PeerRoles.Coordinator),
+        (typeof(ProfileProtocol.UnitsMeasured), Nodes),
+        (typeof(ProfileProtocol.ProfileStanding), PeerRoles.Coordinator),
         // An operator speaks to any node, which has authenticated it and passes its requests on to the one that leads.
         (typeof(OperatorProtocol.IRequest), PeerRoles.Operator | Nodes),
         (typeof(OperatorProtocol.AuditRefusal), Nodes),

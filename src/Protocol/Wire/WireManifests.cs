@@ -55,6 +55,11 @@ internal static class WireManifests
         Control<MembershipProtocol.NotAdmitted>("mna"),
         Control<MembershipProtocol.DescribeLinks>("mdl"),
         Control<MembershipProtocol.LinksDescribed>("mld"),
+        Control<ProfileProtocol.ProfileNodes>("ppn"),
+        Control<ProfileProtocol.ProfileStanding>("pps"),
+        Control<ProfileProtocol.FetchProfile>("ppf"),
+        Control<ProfileProtocol.MeasureUnits>("pmu"),
+        Control<ProfileProtocol.UnitsMeasured>("pum"),
         // "ho" was HostStages, all ranks of a node in one message.
         Control<HostStage>("hs"),
         Control<ReportHosted>("rh"),

@@ -61,6 +61,30 @@ public sealed record UnitProfile
     public double WorkUnder(bool isSplit, RecomputePolicy recompute) =>
         Forward + (isSplit ? InputGradient + WeightGradient : Backward) + RecomputeUnder(recompute);
 
+    /// <summary>The same sizes with the times of another measurement.</summary>
+    /// <param name="other">The same unit, measured elsewhere.</param>
+    public UnitProfile WithTimesOf(UnitProfile other) => this with
+    {
+        Forward = other.Forward,
+        Backward = other.Backward,
+        InputGradient = other.InputGradient,
+        WeightGradient = other.WeightGradient,
+        Optimizer = other.Optimizer,
+        SelectiveRecompute = other.SelectiveRecompute,
+    };
+
+    /// <summary>The same unit on a machine of another speed.</summary>
+    /// <param name="speed">Beside this one's, above 0.</param>
+    public UnitProfile At(double speed) => this with
+    {
+        Forward = Forward / speed,
+        Backward = Backward / speed,
+        InputGradient = InputGradient / speed,
+        WeightGradient = WeightGradient / speed,
+        Optimizer = Optimizer / speed,
+        SelectiveRecompute = SelectiveRecompute / speed,
+    };
+
     /// <summary>The same unit for another size of micro-batch, all that depends on it in proportion.</summary>
     internal UnitProfile Scaled(double factor) => this with
     {
@@ -97,12 +121,37 @@ public sealed record ModelProfile
     /// <summary>Units.</summary>
     public int UnitCount => BySize.First().Value.Length;
 
+    /// <summary>The same on a machine of another speed, such as one whose processors are shared.</summary>
+    /// <param name="speed">Beside this one's, above 0.</param>
+    public ModelProfile At(double speed) => speed == 1 ? this : this with
+    {
+        BySize = BySize.ToImmutableSortedDictionary(size => size.Key, size => size.Value.Select(unit => unit.At(speed)).ToImmutableArray()),
+        ActionOverhead = ActionOverhead / speed,
+    };
+
+    /// <summary>
+    /// How fast this machine is beside another, by the work of all units on a micro-batch: of a size that was measured on both, the nearest to the one wanted, since small ones take more
+    /// than their share; where there is none, in proportion.
+    /// </summary>
+    /// <param name="other">The other's profile, of the same model.</param>
+    /// <param name="microBatchSize">Samples of a micro-batch.</param>
+    public double SpeedBeside(ModelProfile other, int microBatchSize)
+    {
+        int[] common = [.. BySize.Keys.Intersect(other.BySize.Keys)];
+        var size = common.Length == 0 ? microBatchSize : common.MinBy(measured => Distance(measured, microBatchSize));
+        return other.Work(size) / Work(size);
+    }
+
+    private double Work(int microBatchSize) => For(microBatchSize).Sum(unit => unit.WorkUnder(isSplit: true, RecomputePolicy.None));
+
+    private static double Distance(int size, int other) => Math.Abs(Math.Log((double)size / other));
+
     /// <summary>The units for a size of micro-batch: as given, or in proportion to the nearest size that is.</summary>
     public ImmutableArray<UnitProfile> For(int microBatchSize)
     {
         if (BySize.TryGetValue(microBatchSize, out var exact))
             return exact;
-        var nearest = BySize.Keys.MinBy(size => Math.Abs(Math.Log((double)size / microBatchSize)));
+        var nearest = BySize.Keys.MinBy(size => Distance(size, microBatchSize));
         return [.. BySize[nearest].Select(unit => unit.Scaled((double)microBatchSize / nearest))];
     }
 }

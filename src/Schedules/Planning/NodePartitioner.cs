@@ -3,9 +3,16 @@ using System.Collections.Immutable;
 namespace Pipeline.Schedules;
 
 /// <summary>A node that can hold one stage.</summary>
-/// <param name="Speed">Relative speed, above 0.</param>
+/// <param name="Speed">Speed beside that of the plan's profile, above 0.</param>
 /// <param name="MemoryBytes">What a stage on it may take.</param>
-public readonly record struct NodeCapacity(double Speed, long MemoryBytes);
+public readonly record struct NodeCapacity(double Speed, long MemoryBytes)
+{
+    /// <summary>Costs of the units as they were measured on this node, which then count instead of the plan's and <see cref="Speed"/>; null where nobody measured.</summary>
+    public ModelProfile? Profile { get; init; }
+
+    /// <summary>By unit, its time per micro-batch on this node, for a search; null where that is its <see cref="UnitDemand.Cost"/> by <see cref="Speed"/>. Nodes of one kind share one list.</summary>
+    public IReadOnlyList<double>? UnitCosts { get; init; }
+}
 
 /// <summary>What a unit asks of the node that holds it.</summary>
 /// <param name="Cost">Time per micro-batch on a node of speed 1.</param>
@@ -54,15 +61,33 @@ public static class NodePartitioner
     {
         if (nodes.Count < 1 || nodes.Count > units.Count)
             throw new ScheduleException($"Cannot split {units.Count} units over {nodes.Count} nodes: each needs at least one unit. Lower pipeline.parallelism.pipeline or add layers.");
-        if (nodes.Any(node => !(node.Speed > 0)) || units.Any(unit => !double.IsFinite(unit.Cost) || unit.Cost < 0))
-            throw new ScheduleException("A partition needs speeds above 0 and costs that are finite numbers from 0.");
-        ArgumentOutOfRangeException.ThrowIfNotEqual(inFlight.Count, nodes.Count, nameof(inFlight));
+        Require(units, nodes, inFlight);
         var classes = NodeClasses.Of(nodes);
         var stateCount = classes.CombinationCount * (units.Count + 1.0);
         if (classes.Count > MaxClassCount) return Heuristic(units, nodes, inFlight, PartitionMethod.ManyKinds);
         return stateCount > MaxStateCount
             ? Heuristic(units, nodes, inFlight, PartitionMethod.ManyCombinations)
             : new ClassSearch(units, classes, inFlight).Find();
+    }
+
+    /// <summary>The best partition where the node of each stage is given, or null where none fits the memories. A node may hold several stages: its memory is then what one of them may take.</summary>
+    /// <param name="units">The units in model order.</param>
+    /// <param name="nodes">By stage.</param>
+    /// <param name="inFlight">For each stage the micro-batches that it holds at the peak.</param>
+    /// <exception cref="ScheduleException">There are more stages than units, or a number is out of range.</exception>
+    public static ImmutableArray<UnitRange>? InOrder(IReadOnlyList<UnitDemand> units, IReadOnlyList<NodeCapacity> nodes, IReadOnlyList<int> inFlight)
+    {
+        Require(units, nodes, inFlight);
+        return new OrderedSearch(units, nodes, inFlight).Find()?.Stages;
+    }
+
+    private static void Require(IReadOnlyList<UnitDemand> units, IReadOnlyList<NodeCapacity> nodes, IReadOnlyList<int> inFlight)
+    {
+        if (nodes.Any(node => !(node.Speed > 0)) || units.Select(unit => unit.Cost).Concat(nodes.SelectMany(node => node.UnitCosts ?? [])).Any(cost => !double.IsFinite(cost) || cost < 0))
+            throw new ScheduleException("A partition needs speeds above 0 and costs that are finite numbers from 0.");
+        if (nodes.FirstOrDefault(node => node.UnitCosts is { } own && own.Count != units.Count).UnitCosts is { } other)
+            throw new ScheduleException($"A node was measured with {other.Count} units, the model has {units.Count}.");
+        ArgumentOutOfRangeException.ThrowIfNotEqual(inFlight.Count, nodes.Count, nameof(inFlight));
     }
 
     private static NodePartition? Heuristic(IReadOnlyList<UnitDemand> units, IReadOnlyList<NodeCapacity> nodes, IReadOnlyList<int> inFlight, PartitionMethod reason)

@@ -21,6 +21,7 @@ internal sealed record NodeClasses(ImmutableArray<NodeCapacity> Kinds, Immutable
 internal sealed class RangeDemands
 {
     private readonly double[] _costs;
+    private readonly Dictionary<IReadOnlyList<double>, double[]> _measured = new(ReferenceEqualityComparer.Instance);
     private readonly long[] _states;
     private readonly long[] _kept;
     private readonly long[] _rest;
@@ -42,12 +43,21 @@ internal sealed class RangeDemands
 
     public int Count { get; }
 
-    public double Time(int start, int end, NodeCapacity node) => (_costs[end] - _costs[start]) / node.Speed;
+    public double Time(int start, int end, NodeCapacity node) =>
+        node.UnitCosts is { } own && SumsOf(own) is var sums ? sums[end] - sums[start] : (_costs[end] - _costs[start]) / node.Speed;
 
     public bool Fits(int start, int end, NodeCapacity node, int inFlight) => Bytes(start, end, inFlight, _entries[start]) <= node.MemoryBytes;
 
     /// <summary>Whether a stage that begins earlier may fit: what it is made again from may be less there.</summary>
     public bool MayFitLonger(int start, int end, NodeCapacity node, int inFlight) => _entries[start] > 0 && Bytes(start, end, inFlight, 0) <= node.MemoryBytes;
+
+    private double[] SumsOf(IReadOnlyList<double> costs)
+    {
+        if (_measured.TryGetValue(costs, out var known)) return known;
+        var sums = new double[Count + 1];
+        for (var unit = 0; unit < Count; unit++) sums[unit + 1] = sums[unit] + costs[unit];
+        return _measured[costs] = sums;
+    }
 
     // One micro-batch is there whole while it runs forward, or is made again: of the others, what rests.
     private long Bytes(int start, int end, int inFlight, long entry)

@@ -22,14 +22,14 @@ public static class PlanEvaluation
             throw new ScheduleException(
                 $"Cannot split {units.Length} units into {plain.StageCount} stages: each needs at least one unit. Lower pipeline.schedule.virtual-stages or pipeline.parallelism.pipeline, or add layers.");
         var recomputing = recompute.IsNone ? plain : RecomputePass.Apply(plain, Enumerable.Range(0, plain.StageCount));
-        return Evaluate(request, candidate, units, recomputing, new DivisionSearch(request, plain, recomputing, units, recompute).Find());
+        return Evaluate(request, candidate, units, recomputing, new DivisionSearch(request, plain, recomputing, units, microBatchSize, recompute).Find());
     }
 
     /// <summary>The mean duration of a candidate's step over some draws of <see cref="PlanRequest.Spread"/>.</summary>
     public static double UnevenTime(PlanRequest request, PlanCandidate candidate, int drawCount)
     {
         // What is held at the peak is known already: it does not depend on durations.
-        var model = Model(request, candidate, request.Profile.For(candidate.MicroBatchSize)) with { Memory = [] };
+        var model = Model(request, candidate, Measured(request, candidate, request.Profile.For(candidate.MicroBatchSize))) with { Memory = [] };
         SimulationModel Drawn(int draw) => model with { Jitter = new Jitter(request.Spread, draw) };
         return model.WaitsForNorm
             ? Enumerable.Range(0, drawCount).Average(draw => Simulator.Run(candidate.Schedule!, Drawn(draw)).Duration)
@@ -62,6 +62,7 @@ public static class PlanEvaluation
 
     private static (PlanCandidate Candidate, SimulatedStep Step) Simulate(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
     {
+        units = Measured(request, candidate, units);
         var model = Model(request, candidate, units);
         var step = Simulator.Run(candidate.Schedule!, model);
         var time = model.WaitsForNorm ? step.Duration : SteadySteps.Added(candidate.Schedule!, _ => model with { Memory = [] }, SteadyCount, step);
@@ -70,6 +71,7 @@ public static class PlanEvaluation
             StepTime = time,
             BubbleShare = time > 0 ? 1 - (step.Ranks.Sum(rank => rank.Busy) / (step.Ranks.Length * time)) : 0,
             RankBusy = [.. step.Ranks.Select(rank => rank.Busy)],
+            Units = [.. units.Zip(NodeOfUnit(request, candidate), (unit, node) => node is { Profile: null, Speed: not 1 } ? unit.At(node.Speed) : unit)],
         }, step);
     }
 
@@ -80,7 +82,8 @@ public static class PlanEvaluation
         return new SimulationModel
         {
             Costs = stages.Costs,
-            SpeedOfRank = [.. candidate.NodeOfRank.Select(node => pipeline.Ranks[node].Speed)],
+            // A measured node's speed is in the costs of its units.
+            SpeedOfRank = [.. candidate.NodeOfRank.Select(node => pipeline.Ranks[node] is { Profile: null } estimated ? estimated.Speed : 1)],
             Slowdowns = [.. pipeline.Slowdowns.Select(slow => slow with { Rank = candidate.NodeOfRank.IndexOf(slow.Rank) })],
             Memory = stages.Memory,
             Links = Between(pipeline.Links?.Invoke(stages.OutputBytes), candidate.NodeOfRank),
@@ -88,6 +91,19 @@ public static class PlanEvaluation
             // Whole backwards leave nothing to do while the norm travels.
             WaitsForNorm = request.WaitsForNorm || !candidate.Schedule!.UsesSplitBackward || candidate.Schedule.RankCount == 1,
         };
+    }
+
+    // Each unit with the times of the node that holds it, where that was measured, and the plan's sizes.
+    private static ImmutableArray<UnitProfile> Measured(PlanRequest request, PlanCandidate candidate, ImmutableArray<UnitProfile> units)
+    {
+        var own = request.Simulated[candidate.SlowestPipeline].Ranks.Select(node => node.Profile).OfType<ModelProfile>().Distinct().ToDictionary(profile => profile, profile => profile.For(candidate.MicroBatchSize));
+        return own.Count == 0 ? units : [.. NodeOfUnit(request, candidate).Select((node, unit) => node.Profile is { } measured ? units[unit].WithTimesOf(own[measured][unit]) : units[unit])];
+    }
+
+    private static IEnumerable<NodeCapacity> NodeOfUnit(PlanRequest request, PlanCandidate candidate)
+    {
+        var nodes = request.Simulated[candidate.SlowestPipeline].Ranks;
+        return candidate.Partition.SelectMany((range, stage) => Enumerable.Repeat(nodes[candidate.NodeOfRank[candidate.Schedule!.RankOfStage[stage]]], range.Count));
     }
 
     // Links are those of the devices that the ranks are on.

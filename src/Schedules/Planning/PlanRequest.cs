@@ -97,6 +97,9 @@ public sealed record PlanCandidate(string Kind, int VirtualStages, int MicroBatc
     /// <summary>For each rank of the pipeline the node that takes it.</summary>
     public ImmutableArray<int> NodeOfRank { get; init; } = [];
 
+    /// <summary>Costs of the units on the nodes that it gives them, in the slowest replica: as they were measured there, or the plan's at the speed of the node.</summary>
+    public ImmutableArray<UnitProfile> Units { get; init; } = [];
+
     /// <summary>The schedule of a step, with recomputation and its end; null where there is no partition.</summary>
     public Schedule? Schedule { get; init; }
 

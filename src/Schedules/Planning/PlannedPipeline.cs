@@ -34,10 +34,12 @@ public sealed record PlannedPipeline(int FirstReplica, ImmutableArray<NodeCapaci
         return [.. kinds];
     }
 
-    /// <summary>For each place of a pipeline the least that any replica has there: what fits and is fast enough there is so in all.</summary>
+    /// <summary>For each place of a pipeline the slowest node that any replica has there, with the least memory: what fits and is fast enough there is so in all.</summary>
     public static ImmutableArray<NodeCapacity> Least(IReadOnlyList<PlannedPipeline> pipelines) =>
-        [.. Enumerable.Range(0, pipelines[0].Ranks.Length).Select(rank => new NodeCapacity(
-            pipelines.Min(pipeline => pipeline.Ranks[rank].Speed), pipelines.Min(pipeline => pipeline.Ranks[rank].MemoryBytes)))];
+        [.. Enumerable.Range(0, pipelines[0].Ranks.Length).Select(rank => pipelines.Select(pipeline => pipeline.Ranks[rank]).MinBy(node => node.Speed) with
+        {
+            MemoryBytes = pipelines.Min(pipeline => pipeline.Ranks[rank].MemoryBytes),
+        })];
 
     /// <summary>Those that may be the slowest: without any that is nowhere slower than another with the same links and stragglers.</summary>
     public static ImmutableArray<PlannedPipeline> Slowest(ImmutableArray<PlannedPipeline> pipelines) =>
@@ -49,6 +51,8 @@ public sealed record PlannedPipeline(int FirstReplica, ImmutableArray<NodeCapaci
     private bool IsCoveredBy(PlannedPipeline other, bool isEarlier)
     {
         if (LinkKind != other.LinkKind || !Slowdowns.All(other.Slowdowns.Contains)) return false;
+        // Nodes measured one by one may each be faster with other units.
+        if (Ranks.Zip(other.Ranks, (own, theirs) => own.Profile != theirs.Profile).Any(differs => differs)) return false;
         var speeds = Ranks.Zip(other.Ranks, (own, theirs) => own.Speed.CompareTo(theirs.Speed)).ToArray();
         return speeds.All(sign => sign >= 0) && (isEarlier || speeds.Any(sign => sign > 0) || other.Slowdowns.Length > Slowdowns.Length);
     }

@@ -29,22 +29,30 @@ internal sealed class DivisionSearch
     private readonly ImmutableArray<UnitProfile> _units;
     private readonly UnitRecompute _recompute;
     private readonly UnitDemand[] _demands;
+    private readonly NodeCapacity[] _nodes;
     private readonly ImmutableArray<int> _held;
 
     /// <param name="request">Ranks and their memory.</param>
     /// <param name="plain">The schedule without recomputation.</param>
     /// <param name="recomputing">The same with it.</param>
     /// <param name="units">Costs for the size of micro-batch at hand.</param>
+    /// <param name="microBatchSize">That size.</param>
     /// <param name="recompute">What is made again.</param>
-    public DivisionSearch(PlanRequest request, Schedule plain, Schedule recomputing, ImmutableArray<UnitProfile> units, UnitRecompute recompute)
+    public DivisionSearch(PlanRequest request, Schedule plain, Schedule recomputing, ImmutableArray<UnitProfile> units, int microBatchSize, UnitRecompute recompute)
     {
         (_request, _plain, _recomputing, _units, _recompute) = (request, plain, recomputing, units, recompute);
         _demands = [.. Enumerable.Range(0, units.Length).Select(Demand)];
         _held = ScheduleValidator.PeakInFlight(plain);
+        // One list for each profile: nodes are of one kind where they share it.
+        var measured = request.Ranks.Select(node => node.Profile).OfType<ModelProfile>().Distinct()
+            .ToDictionary(profile => profile, profile => profile.For(microBatchSize).Select(Work).ToArray());
+        _nodes = [.. request.Ranks.Select(node => node.Profile is { } own ? node with { UnitCosts = measured[own] } : node)];
     }
 
     /// <summary>The division found, whether or not it fits.</summary>
     public StageDivision Find() => _plain.StageCount == _plain.RankCount ? OnePerRank() : SeveralPerRank();
+
+    private double Work(UnitProfile unit, int index) => unit.WorkUnder(_plain.UsesSplitBackward, _recompute[index]);
 
     private UnitDemand Demand(int index)
     {
@@ -52,7 +60,7 @@ internal sealed class DivisionSearch
         var inputBytes = index == 0 ? 0 : _units[index - 1].OutputBytes;
         // Where the unit before it is made again, too, its input is: unless a stage begins with it.
         var isWithin = index > 0 && _recompute[index - 1] is RecomputePolicy.Full;
-        return new UnitDemand(unit.WorkUnder(_plain.UsesSplitBackward, policy), unit.StateBytes, unit.KeptBytes)
+        return new UnitDemand(Work(unit, index), unit.StateBytes, unit.KeptBytes)
         {
             RestBytes = policy switch
             {
@@ -76,7 +84,7 @@ internal sealed class DivisionSearch
         // The search knows memory and speed of every node.
         StageDivision? With(double share)
         {
-            NodeCapacity[] nodes = [.. _request.Ranks.Select(node => Shared(node, share))];
+            NodeCapacity[] nodes = [.. _nodes.Select(node => Shared(node, share))];
             if (_request.KeepsOrder)
                 return new OrderedSearch(_demands, nodes, _held).Find() is var (stages, _) ? InOrder(stages) with { Method = PartitionMethod.GivenOrder } : null;
             return NodePartitioner.Partition(_demands, nodes, _held) is { } found ? new StageDivision(found.Stages, found.NodeOfStage, found.Method) : null;
@@ -88,8 +96,8 @@ internal sealed class DivisionSearch
     private StageDivision SeveralPerRank()
     {
         var perRank = (double)_plain.StageCount / _plain.RankCount;
-        var byTime = InOrder(_request.Ranks.Distinct().Count() == 1
-            ? Partitioner.Partition([.. _demands.Select(demand => demand.Cost)], _plain.StageCount)
+        var byTime = InOrder(_nodes.Distinct().Count() == 1
+            ? Partitioner.Partition(_nodes[0].UnitCosts ?? [.. _demands.Select(demand => demand.Cost)], _plain.StageCount)
             : Search(double.PositiveInfinity)!.Value);
         if (Fits(byTime)) return byTime;
         foreach (var share in s_shares)
@@ -99,7 +107,7 @@ internal sealed class DivisionSearch
 
         ImmutableArray<UnitRange>? Search(double share) => new OrderedSearch(
             _demands,
-            [.. _plain.RankOfStage.Select(rank => Shared(_request.Ranks[rank], share))],
+            [.. _plain.RankOfStage.Select(rank => Shared(_nodes[rank], share))],
             [.. _plain.RankOfStage.Select(rank => (int)Math.Ceiling(_held[rank] / perRank))]).Find()?.Stages;
     }
 

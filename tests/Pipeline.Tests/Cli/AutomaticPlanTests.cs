@@ -41,6 +41,39 @@ public sealed class AutomaticPlanTests
         Schedule Ended(Schedule schedule, PlanCandidate candidate) => StepEndPass.Apply(schedule, request.TiedStages(candidate.Partition));
     }
 
+    [Fact]
+    public void What_a_plan_expects_of_units_ranks_and_nodes_arrives_with_it_and_makes_no_sense_without_it()
+    {
+        var bound = RunSettingsBinder.Settle(RunSettingsBinder.Resolve(ConfigurationSources.None with
+        {
+            Assignments = ConfigurationLayer.FromAssignments(["preset=gpt-nano", "plan=auto", "parallelism.data=2", "schedule.micro-batches=8"]),
+        }), () => false);
+        var profile = UnitEstimates.Of(bound.Settings, 1e9);
+        // The slower node first: which rank gets it is the plan's to say, were these not replicas.
+        PlanWorld world = new(profile, [new PlannedPipeline(0, [new NodeCapacity(0.5, long.MaxValue), new NodeCapacity(1, long.MaxValue)]) { ReplicaCount = 2 }], null, "two by two")
+        {
+            Places = ["akka.tcp://pipeline@a:1", "akka.tcp://pipeline@b:1", "akka.tcp://pipeline@c:1", "akka.tcp://pipeline@d:1"],
+        };
+        var request = PlanRequests.Of(bound.Settings, world, keepsMicroBatches: true) with { Kinds = [new OneForwardOneBackward()], VirtualStages = [1], Spread = 0 };
+        var choice = Planner.Find(request).Choice! with { NodeOfRank = [1, 0] };
+        var plan = AutomaticPlan.Of(bound, world, choice, []);
+        Assert.Equal(["akka.tcp://pipeline@b:1", "akka.tcp://pipeline@a:1", "akka.tcp://pipeline@d:1", "akka.tcp://pipeline@c:1"], plan.Nodes);
+        var text = ConfigurationPrinter.Hocon(plan.Explicit().Configuration, withOrigins: false);
+        var read = RunSettingsBinder.Resume(ConfigurationLayer.FromHocon("the submitted run", text), ConfigurationSources.None).Settings;
+        Assert.Equal(plan.Nodes, read.PlannedNodes);
+        Assert.Equal([1, 0.5], read.PlannedSpeeds!);
+        Assert.Equal(choice.RankBusy.Length, read.PlannedTimes!.Count);
+        Assert.All(choice.RankBusy.Zip(read.PlannedTimes), times => Assert.Equal(times.First, times.Second, 8));
+        Assert.Equal(plan.UnitSeconds.Count, read.PlannedUnits!.Count);
+        Assert.All(plan.UnitSeconds.Zip(read.PlannedUnits), times => Assert.Equal(times.First, times.Second, 8));
+
+        foreach (var (given, wrong) in new[] { ("planned-nodes", "a,b"), ("planned-units", "1,1"), ("planned-speeds", "1,1,1") })
+        {
+            var refusal = Assert.Throws<ConfigurationException>(() => RunSettingsBinder.Resolve(ConfigurationSources.None with { Assignments = ConfigurationLayer.FromAssignments([$"{given}=\"{wrong}\""]) }));
+            Assert.Contains($"pipeline.{given}", refusal.Message, StringComparison.Ordinal);
+        }
+    }
+
     /// <summary>The settings of a step as a node has them: from the text that is sent to it.</summary>
     private static StepSettings Read(BoundConfiguration bound) =>
         RunSettingsBinder.Resume(ConfigurationLayer.FromHocon("the submitted run", ConfigurationPrinter.Hocon(bound.Configuration, withOrigins: false)), ConfigurationSources.None).Settings.Step;

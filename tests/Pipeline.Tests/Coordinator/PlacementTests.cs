@@ -100,6 +100,34 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void Ranks_go_where_a_plan_has_them_whatever_nodes_say_of_their_speed_unless_they_do_not_fit_or_stay_elsewhere()
+    {
+        PlaceableNode[] nodes = [.. Enumerable.Range(0, 3).Select(index => new PlaceableNode(Node(index, $"host{index}", 0) with { MemoryByteCount = 100, Speed = 10 - index }, index == 0))];
+        NodeId[] ids = [.. nodes.Select(node => node.Info.Id)];
+        var planned = new Dictionary<int, NodeId> { [0] = ids[2], [1] = ids[0] };
+        Assert.Equal([ids[1], ids[2]], Placement.For(nodes, NoNodes, [10, 10], NoHolders)!.Nodes);
+        // The slowest, and the coordinator's own.
+        Assert.Equal([ids[2], ids[0]], Placement.For(nodes, NoNodes, [10, 10], NoHolders, planned: planned)!.Nodes);
+        Assert.Equal([ids[2], ids[2]], Placement.For(nodes, NoNodes, [10, 10], NoHolders, planned: new Dictionary<int, NodeId> { [0] = ids[2], [1] = ids[2] })!.Nodes);
+        // What stays where it is counts before the plan, what nobody has planned comes after it.
+        Assert.Equal([ids[1], ids[0], ids[2]], Placement.For(nodes, new Dictionary<int, NodeId> { [0] = ids[1] }, [10, 10, 10], NoHolders, planned: planned)!.Nodes);
+        // Two do not fit on one node, a node that is gone takes none.
+        Assert.Equal([ids[2], ids[1]], Placement.For(nodes, NoNodes, [60, 60], NoHolders, planned: new Dictionary<int, NodeId> { [0] = ids[2], [1] = ids[2] })!.Nodes);
+        Assert.Equal([ids[1], ids[0]], Placement.For(nodes[..2], NoNodes, [10, 10], NoHolders, planned: planned)!.Nodes);
+    }
+
+    [Fact]
+    public void The_room_of_a_rank_is_what_it_has_and_its_share_of_what_its_node_has_left()
+    {
+        NodeInfo[] nodes = [Node(0, "left", 100), Node(1, "right", 50), Node(2, "any", 0)];
+        NodeId[] places = [nodes[0].Id, nodes[0].Id, nodes[1].Id, nodes[2].Id];
+        Assert.Equal([35, 65, 50], Placement.RoomOf(nodes, places, [20, 50, 60, 5]).Take(3));
+        Assert.True(Placement.RoomOf(nodes, places, [20, 50, 60, 5])[3] > 1L << 60);
+        Assert.Equal([25, 55, 40], Placement.RoomOf(nodes, places, [20, 50, 60, 5], 0.8).Take(3));
+        Assert.Empty(Placement.RoomOf(nodes, places, [0, 0, 0, 0]));
+    }
+
+    [Fact]
     public void A_replica_with_fewer_and_larger_ranks_goes_to_the_node_that_can_hold_them()
     {
         // Two halves and a whole: placed in the order of ranks, a half would take the only node that has room for the whole.

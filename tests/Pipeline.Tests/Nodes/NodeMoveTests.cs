@@ -1,9 +1,11 @@
+using System.Collections.Immutable;
 using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Schedules;
+using Pipeline.Stages;
 using Pipeline.Tests.Training;
 using Pipeline.Training;
 using Xunit;
@@ -46,13 +48,63 @@ public sealed class NodeMoveTests : IDisposable
         IReadOnlyList<int> wanted = [1, 4, 3];
         var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
         var moved = cluster.AtStep(3, () => cluster.Coordinator.Ask<Rebalanced>(Rebalance.Instance, Patience));
-        cluster.StartCoordinator("a", run => run with { Repartition = (_, _) => new UnitDivision(wanted, schedule) });
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _, _) => new UnitDivision(wanted, schedule) });
         await AssertCompletedAsync(cluster);
         var answer = await await moved;
         Assert.Null(answer.Refusal);
         Assert.Equal(wanted, answer.UnitCounts);
         Assert.Equal(answer.Step, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).Step);
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task Ranks_lie_where_a_plan_that_knows_the_nodes_has_them_and_one_whose_node_is_lost_goes_elsewhere()
+    {
+        var plan = Plan(ProtectionKind.Memory);
+        // As the units were measured on each node: c is quick with the first ones, e with the last, a with those between them.
+        var choice = Choice(plan, [8, 8, 1, 1, 1, 8, 8, 8], [1, 1, 1, 8, 8, 8, 8, 8], [8, 8, 8, 8, 8, 1, 1, 1]);
+        string[] nodes = ["a", "c", "e"];
+        Assert.Equal(["c", "a", "e"], choice.NodeOfRank.Select(node => nodes[node]));
+        plan = plan with
+        {
+            ScheduleText = ScheduleText.Format(choice.Schedule!),
+            UnitCounts = [.. choice.Partition.Select(range => range.Count)],
+            PlannedNodes = [.. choice.NodeOfRank.Select(node => nodes[node])],
+        };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        var killed = cluster.AtStep(5, () => Task.FromResult(true), () => cluster.Kill("e"));
+        // The coordinator's own node is among them, which it would spare by itself.
+        cluster.StartCoordinator("a");
+        await AssertCompletedAsync(cluster);
+        Assert.True(await await killed);
+        Assert.All(cluster.Notices.All.OfType<RunNotice.Placed>().Take(1), placed => Assert.Equal(["c", "a", "e"], placed.Nodes.Select(node => node.Id.Address)));
+        Assert.Equal(["a", "c"], cluster.Work.Keys.Where(work => work.Rank < 2).Select(work => work.Node).Distinct().Order());
+        Assert.Equal(2, cluster.Work.Keys.Where(work => work.Rank == 2).Select(work => work.Node).Distinct().Count());
+    }
+
+    private static PlanCandidate Choice(TrainingPlan plan, params double[][] costs)
+    {
+        ModelProfile[] profiles = [.. costs.Select(times => new ModelProfile
+        {
+            Source = "made up",
+            IsMeasured = true,
+            BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(1, [.. times.Select(time => new UnitProfile
+            {
+                Name = "unit", Forward = time, Backward = 2 * time, InputGradient = time, WeightGradient = time, Optimizer = 0,
+                KeptBytes = 1, DeferredBytes = 1, OutputBytes = 1, StateBytes = 1, GradientBytes = 1,
+            })]),
+        })];
+        return Planner.Find(new PlanRequest
+        {
+            Profile = profiles[0],
+            SamplesPerStep = 2,
+            Ranks = [.. profiles.Select(profile => new NodeCapacity(1, 1_000_000) { Profile = profile })],
+            MicroBatchSizes = [1],
+            VirtualStages = [1],
+            Recomputes = [RecomputePolicy.None],
+            Spread = 0,
+            TiedStages = partition => StageTies.TiedStages(plan.Units, [.. partition.Select(range => range.Count)]),
+        }).Choice!;
     }
 
     [Fact]
@@ -65,7 +117,7 @@ public sealed class NodeMoveTests : IDisposable
         cluster.StartCoordinator("a", run => run with
         {
             Rebalance = new RebalancePolicy(RebalanceKind.Auto, 2),
-            Repartition = (_, seconds) => seconds.All(one => one > 0) ? new UnitDivision(wanted, schedule, 0.2) : null,
+            Repartition = (_, seconds, _) => seconds.All(one => one > 0) ? new UnitDivision(wanted, schedule, 0.2) : null,
         });
         await AssertCompletedAsync(cluster);
         Assert.Equal(wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);

@@ -167,6 +167,6 @@ public sealed class ClusterCommandTests
     private static Func<CoordinatedRun, CoordinatedRun> Divided(TrainingPlan plan)
     {
         var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = s_wanted }).Schedule);
-        return run => run with { Repartition = (_, _) => new UnitDivision(s_wanted, schedule) };
+        return run => run with { Repartition = (_, _, _) => new UnitDivision(s_wanted, schedule) };
     }
 }

@@ -61,6 +61,11 @@ internal static class WireMessageGenerators
     private static readonly Gen<PlatformFingerprint> Platforms = Gen.Select(Text, Number, Text, Text.Array[0, 3], Text, Text)
         .Select((build, wire, processor, features, runtime, library) => new PlatformFingerprint(build, wire, processor, features, runtime, library));
 
+    private static readonly Gen<MeasuredUnits> Costs = Gen.Select(Text, Real, Real, Gen.Select(Number, Gen.Select(Text, Gen.Select(Real, Real, Real), Long)
+            .Select((name, times, bytes) => new MeasuredUnit(name, times.Item1, times.Item2, times.Item3, times.Item1, times.Item2, times.Item3, bytes, bytes / 2, bytes / 3, bytes / 4, bytes / 5, bytes / 6)).Array[0, 3])
+            .Select((size, units) => new MeasuredSize(size, units)).Array[0, 3])
+        .Select((precision, overhead, latency, sizes) => new MeasuredUnits(precision, overhead, latency, sizes));
+
     private static readonly Gen<SharedSetting> Shared = Gen.Select(Text, Text).Select((key, value) => new SharedSetting(key, value));
 
     private static readonly Gen<HostedStage> Hosted = Gen.Select(Number, Generations, Generations, Long, Long, Gen.Bool, Text)
@@ -156,6 +161,14 @@ internal static class WireMessageGenerators
         [typeof(MembershipProtocol.NotAdmitted)] = Text.Select(reason => (IWireMessage)new MembershipProtocol.NotAdmitted(reason)),
         [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
         [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),
+        [typeof(ProfileProtocol.ProfileNodes)] = Gen.Select(Text, Text, Number.Array[0, 3], Real, Gen.Select(Text, Number).Select((address, count) => new ProfiledNode(address, count)).Array[0, 3])
+            .Select((id, configuration, sizes, seconds, nodes) => (IWireMessage)new ProfileProtocol.ProfileNodes(id, configuration, sizes, seconds, nodes)),
+        [typeof(ProfileProtocol.ProfileStanding)] = Gen.Select(Gen.Bool, Text, Gen.Select(Text, Text, Text).Select((address, phase, sentence) => new NodeStanding(address, phase, sentence)).Array[0, 3])
+            .Select((isDone, sentence, nodes) => (IWireMessage)new ProfileProtocol.ProfileStanding(isDone, sentence, nodes)),
+        [typeof(ProfileProtocol.FetchProfile)] = Gen.Select(Text, Text).Select((id, address) => (IWireMessage)new ProfileProtocol.FetchProfile(id, address)),
+        [typeof(ProfileProtocol.MeasureUnits)] = Gen.Select(Text, Text, Number.Array[0, 3], Real, Number)
+            .Select((id, configuration, sizes, seconds, count) => (IWireMessage)new ProfileProtocol.MeasureUnits(id, configuration, sizes, seconds, count)),
+        [typeof(ProfileProtocol.UnitsMeasured)] = Gen.Select(Text, Text, Gen.Null(Costs), Text).Select((id, address, costs, fault) => (IWireMessage)new ProfileProtocol.UnitsMeasured(id, address, costs, fault)),
         [typeof(OpenTunnel)] = Gen.ULong.Select(tunnel => (IWireMessage)new OpenTunnel(tunnel)),
         [typeof(TunnelOpened)] = Gen.ULong.Select(tunnel => (IWireMessage)new TunnelOpened(tunnel)),
         [typeof(TunnelChunk)] = Gen.Select(Long, Gen.Byte.Array[0, 60]).Select((number, bytes) => (IWireMessage)new TunnelChunk(number, bytes)),

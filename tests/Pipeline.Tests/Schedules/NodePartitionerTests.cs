@@ -18,11 +18,15 @@ public sealed class NodePartitionerTests
         Gen.Select(Gen.Int[0, 3], Gen.Int[0, 2]).Select((speed, memory) => new NodeCapacity(new[] { 0.5, 1, 2, 3.5 }[speed], new[] { 60L, 120, 100_000 }[memory])),
         Gen.Select(Gen.Double[0.2, 5], Gen.Long[30, 500]).Select((speed, memory) => new NodeCapacity(speed, memory)));
 
+    // Of some nodes each unit was measured by itself, so that none is faster by the same factor with all of them.
+    private static readonly Gen<double[]> s_measured = Gen.Double[0, 5].Array[14];
+
     [Fact]
-    public void It_is_as_good_as_trying_everything_for_units_costs_memories_and_speeds_at_random() =>
-        Gen.Select(Gen.OneOf(s_units, s_droppers), s_node.Array[1, 4], Gen.Int[0, 3].Array[4]).Sample((units, nodes, held) =>
+    public void It_is_as_good_as_trying_everything_for_units_costs_memories_and_speeds_at_random_measured_or_not() =>
+        Gen.Select(Gen.OneOf(s_units, s_droppers), s_node.Array[1, 4], Gen.Int[0, 3].Array[4], s_measured.Array[2], Gen.Int[0, 3].Array[4]).Sample((units, nodes, held, measured, which) =>
         {
-            nodes = [.. nodes.Take(units.Length)];
+            double[][] own = [.. measured.Select(costs => costs[..units.Length])];
+            nodes = [.. nodes.Take(units.Length).Select((node, index) => which[index] < 2 ? node with { UnitCosts = own[which[index]] } : node)];
             var inFlight = nodes.Select((_, stage) => held[stage]).ToArray();
             var found = NodePartitioner.Partition(units, nodes, inFlight);
             var best = BruteForce(units, nodes, inFlight);
@@ -71,8 +75,19 @@ public sealed class NodePartitionerTests
         Assert.Null(NodePartitioner.Partition([new UnitDemand(1, 5, 0)], [new(1, 4)], [1]));
     }
 
+    [Fact]
+    public void Costs_of_a_node_that_are_not_of_this_model_are_refused()
+    {
+        UnitDemand[] units = [new(1, 0, 0), new(1, 0, 0)];
+        Assert.Contains("measured with 3 units", Assert.Throws<ScheduleException>(() => NodePartitioner.Partition(units, [new NodeCapacity(1, 9) { UnitCosts = [1, 1, 1] }], [1])).Message, StringComparison.Ordinal);
+        Assert.Throws<ScheduleException>(() => NodePartitioner.InOrder(units, [new NodeCapacity(1, 9) { UnitCosts = [1, double.NaN] }], [1]));
+    }
+
     private static double Time(UnitDemand[] units, NodeCapacity[] nodes, NodePartition found, int stage) =>
-        units[found.Stages[stage].Start..found.Stages[stage].End].Sum(unit => unit.Cost) / nodes[found.NodeOfStage[stage]].Speed;
+        Time(units, found.Stages[stage].Start, found.Stages[stage].End, nodes[found.NodeOfStage[stage]]);
+
+    private static double Time(UnitDemand[] units, int start, int end, NodeCapacity node) =>
+        node.UnitCosts is { } own ? own.Skip(start).Take(end - start).Sum() : units[start..end].Sum(unit => unit.Cost) / node.Speed;
 
     private static bool Fits(UnitDemand[] units, int start, int end, NodeCapacity node, int inFlight) =>
         units[start..end].Sum(unit => unit.StateBytes) + Activations(units[start..end], inFlight) <= node.MemoryBytes;
@@ -99,7 +114,7 @@ public sealed class NodePartitionerTests
                     if (Fits(units, start, end, nodes[node], inFlight[stage]))
                     {
                         left.Remove(node);
-                        best = Math.Min(best, Math.Max(units[start..end].Sum(unit => unit.Cost) / nodes[node].Speed, From(stage + 1, end, left)));
+                        best = Math.Min(best, Math.Max(Time(units, start, end, nodes[node]), From(stage + 1, end, left)));
                         left.Add(node);
                     }
 

@@ -187,6 +187,44 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Where_nodes_were_measured_each_does_the_units_that_it_is_good_at_and_the_step_takes_what_they_say()
+    {
+        // One is quick with the first four units and slow with the others, the other the other way round: in all they are alike.
+        var plain = Profile([.. Enumerable.Repeat(Unit(1, 2, 1), 8)]);
+        ModelProfile early = Profile([.. Enumerable.Range(0, 8).Select(unit => unit < 4 ? Unit(1, 2, 1) : Unit(3, 6, 1))]), late = Profile([.. Enumerable.Range(0, 8).Select(unit => unit < 4 ? Unit(3, 6, 1) : Unit(1, 2, 1))]);
+        var request = Request(plain, 2, 1_000_000) with
+        {
+            Ranks = [new NodeCapacity(0.5, 1_000_000) { Profile = late }, new NodeCapacity(0.5, 1_000_000) { Profile = early }],
+            Kinds = [new GPipe()],
+            MicroBatchSizes = [1],
+            VirtualStages = [1],
+            Recomputes = [RecomputePolicy.None],
+        };
+        var choice = Planner.Find(request).Choice!;
+        Assert.Equal([1, 0], choice.NodeOfRank.Select(node => node));
+        Assert.Equal([4, 4], choice.Partition.Select(range => range.Count));
+        // As if both were of speed 1 and had only the units that they have.
+        var alike = Planner.Find(request with { Ranks = [new NodeCapacity(1, 1_000_000), new NodeCapacity(1, 1_000_000)] }).Choice!;
+        Assert.Equal(alike.StepTime, choice.StepTime, 9);
+        Assert.Equal(alike.RankBusy, choice.RankBusy);
+        Assert.All(choice.Units, unit => Assert.Equal(1, unit.Forward));
+        // In the order given each does what it is bad at, unless it does little.
+        var kept = Planner.Find(request with { KeepsOrder = true }).Choice!;
+        Assert.True(kept.StepTime > 1.5 * choice.StepTime);
+    }
+
+    [Fact]
+    public void Speeds_are_compared_for_a_size_that_was_measured_on_both_machines()
+    {
+        var here = Profile([Unit(1, 2, 10)]) with { BySize = Profile([Unit(1, 2, 10)]).BySize.Add(8, [Unit(4, 8, 80)]) };
+        // Twice as slow with micro-batches of 8, where a sample takes less than with 1.
+        var there = here with { BySize = Profile([Unit(1, 2, 10)]).BySize.Clear().Add(8, [Unit(8, 16, 80)]) };
+        Assert.Equal(0.5, there.SpeedBeside(here, 1), 9);
+        Assert.Equal(2, here.SpeedBeside(there, 1), 9);
+        Assert.Equal(0.25, there.At(0.5).SpeedBeside(here, 8), 9);
+    }
+
+    [Fact]
     public void Where_all_is_made_again_only_inputs_are_reckoned_and_a_faster_node_still_gets_more_units()
     {
         // Six units: 60 of state, seven inputs of 25 and 180 of the micro-batch at work. An input for each unit would be 1,260.
