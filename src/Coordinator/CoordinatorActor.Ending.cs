@@ -54,7 +54,7 @@ public sealed partial class CoordinatorActor
     /// <summary>A rank that lagged behind has completed the step of the last checkpoint: its line must not be missing.</summary>
     private void OnCompletedWhileEnding(StepCompleted report)
     {
-        foreach (var reports in _progress.Enter(report)) _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
+        foreach (var reports in _progress.Enter(report)) _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount, _ranks.Generation)));
         _outcome = _outcome! with { Step = _progress.Committed };
     }
 

@@ -175,7 +175,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
             _rebalance.Enter(reports);
             _compression?.Enter([.. reports.Where(report => report.Rank < _ranks.ReplicaRankCount)]);
             _told.Enqueue((reports[0].Step, Math.Min(_progress.EvaluatedThrough, _early.Keys.FirstOrDefault(long.MaxValue) - 1)));
-            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount)));
+            _observer.Tell(new RunNotice.StepCommitted(StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount, _ranks.Generation)));
             if (_early.Remove(reports[0].Step, out var evaluated)) _observer.Tell(evaluated);
             WatchSaves(reports[0].Step);
         }

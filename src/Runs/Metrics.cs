@@ -39,6 +39,9 @@ public sealed record StepMetrics(long Step) : MetricsLine(Step)
     /// <summary>Idle time ÷ (ranks × step time), 0 to 1.</summary>
     public required double Bubble { get; init; }
 
+    /// <summary>The assignment of ranks to nodes, counted from 1 at each start of the run, in which the step was committed; it never falls in between. Null for the unsplit trainer, and in files of earlier versions.</summary>
+    public int? Generation { get; init; }
+
     /// <summary>One entry per rank.</summary>
     public required IReadOnlyList<StageMetrics> Stages { get; init; }
 

@@ -42,6 +42,7 @@ public static class MetricsReader
         Tokens = line.GetProperty("tokens").GetInt64(),
         Seconds = Number(line.GetProperty("seconds")),
         Bubble = Number(line.GetProperty("bubble")),
+        Generation = line.TryGetProperty("generation", out var generation) ? generation.GetInt32() : null,
         Stages = [.. line.GetProperty("stages").EnumerateArray().Select(Stage)],
         Digest = line.TryGetProperty("digest", out var digest)
             ? digest.EnumerateObject().ToDictionary(unit => unit.Name, unit => unit.Value.GetString() ?? throw new FormatException(), StringComparer.Ordinal)

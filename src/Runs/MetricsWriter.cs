@@ -36,6 +36,7 @@ public sealed class MetricsWriter : IDisposable
         json.WriteNumber("tokens", metrics.Tokens);
         WriteNumber(json, "seconds", metrics.Seconds);
         WriteNumber(json, "bubble", metrics.Bubble);
+        if (metrics.Generation is { } generation) json.WriteNumber("generation", generation);
         json.WriteStartArray("stages");
         foreach (var stage in metrics.Stages)
             WriteStage(json, stage);

@@ -35,11 +35,15 @@ public sealed record StepSummary(
     /// <summary>Why no rank applied the step, so that its loss and norm are no numbers; null for a step that was applied.</summary>
     public NonFiniteStep? Fault { get; init; }
 
+    /// <summary>Number of the generation that committed it; null for the unsplit trainer, which has none. It falls at no step of a run but the first after a resume.</summary>
+    public int? Generation { get; init; }
+
     /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
     /// <param name="reports">Of the ranks that have reported it.</param>
     /// <param name="rankCount">All ranks.</param>
     /// <param name="computing">Ranks that compute: of those behind them no time is idle.</param>
-    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount, int computing)
+    /// <param name="generation">The generation that commits it.</param>
+    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount, int computing, Generation generation)
     {
         var totals = reports[0].Totals;
         var timed = reports.Where(report => report.Rank < computing).DefaultIfEmpty(reports[0]).ToArray();
@@ -55,6 +59,6 @@ public sealed record StepSummary(
             seconds,
             seconds > 0 ? Math.Max(0, 1 - busy / seconds) : 0,
             [.. reports.Select(report => new RankSummary(report.Rank, report.Timing, report.LiveTensorCount, report.Spans, report.Span))],
-            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]) { Fault = fault };
+            reports.Count < rankCount ? [] : [.. reports.SelectMany(report => report.Digests).OrderBy(digest => digest.UnitIndex).ThenBy(digest => digest.ParameterIndex)]) { Fault = fault, Generation = generation.Number };
     }
 }

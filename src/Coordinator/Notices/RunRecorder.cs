@@ -81,6 +81,7 @@ public sealed class RunRecorder(
         Tokens = step.TokenCount,
         Seconds = step.Seconds,
         Bubble = step.Bubble,
+        Generation = step.Generation,
         Stages = [.. step.Ranks.Select(rank => StageOf(rank))],
         Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
     };

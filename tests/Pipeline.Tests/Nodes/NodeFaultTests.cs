@@ -146,6 +146,8 @@ public sealed class NodeFaultTests : IDisposable
             : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation, SharesGradients = plan.SharesGradients });
         // Each step is committed once and in order, with the reference's bits; a digest is whole or absent.
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: !isOneCoordinator);
+        // One generation commits each, and none that was replaced.
+        Assert.Equal(cluster.Notices.Steps.Select(step => step.Generation).Order(), cluster.Notices.Steps.Select(step => step.Generation));
         var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();
         if (isOneCoordinator) Assert.Equal([2, 4, 6], evaluations.Select(evaluation => evaluation.AfterStep));
         Assert.All(evaluations, evaluation => Assert.Equal(
