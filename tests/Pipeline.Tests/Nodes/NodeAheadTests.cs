@@ -150,9 +150,9 @@ public sealed class NodeAheadTests : IDisposable
     }
 
     [Fact]
-    public async Task A_rank_changes_places_at_the_next_step_of_which_there_are_copies()
+    public async Task A_rank_changes_places_at_the_step_under_way_though_many_are_granted()
     {
-        await AskAsync(ProtectionKind.Memory, 1, new MoveRank(2, new NodeId("e", 1)), async (cluster, answer) =>
+        await AskAsync(ProtectionKind.Memory, 30, new MoveRank(2, new NodeId("e", 1)), async (cluster, answer) =>
         {
             Assert.True(answer.IsDone, answer.Sentence);
             await cluster.UntilAsync(() => cluster.Work.Keys.Any(work => work.Node == "e"));
