@@ -18,6 +18,10 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
     /// <summary>Of one cluster: starting and ending one takes as long as some faults.</summary>
     private const int FaultsPerRun = 25;
 
+    private const string DataKey = "parallelism.data=";
+
+    private readonly int _stages = settings.Length == 0 ? 3 : 2;
+    private readonly int _replicas = settings.LastOrDefault(word => word.StartsWith(DataKey, StringComparison.Ordinal)) is { } data ? int.Parse(data[DataKey.Length..], CultureInfo.InvariantCulture) : 1;
     private readonly FaultDice _dice = new(seed, kinds);
     private readonly List<RecoveryTime> _recoveries = [];
     private readonly List<Strike> _strikes = [];
@@ -26,12 +30,13 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
     private int _survived;
     private int _refused;
     private int _divergences;
+    private int _replicaChanges;
 
     /// <summary>Runs until so many faults were survived, or one was not.</summary>
     /// <returns>Whether all were survived without divergence.</returns>
     internal async Task<bool> RunAsync(int count)
     {
-        output.WriteLine($"chaos: {count} faults, seed {seed}, {processes} processes, {(settings.Length == 0 ? "3 stages" : string.Join(' ', settings))}");
+        output.WriteLine($"chaos: {count} faults, seed {seed}, {processes} processes, {_stages} stages{(settings.Length == 0 ? "" : $", {string.Join(' ', settings)}")}; {Math.Max(0, processes - 1 - _replicas * _stages)} spare");
         for (var run = 1; _survived < count; run++)
         {
             if (await RunOnceAsync($"run-{run}", Math.Min(FaultsPerRun, count - _survived))) continue;
@@ -45,7 +50,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
 
     private async Task<bool> RunOnceAsync(string run, int faults)
     {
-        using var cluster = ChaosCluster.Start(tiny, run, processes, [.. settings.Length == 0 ? ["--stages", "3"] : new[] { "--stages", "2" }, .. settings]);
+        using var cluster = ChaosCluster.Start(tiny, run, processes, ["--stages", $"{_stages}", .. settings]);
         _strikes.Clear();
         try
         {
@@ -71,6 +76,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
         }
 
         _recoveries.AddRange(RecoveryTime.Read(cluster.Files, _strikes));
+        _replicaChanges += File.ReadLines(cluster.Files.Events).Count(line => line.Contains("\"event\":\"replicas-changed\"", StringComparison.Ordinal));
         if (!await _ledger.HoldsAsync(run, cluster.Files)) _divergences++;
         return true;
     }
@@ -83,11 +89,13 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
         return files.Length > 2 ? [files[^2], files[^1]] : files;
     }
 
-    /// <summary>All nodes are there, no recovery is under way, and steps are being committed.</summary>
+    /// <summary>All nodes are there, no recovery is under way, all replicas compute again, and steps are being committed.</summary>
     private async Task<ControlStatus> SettledAsync(ChaosCluster cluster)
     {
-        var first = await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Phase == "running" && status.Stages.Count >= 3);
-        return await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Step >= first.Step + 3);
+        var first = await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Phase == "running" && status.Stages.Count == _replicas * _stages);
+        // A run that still grows, or recovers, begins another generation: what follows would be taken for its doing.
+        var settled = await cluster.StatusAsync(status => status.Nodes.Count >= processes && status.Step >= first.Step + 3);
+        return settled.Generation == first.Generation && settled.Stages.Count == first.Stages.Count ? settled : await SettledAsync(cluster);
     }
 
     private async Task StrikeAsync(ChaosCluster cluster, ControlStatus status, Fault fault)
@@ -139,6 +147,7 @@ internal sealed class FaultCampaign(TinyTraining tiny, int seed, int processes, 
     {
         output.WriteLine($"survived {_survived}, divergences {_divergences}; {string.Join(", ", _survivedOf.Select(kind => $"{kind.Key} {kind.Value}"))}");
         if (_refused > 0) output.WriteLine($"nodes that woke after they were replaced, were refused and ended with 1: {_refused}");
+        if (_replicas > 1) output.WriteLine($"times that the number of replicas changed, down or up again: {_replicaChanges}");
         RecoveryTime.Report(_recoveries, output);
     }
 }

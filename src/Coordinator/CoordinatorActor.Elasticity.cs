@@ -91,7 +91,7 @@ public sealed partial class CoordinatorActor
     private void GoOnWithFewerReplicas(UnitDivision division, StartingPoint start, string reason)
     {
         DropDivision($"The run goes on with {division.ReplicaCount} replicas.");
-        _progress.GiveUpEvaluations(start.Step);
+        GiveUpEvaluations(start.Step);
         var former = _ranks.ReplicaCount;
         if (!Spread(division, start with { Evaluates = _progress.Evaluates(start.Step) }, new RecoveryEpisode(reason, new RecoveryPlan.Restart(start.Step), _run.Clock))) return;
         _observer.Tell(new RunNotice.Recovering(_ranks.Generation, reason, [.. _ranks.Places.Select((place, rank) => (rank, place.Node))]));

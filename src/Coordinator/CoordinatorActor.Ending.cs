@@ -74,6 +74,7 @@ public sealed partial class CoordinatorActor
     {
         if (_outcome is not { } outcome) return;
         Timers.CancelAll();
+        RefuseSaves();
         FinishFlights();
         Release();
         if (_isObserverLost) Context.Stop(Self);

@@ -49,12 +49,15 @@ public sealed partial class CoordinatorActor
     private void OnHeld(StepsHeld held)
     {
         if (_hold.Enter(held.Rank, held.Number, held.BegunStep) is not { } boundary) return;
+        var isSuccession = !_knowsGrants;
         _knowsGrants = true;
-        Stand(boundary);
+        Stand(boundary, isSuccession);
     }
 
     /// <summary>Nobody has begun a step beyond the boundary: whoever is behind comes to it, and nobody goes further before what waits for it is told.</summary>
-    private void Stand(long boundary)
+    /// <param name="boundary">The step.</param>
+    /// <param name="isSuccession">Whether ranks may have come there while nobody led.</param>
+    private void Stand(long boundary, bool isSuccession = false)
     {
         Timers.Cancel("hold");
         _progress.Stand(boundary);
@@ -62,6 +65,7 @@ public sealed partial class CoordinatorActor
         SendGrants();
         // A save that was given up is tried before anything else is granted.
         if (_saving.NeedsRetry && !_saving.IsSaving) Save(_progress.Granted);
+        if (isSuccession) MakeUpForSaves();
         TellStop();
         AnswerPauses();
         SaveAsAsked();

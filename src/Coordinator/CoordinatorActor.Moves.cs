@@ -12,6 +12,8 @@ public sealed partial class CoordinatorActor
     private readonly Dictionary<int, NodeId> _wanted = [];
     private readonly HashSet<(int Rank, NodeId Node)> _relieved = [];
     private PlannedMove? _move;
+    // The last step after which copies were asked for.
+    private long _copyStep;
 
     private void ReceiveMoves()
     {
@@ -62,18 +64,26 @@ public sealed partial class CoordinatorActor
         Hold();
     }
 
-    /// <summary>No rank is past the last granted step. Copies are taken at certain steps only; a checkpoint can be had at any.</summary>
+    /// <summary>No rank is past the last granted step, so that its state can be had: it is asked for if nobody has it yet.</summary>
     private void SetBoundary(PlannedMove move)
     {
-        // While the run is paused the boundary is where it stands.
-        var every = IsProtected && !_progress.IsPaused && move.Change is null ? Protection.Every : 1;
-        // Ranks that had nobody to hold their copies when they completed what was granted last will not copy it any more.
-        var first = move.Division is not null && IsProtected && !_progress.IsPaused && !IsStateAtHand(_progress.Granted) ? _progress.Granted + 1 : _progress.Granted;
-        var boundary = (first + every - 1) / every * every;
+        var boundary = _progress.Granted;
         (move.Boundary, _progress.Limit) = (boundary, boundary);
-        var needsSave = (!IsProtected && move.Change is null) || (_progress.IsPaused && move.Division is not null && boundary % Protection.Every != 0);
-        if (needsSave && _progress.Granted > _ranks.Base.Step && _progress.Granted < _progress.EndStep && _saving.LastIssued != boundary) Save(boundary);
+        if (move.Change is null && !IsStateAtHand(boundary) && boundary < _progress.EndStep) OrderState(boundary);
         Advance();
+    }
+
+    private void OrderState(long step)
+    {
+        if (IsProtected)
+        {
+            _copyStep = step;
+            SendGrants();
+        }
+        else if (_saving.LastIssued != step)
+        {
+            Save(step);
+        }
     }
 
     private void TryMove()
@@ -99,6 +109,18 @@ public sealed partial class CoordinatorActor
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
         if (_outcome is null) move.Done(_ranks.UnitCounts, boundary);
         else move.Refuse(_ranks.UnitCounts, _progress.Committed, _outcome.Error ?? "");
+    }
+
+    /// <summary>A run that stands only for a move whose state does not come goes on without it.</summary>
+    private bool GivesMoveUp()
+    {
+        if (_move is not { Boundary: { } boundary } move || _progress.Committed != boundary || _progress.Granted != boundary || !_progress.IsEvaluated || !IsReachable || _hold.IsAsking) return false;
+        _move = null;
+        _progress.Limit = long.MaxValue;
+        _standstill.Moved();
+        move.Refuse(_ranks.UnitCounts, _progress.Committed, $"The state after step {boundary} did not arrive where it is kept, although it was sent again. Nothing was moved, and the run goes on; look at the links and at the memory of the nodes, and try again.");
+        Advance();
+        return true;
     }
 
     /// <summary>Why a move cannot be made any more, as a sentence; null if it can.</summary>

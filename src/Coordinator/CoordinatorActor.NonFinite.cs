@@ -65,7 +65,7 @@ public sealed partial class CoordinatorActor
         // Before it is written down that all go back: a successor takes the newest checkpoint for one of the run's own past.
         _lastDecision = Task.WhenAll(_lastDecision, _saving.RollBack(target));
         _progress.Unlearn();
-        _progress.GiveUpEvaluations(target);
+        GiveUpEvaluations(target);
         foreach (var step in _awaitedSaves.Select(awaited => awaited.Step).Where(step => step > target).Distinct().ToArray())
             AnswerSaves(step, false, $"The run goes back to step {target}, since a later one was not finite. The state after step {step} is not saved.");
         if (!Spread(_ranks.Division, StartingPoint.Checkpoint(target) with { Evaluates = _progress.Evaluates(target) })) return;

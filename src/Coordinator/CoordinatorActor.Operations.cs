@@ -108,6 +108,13 @@ public sealed partial class CoordinatorActor
         _awaitedSaves.RemoveAll(awaited => awaited.Step == step);
     }
 
+    /// <summary>Nothing is saved any more: the run may have ended before the step that was to be saved, or before all ranks had written it.</summary>
+    private void RefuseSaves()
+    {
+        foreach (var step in _awaitedSaves.Select(awaited => awaited.Step).Distinct().ToArray())
+            AnswerSaves(step, false, $"The run ended after step {_progress.Committed}, before the state after step {step} was saved. Its newest checkpoint is that of step {_saving.LastSaved}.");
+    }
+
     private void OnStopNow()
     {
         Answer(true, $"The run ends at once; its newest checkpoint is that of step {_saving.LastSaved}.");

@@ -13,12 +13,9 @@ public sealed partial class CoordinatorActor
     private readonly HashSet<int> _assignedNow = [];
     // Lost ranks of a decision that is being written down: a further loss meanwhile includes them.
     private readonly HashSet<int> _toAssign = [];
-    private readonly Standstill _standstill;
-    private readonly HangWatch _hang;
     private RecoveryEpisode? _episode;
     private Action? _decided;
     private Task _lastDecision = Task.CompletedTask;
-    private bool _asksWhatRanksAreAt;
 
     private void ReceiveNodes()
     {
@@ -105,74 +102,6 @@ public sealed partial class CoordinatorActor
         Recover(failure.Message, [failure.Rank]);
     }
 
-    /// <summary>Something was said that the run waits for, and that was not said before.</summary>
-    private void Moved()
-    {
-        _standstill.Moved();
-        WatchProgress();
-    }
-
-    private void Reached(Waypoint point, int rank)
-    {
-        if (_standstill.Reach(point, rank, _ranks.Starts[rank].Step)) WatchProgress();
-    }
-
-    private void WatchProgress()
-    {
-        if (_run.Recovery.StallAfter <= TimeSpan.Zero || _outcome is not null) return;
-        _asksWhatRanksAreAt = false;
-        var longest = TimeSpan.FromSeconds(8 * _progress.MedianSeconds);
-        Timers.StartSingleTimer("stall", new StallTick(), longest > _run.Recovery.StallAfter ? longest : _run.Recovery.StallAfter);
-    }
-
-    private void OnStall()
-    {
-        var isWaiting = _ranks.Unready.Count > 0 || _hold.IsAsking || _progress.Committed < _progress.Granted || !_progress.IsEvaluated || _move is not null;
-        if (isWaiting && !_asksWhatRanksAreAt)
-        {
-            AskWhatRanksAreAt();
-            return;
-        }
-
-        WatchProgress();
-        if (!isWaiting) return;
-        if (_hang.Of(CurrentStanding, _progress.MedianSeconds) is { } hung)
-        {
-            GiveUp(hung);
-            return;
-        }
-
-        GatherFlights("nothing has moved");
-        if (!_standstill.Repeats(IsSomebodyAtWork))
-        {
-            End(Failed(StallText.For(_progress, _ranks, _standing.Values)));
-            return;
-        }
-
-        Recover("nothing has moved", []);
-    }
-
-    /// <summary>All have been quiet for long: right after everything was said again, whoever it woke would seem to compute.</summary>
-    private void AskWhatRanksAreAt()
-    {
-        _asksWhatRanksAreAt = true;
-        _standing.Clear();
-        foreach (var node in _nodes.Alive) Ask(node);
-        Timers.StartSingleTimer("stall", new StallTick(), AskAgainAfter);
-    }
-
-    private IEnumerable<HostedReport> CurrentStanding => _standing.Values.Where(report => report.Asked == _ranks.Generation);
-
-    /// <summary>Its thread cannot be ended without its process: the node is lost, and ends when it hears so.</summary>
-    private void GiveUp(HungRank hung)
-    {
-        if (_hang.IsFirst(hung)) OnSuspected(hung.Node, $"{hung.Sentence}: its node is given up.");
-        else End(Failed($"{hung.Sentence}, as it did before on another node: this step's action does not end. Look at what the units do there, or resume the run from another checkpoint."));
-    }
-
-    private bool IsSomebodyAtWork => CurrentStanding.SelectMany(report => report.Stages)
-        .Any(stage => stage.Awaits is "" or HostedStage.State or HostedStage.Copies);
-
     /// <summary>
     /// The generation rises and is written down; then ranks that have lost their state are assigned anew, and once they take inputs, the
     /// others are told to say again what may have been lost.
@@ -248,7 +177,8 @@ public sealed partial class CoordinatorActor
         _decided = then;
         var entry = new JournalEntry(_run.Run, _ranks.Generation, _ranks.PartitionedIn, _ranks.UnitCounts, _ranks.Schedule,
             [.. _ranks.Places.Select(place => place.Node)], _ranks.Base, _announcedProtection, _progress.IsStopWanted, _progress.Plan.Changes,
-            _ranks.Division.Others, _ranks.MostPerNode, _ranks.Machines, _nonFinite.Failures is { Count: > 0 } failures ? failures : null);
+            _ranks.Division.Others, _ranks.MostPerNode, _ranks.Machines, _nonFinite.Failures is { Count: > 0 } failures ? failures : null,
+            _hang.Known is { Count: > 0 } hangs ? hangs : null);
         var written = _lastDecision.ContinueWith(_ => journal.Record(entry), TaskScheduler.Default);
         _lastDecision = written;
         _ = written.PipeTo(Self, success: () => new DecisionRecorded(entry.Generation), failure: fault => new DecisionRefused(fault.GetBaseException().Message));
@@ -273,7 +203,7 @@ public sealed partial class CoordinatorActor
                 foreach (var (rank, start) in replay.Starts) Vouch(rank, start.Step);
                 break;
             case RecoveryPlan.Restart restart:
-                _progress.GiveUpEvaluations(restart.Step);
+                GiveUpEvaluations(restart.Step);
                 _ranks.Base = StartingPoint.Checkpoint(restart.Step) with { Evaluates = _progress.Evaluates(restart.Step) };
                 Reset();
                 AssignAll(_ranks.Base);
@@ -288,15 +218,23 @@ public sealed partial class CoordinatorActor
     /// <summary>What a rank reported before the state that it starts from may have been lost with it; evaluations are reported where the last stage is.</summary>
     private void Vouch(int rank, long step)
     {
-        if (rank == _ranks.RankOfStage[^1]) _progress.GiveUpEvaluations(step);
+        if (rank == _ranks.RankOfStage[^1]) GiveUpEvaluations(step);
         _reached.PutBack(rank, _progress.Granted);
         Commit(_progress.Vouch(rank, step));
+    }
+
+    /// <summary>Who had the result of one may be lost with it, and with the leader whom it was reported to; the steps before a state from which ranks begin nobody runs again.</summary>
+    private void GiveUpEvaluations(long step)
+    {
+        if (_progress.GiveUpEvaluations(step) is { Count: > 0 } lost)
+            Warn("evaluation-lost", lost[^1], $"The held-out loss after step {string.Join(", ", lost)} was lost before it was recorded, and is missing: ranks go on from the state after step {step}.");
     }
 
     /// <summary>All ranks begin from the base: nothing is protected beyond it, nothing granted.</summary>
     private void Reset()
     {
         _progress.RestartFrom(_ranks.Base.Step, _ranks.RankCount);
+        _copyStep = 0;
         // Evaluations after steps that are not committed are run again, and may have another result.
         _early.Clear();
         _nonFinite.RestartFrom(_ranks.Base.Step);

@@ -26,6 +26,18 @@ public sealed partial class CoordinatorActor
         if (step <= _progress.Committed) WatchSaves(step);
     }
 
+    /// <summary>
+    /// Saves that a predecessor ordered on the way became no checkpoints, and of what was due since the ranks can give but the state at which they stand now. Waiting for the next multiple
+    /// instead would leave the run without a checkpoint for up to twice the interval.
+    /// </summary>
+    private void MakeUpForSaves()
+    {
+        var (due, step) = (_progress.Plan.LastSaveDue(_progress.Granted), _progress.Granted);
+        if (_run.Keeper is null || due <= _saving.LastSaved || _saving.IsSaving || step >= _progress.EndStep) return;
+        Save(step);
+        if (due < step) Warn("checkpoint-late", step, $"A checkpoint was due after step {due}, while nobody led the run, and the ranks are past it: the state after step {step} is saved in its place.");
+    }
+
     /// <summary>A save may be asked for long before its step: it is late only once the step is done.</summary>
     private void WatchSaves(long step)
     {

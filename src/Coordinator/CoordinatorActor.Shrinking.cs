@@ -30,7 +30,7 @@ public sealed partial class CoordinatorActor
     {
         var start = NewestStart() ?? StartingPoint.Checkpoint(_saving.LastSaved);
         DropDivision("The run goes on with fewer stages.");
-        _progress.GiveUpEvaluations(start.Step);
+        GiveUpEvaluations(start.Step);
         var (replicas, former) = (_run.RankCount / _ranks.RanksPerReplica, _ranks.ReplicaCount);
         var episode = new RecoveryEpisode(reason, new RecoveryPlan.Restart(start.Step), _run.Clock);
         if (!Spread(division, start with { Evaluates = _progress.Evaluates(start.Step) }, episode)) return;

@@ -52,7 +52,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _reached = new ReachedSteps(_ranks.RankCount);
         _knowsGrants = run.Predecessor is null;
         _standstill = new Standstill(run.Recovery.RepeatLimit);
-        _hang = new HangWatch(run.Recovery.HangAfter);
+        _hang = new HangWatch(run.Recovery.HangAfter, run.Predecessor?.Entry.Hangs);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow, run.Predecessor?.Entry.Failures);
@@ -194,7 +194,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
 
     private StepSummary SummaryOf(IReadOnlyList<StepCompleted> reports)
     {
-        var summary = StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount);
+        var summary = StepSummary.Of(reports, _ranks.RankCount, _ranks.ReplicaRankCount, _ranks.Generation);
         return summary with { IsClipped = _progress.Plan.Clips(summary.Step, summary.GradientNorm) };
     }
 
@@ -305,7 +305,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
     {
         if (!_hasBegun || !IsSettled || _ranks.Unready.Contains(rank)) return;
         _ranks.Refs[rank].Tell(new GrantSteps(
-            _ranks.Generation, through ?? _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection, _hold.GrantNumber, _progress.Assured));
+            _ranks.Generation, through ?? _progress.Granted, _recorded.Step, _recorded.EvaluatedThrough, _announcedProtection, _hold.GrantNumber, _progress.Assured, _copyStep));
         if (_progress.IsStopWanted) _ranks.Refs[rank].Tell(new EndAfterStep(_ranks.Generation));
     }
 

@@ -73,6 +73,7 @@ public static class StageProtocol
     /// <param name="ProtectedStep">No rank will ever be put back further than to the end of this step.</param>
     /// <param name="Hold">How often ranks had been asked to hold, and all had answered, when it was said: what was granted before a later hold is void.</param>
     /// <param name="AssuredStep">The rank runs through this one in any case, and beyond it only while what it keeps for others has room.</param>
+    /// <param name="CopyStep">After this step the state is copied, also where none of the copies that are taken anyway is; 0 for none.</param>
     [MessagePackObject]
     public sealed record GrantSteps(
         [property: Key(0)] Generation Generation,
@@ -81,7 +82,8 @@ public static class StageProtocol
         [property: Key(3)] long RecordedEvaluation,
         [property: Key(4)] long ProtectedStep,
         [property: Key(5)] int Hold = 0,
-        [property: Key(6)] long AssuredStep = 0) : ICommand;
+        [property: Key(6)] long AssuredStep = 0,
+        [property: Key(7)] long CopyStep = 0) : ICommand;
 
     /// <summary>
     /// Begin no further step than the one that was begun last, whatever was granted before; answered by <see cref="StepsHeld"/>. Grants of the same number release

@@ -45,6 +45,9 @@ public sealed record StepMetrics(long Step) : MetricsLine(Step)
     /// <summary>Whether a rank had begun the step on weights that were taken back, and began it anew; null in files of earlier versions.</summary>
     public bool? Redone { get; init; }
 
+    /// <summary>The assignment of ranks to nodes, counted from 1 at each start of the run, in which the step was committed; it never falls in between. Null for the unsplit trainer, and in files of earlier versions.</summary>
+    public int? Generation { get; init; }
+
     /// <summary>One entry per rank.</summary>
     public required IReadOnlyList<StageMetrics> Stages { get; init; }
 

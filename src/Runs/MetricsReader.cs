@@ -44,6 +44,7 @@ public static class MetricsReader
         Bubble = Number(line.GetProperty("bubble")),
         Clipped = line.TryGetProperty("clipped", out var clipped) ? clipped.GetBoolean() : null,
         Redone = line.TryGetProperty("redone", out var redone) ? redone.GetBoolean() : null,
+        Generation = line.TryGetProperty("generation", out var generation) ? generation.GetInt32() : null,
         Stages = [.. line.GetProperty("stages").EnumerateArray().Select(Stage)],
         Digest = line.TryGetProperty("digest", out var digest)
             ? digest.EnumerateObject().ToDictionary(unit => unit.Name, unit => unit.Value.GetString() ?? throw new FormatException(), StringComparer.Ordinal)

@@ -38,6 +38,7 @@ public sealed class MetricsWriter : IDisposable
         WriteNumber(json, "bubble", metrics.Bubble);
         if (metrics.Clipped is { } clipped) json.WriteBoolean("clipped", clipped);
         if (metrics.Redone is { } redone) json.WriteBoolean("redone", redone);
+        if (metrics.Generation is { } generation) json.WriteNumber("generation", generation);
         json.WriteStartArray("stages");
         foreach (var stage in metrics.Stages)
             WriteStage(json, stage);

@@ -106,6 +106,19 @@ public sealed class LossTests(TinyTraining tiny)
         Assert.Equal((await tiny.ReferenceAsync(Steps)).Lines, RunBits.Of(tiny.In("points")).Lines);
     }
 
+    [Fact]
+    public async Task A_process_that_replays_for_one_that_died_may_die_at_the_same_step_and_is_replaced_as_well()
+    {
+        string[] struck = [tiny.In("struck-first"), tiny.In("struck-while-replaying")];
+        // Whoever computes the step first dies at its forward, and so comes to no optimizer: whoever does is the one that runs it again.
+        var variable = $"rank=1,step=13,at=forward,once={struck[0]};rank=1,step=13,at=optimizer,once={struck[1]}";
+        using var train = ProgramRun.Start(new Dictionary<string, string> { ["PIPELINE_FAULT"] = variable }, tiny.Arguments("again", TinyTraining.Steps, "--stages", "2", "--processes", "5"));
+        var code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        Assert.All(struck, file => Assert.True(File.Exists(file), file));
+        Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In("again")).Lines);
+    }
+
     private static NodeStatus StageOf(ControlStatus status) =>
         status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name));
 

@@ -114,6 +114,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         var status = await ProgressAsync((await ProgressAsync(0)).Step);
         Assert.Equal(["tls"], status.Links.Select(link => link.Kind).Distinct());
         Assert.Contains(status.Links, link => link is { Purpose: "frames", FromRank: 0, ToRank: 1, Connected: true, Bytes: > 0 });
+        await AssertMistakesAreRefusedAsync("detached");
         await AssertWhoMayCommandAsync("detached");
         // Nodes that are at a run measure nothing: it would lose time, and the figures would be wrong.
         var (code, output) = await ProgramRun.ToEndAsync(["profile", "--cluster", "-c", cluster.Configuration, .. Model()]);
@@ -150,6 +151,21 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.True(code == 2, output);
         Assert.Contains($"cannot listen on 127.0.0.1:{cluster.FirstPort}", output, StringComparison.Ordinal);
         cluster.AssertDiscreet(output);
+    }
+
+    /// <summary>Row P1: a second run, the same run once more, and a cluster that there is not, each in a sentence and before the first step; the run does not notice.</summary>
+    private async Task AssertMistakesAreRefusedAsync(string run)
+    {
+        var (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("beside", 100, "--stages", "2", "--cluster", "-c", cluster.Configuration));
+        Assert.True(code == 2, output);
+        Assert.Contains($"The cluster is busy with the run in {cluster.Tiny.In(run)}. Wait for its end, or stop it with: pipeline ctl stop", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync("train", "--resume", cluster.Tiny.In(run), "--steps", "200000");
+        Assert.True(code == 2, output);
+        Assert.Contains("is in use by process", output, StringComparison.Ordinal);
+        (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("nowhere", 100, "--stages", "2", "--cluster", "-c", cluster.Configuration, "--set", "cluster.control-port=1"));
+        Assert.True(code == 2, output);
+        Assert.Contains("No node answers at 127.0.0.1:1 ", output, StringComparison.Ordinal);
+        Assert.Contains("correct cluster.seed-nodes and cluster.control-port", output, StringComparison.Ordinal);
     }
 
     /// <summary>A certificate of the authority with the right role commands; one with another role, no certificate, and a wrong token do not, and are written down.</summary>

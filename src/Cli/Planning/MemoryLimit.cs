@@ -3,6 +3,7 @@ using System.Globalization;
 using Pipeline.Cli.Configuration;
 using Pipeline.Schedules;
 using Pipeline.Stages;
+using Pipeline.Training;
 
 namespace Pipeline.Cli.Planning;
 
@@ -45,7 +46,7 @@ internal static class MemoryLimit
         {
             if (settings.Step.RankMemory is { } given) return (long)given;
             if (!areHere) return null;
-            var machine = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * PlanWorld.UsableMemoryShare;
+            var machine = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryEstimate.UsableShare;
             var needed = caps.Sum(cap => MemoryUse.Of(cap.Schedule, cap.Memory).Sum(rank => rank.Total));
             return needed <= machine ? null : (long)(machine / caps.Sum(cap => cap.Schedule.RankCount));
         }

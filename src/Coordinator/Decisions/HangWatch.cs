@@ -9,17 +9,26 @@ namespace Pipeline.Coordinator;
 /// <param name="Sentence">What it hangs at, for people.</param>
 internal sealed record HungRank(int Rank, NodeId Node, long Step, string Sentence);
 
+/// <summary>A step at which a rank hung, so that its node was given up.</summary>
+/// <param name="Step">The step after which it hung.</param>
+/// <param name="Units">Places in the model of the units that it held: what is left of it where ranks are numbered anew.</param>
+public sealed record KnownHang(long Step, IReadOnlyList<int> Units);
+
 /// <summary>
 /// Tells a rank that computes for long from one that never comes back, such as out of a native library: by the time for which its thread has neither begun nor
-/// ended an action, nor waited, while the whole run stood still. A machine may be at fault, so that the rank is given another once; where it hangs again at the same step,
-/// the step is. Pure.
+/// ended an action, nor waited, while the whole run stood still. A machine may be at fault, so that the rank is given another once; where any of its units hang again at the
+/// same step, under whatever number and whoever leads, the step is. Pure.
 /// </summary>
 /// <param name="limit">Longer than any action; zero for no limit.</param>
-internal sealed class HangWatch(TimeSpan limit)
+/// <param name="known">What a predecessor has seen; null for nothing.</param>
+internal sealed class HangWatch(TimeSpan limit, IReadOnlyList<KnownHang>? known = null)
 {
     // An action is a part of a step, and of a step's time it is known what is common.
     private const double MediansOfAStep = 20;
-    private readonly Dictionary<int, long> _hung = [];
+    private readonly List<KnownHang> _known = [.. known ?? []];
+
+    /// <summary>What has hung so far: a successor must not begin to count anew.</summary>
+    internal IReadOnlyList<KnownHang> Known => [.. _known];
 
     /// <summary>The rank that has not stirred for longest, if that is too long.</summary>
     /// <param name="reports">What nodes say of their ranks while nothing moves.</param>
@@ -36,11 +45,13 @@ internal sealed class HangWatch(TimeSpan limit)
             .FirstOrDefault();
     }
 
-    /// <summary>Notes that a rank hangs; false if it did so before at the same step.</summary>
-    internal bool IsFirst(HungRank hung)
+    /// <summary>Notes that a rank hangs; false if one that held any of its units did so before at the same step.</summary>
+    /// <param name="hung">The rank.</param>
+    /// <param name="units">Places in the model of its units; of one that adds up beside the replicas those for which it does.</param>
+    internal bool IsFirst(HungRank hung, IReadOnlyList<int> units)
     {
-        if (_hung.TryGetValue(hung.Rank, out var step) && step == hung.Step) return false;
-        _hung[hung.Rank] = hung.Step;
+        if (_known.Any(before => before.Step == hung.Step && before.Units.Intersect(units).Any())) return false;
+        _known.Add(new KnownHang(hung.Step, units));
         return true;
     }
 }

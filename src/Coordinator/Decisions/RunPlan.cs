@@ -68,6 +68,14 @@ public sealed record RunPlan
         Changes = [.. Changes, change],
     };
 
+    /// <summary>The newest step through another one after which a checkpoint was due at its interval, since that was last changed; 0 for none.</summary>
+    internal long LastSaveDue(long through)
+    {
+        if (!Saves || SaveEvery <= 0) return 0;
+        var (due, since) = (through - through % SaveEvery, Changes.LastOrDefault(static change => change.Setting == SettingKind.SaveEvery)?.FromStep ?? 0);
+        return due >= since ? due : 0;
+    }
+
     /// <summary>Whether a checkpoint follows a step.</summary>
     public bool SavesAfter(long step) => Saves && (step == EndStep || (SaveEvery > 0 && step % SaveEvery == 0));
 }

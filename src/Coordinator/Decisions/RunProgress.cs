@@ -94,7 +94,13 @@ internal sealed class RunProgress
     internal IReadOnlyList<IReadOnlyList<StepCompleted>> Vouch(int rank, long step) => Noted(_ledger.Vouch(rank, step));
 
     /// <summary>Evaluations after steps before this one will not be run again: what was not heard of them is lost.</summary>
-    internal void GiveUpEvaluations(long beforeStep) => _openEvaluations.RemoveWhere(step => step < beforeStep);
+    /// <returns>The steps whose evaluations were awaited.</returns>
+    internal IReadOnlyList<long> GiveUpEvaluations(long beforeStep)
+    {
+        long[] lost = [.. _openEvaluations.TakeWhile(step => step < beforeStep)];
+        _openEvaluations.ExceptWith(lost);
+        return lost;
+    }
 
     /// <summary>Whether the evaluation after a step belongs to the run and is not known.</summary>
     internal bool Evaluates(long step) => _openEvaluations.Contains(step);

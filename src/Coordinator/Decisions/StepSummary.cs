@@ -41,11 +41,15 @@ public sealed record StepSummary(
     /// <summary>Whether a rank had begun it on weights that were taken back, since the step before was not what had been assumed, and began it anew.</summary>
     public bool IsRedone { get; init; }
 
+    /// <summary>Number of the generation that committed it; null for the unsplit trainer, which has none. It falls at no step of a run but the first after a resume.</summary>
+    public int? Generation { get; init; }
+
     /// <summary>Sums up the ranks' reports of one step. Where one was lost, no digest is given rather than a part of it.</summary>
     /// <param name="reports">Of the ranks that have reported it.</param>
     /// <param name="rankCount">All ranks.</param>
     /// <param name="computing">Ranks that compute: of those behind them no time is idle.</param>
-    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount, int computing)
+    /// <param name="generation">The generation that commits it.</param>
+    internal static StepSummary Of(IReadOnlyList<StepCompleted> reports, int rankCount, int computing, Generation generation)
     {
         var totals = reports[0].Totals;
         var timed = reports.Where(report => report.Rank < computing).DefaultIfEmpty(reports[0]).ToArray();
@@ -65,6 +69,7 @@ public sealed record StepSummary(
         {
             Fault = fault,
             IsRedone = reports.Any(report => report.Timing.DiscardedActions > 0),
+            Generation = generation.Number,
         };
     }
 }

@@ -34,6 +34,7 @@ public sealed class JournalException(string message) : Exception(message);
 /// <param name="MostPerNode">The most ranks that one node was given when the run began; 0 where that is not known.</param>
 /// <param name="Machines">By replica, the number of its machine when the ranks were given their units; null where nobody asks.</param>
 /// <param name="Failures">How often the run has failed in which way, and was rolled back; null for never.</param>
+/// <param name="Hangs">At which steps ranks have hung, and were given another machine; null for none.</param>
 public sealed record JournalEntry(
     RunId Run,
     Generation Generation,
@@ -48,7 +49,8 @@ public sealed record JournalEntry(
     IReadOnlyList<OtherReplicas>? Others = null,
     int MostPerNode = 0,
     IReadOnlyList<int>? Machines = null,
-    IReadOnlyList<CountedFailure>? Failures = null)
+    IReadOnlyList<CountedFailure>? Failures = null,
+    IReadOnlyList<KnownHang>? Hangs = null)
 {
     /// <summary>The replicas that there were: the nodes are those of all their ranks, and of those that add up beside them.</summary>
     /// <param name="hasReducers">Whether several replicas have ranks that add up beside them.</param>

@@ -142,6 +142,9 @@ internal sealed class RankTable(CoordinatedRun run)
     /// <summary>Units that a rank holds.</summary>
     internal int UnitCountOf(int rank) => Mesh.UnitCountOf(rank);
 
+    /// <summary>Places in the model of the units that a rank holds, or adds up for; none of a number that no rank has any more.</summary>
+    internal IReadOnlyList<int> UnitsOf(int rank) => (uint)rank < (uint)RankCount ? [.. Mesh.StagesOf(rank).UnitsOfRank(Mesh.PlaceOf(rank))] : [];
+
     /// <summary>A rank is being assigned.</summary>
     internal void Assigning(int rank, StartingPoint start)
     {

@@ -83,6 +83,7 @@ public sealed class RunRecorder(
         Bubble = step.Bubble,
         Clipped = step.IsClipped,
         Redone = step.IsRedone,
+        Generation = step.Generation,
         Stages = [.. step.Ranks.Select(rank => StageOf(rank))],
         Digest = step.Digests.Count > 0 ? ParameterDigest.ByUnit(step.Digests) : null,
     };

@@ -78,7 +78,8 @@ public sealed class RunFeed
             case "recovering": return new RunNotice.Recovering(new Generation((int)Whole(line, "generation")), message ?? "", []);
             case "recovered": return new RunNotice.Recovered(new Generation((int)Whole(line, "generation")), Span(line, "placement"), Span(line, "loading"), Span(line, "replay"));
             case "rolled-back": return new RunNotice.RolledBack(new Generation((int)Whole(line, "generation")), step, message ?? "");
-            case "loss-spike" or "non-finite" or "step-revised" or "stalled" or "straggler" or "throughput-fell" or "disk-nearly-full" or "rebalance": return new RunNotice.Warned(Text(line, "event") ?? "", step, message ?? "");
+            case "loss-spike" or "non-finite" or "step-revised" or "stalled" or "straggler" or "throughput-fell" or "disk-nearly-full" or "rebalance"
+                or "checkpoint-late" or "evaluation-lost": return new RunNotice.Warned(Text(line, "event") ?? "", step, message ?? "");
             default: return null;
         }
     }

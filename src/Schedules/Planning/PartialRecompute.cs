@@ -41,7 +41,7 @@ internal static class PartialRecompute
                 if (recompute.Everywhere is not null) break;
                 var candidate = PlanEvaluation.Evaluate(request, everywhere with { Recompute = recompute }, _units, _recomputing, division).Candidate;
                 if (candidate.Fits && (best is null || candidate.StepTime < best.StepTime)) best = candidate;
-                var next = new DivisionSearch(request, plain, _recomputing, _units, recompute).Find();
+                var next = new DivisionSearch(request, plain, _recomputing, _units, everywhere.MicroBatchSize, recompute).Find();
                 if (next.Stages.SequenceEqual(division.Stages) && next.NodeOfRank.SequenceEqual(division.NodeOfRank)) break;
                 division = next;
             }

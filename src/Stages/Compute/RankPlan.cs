@@ -45,6 +45,9 @@ internal sealed class RankPlan : IDisposable
 
     internal Schedule Schedule => Own.Schedule;
 
+    /// <summary>The <see cref="StepKey.Attempt"/> of the first step after the state that it starts from.</summary>
+    internal int FirstAttempt { get; private set; }
+
     /// <summary>Which replica of the pipeline the rank belongs to.</summary>
     internal ReplicaPlace Place { get; }
 
@@ -175,6 +178,7 @@ internal sealed class RankPlan : IDisposable
         if (start.Kind != StartKind.Copies) return;
         foreach (var model in _models.Values) StateLoader.Load(model, copies);
         Residuals.Load(copies);
+        FirstAttempt = copies.Select(copy => copy.NextAttempt).DefaultIfEmpty(0).Max();
     }
 
     private void LoadCheckpoint(long step)

@@ -149,6 +149,7 @@ internal sealed class StageExecutor
         if (order.Kind == StageOrderKind.Step) return RunStep(plan, steps, evaluation);
         steps.Settle();
         if (order.Save is { } save) Save(save, plan, part);
+        if (order.Kind == StageOrderKind.Copy) CopyAsAsked(plan, steps);
         return true;
     }
 
@@ -162,7 +163,7 @@ internal sealed class StageExecutor
         // A step that was begun after the last one never was, and what follows the last one was done before.
         if (_step != step) return true;
         var since = Stopwatch.GetTimestamp();
-        if (copies && _links.TakesCopies) Protect(plan);
+        if (copies && _links.TakesCopies) Protect(plan, steps);
         if (evaluates) Evaluate(plan, evaluation);
         _recorder.Exclude(since);
         return true;
@@ -180,12 +181,21 @@ internal sealed class StageExecutor
         _links.Report(Completed(plan, settled));
     }
 
-    private void Protect(RankPlan plan)
+    private void CopyAsAsked(RankPlan plan, StepRunner steps)
+    {
+        if (!_links.TakesCopies) return;
+        var since = Stopwatch.GetTimestamp();
+        Protect(plan, steps);
+        _recorder.Exclude(since);
+    }
+
+    private void Protect(RankPlan plan, StepRunner steps)
     {
         Pass(plan, "copy");
         _inbox.TakeCopyPlace();
+        _inbox.Copied(_step);
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
-        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals));
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals, steps.NextAttempt));
     }
 
     private void Evaluate(RankPlan plan, EvaluationRunner evaluation)

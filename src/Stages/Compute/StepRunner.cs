@@ -56,6 +56,9 @@ internal sealed class StepRunner : IDisposable
     /// <summary>The totals to be heard of while waiting for the next command; null if every step is settled.</summary>
     internal AwaitedTotals? Awaited => _settlement.Awaited;
 
+    /// <inheritdoc cref="StepSettlement.NextAttempt"/>
+    internal int NextAttempt => _settlement.NextAttempt;
+
     /// <summary>Runs one step, unless the one before it turns out to be the last.</summary>
     internal void Run(long step)
     {

@@ -21,7 +21,7 @@ internal sealed class StepSettlement(
     internal AwaitedTotals? Awaited => _open is { } open ? totals.Of(open.Key) : null;
 
     /// <summary>The next step's <see cref="StepKey.Attempt"/>: what is known of the former step, or assumed.</summary>
-    internal int NextAttempt { get; private set; }
+    internal int NextAttempt { get; private set; } = plan.FirstAttempt;
 
     /// <summary>The last step whose outcome is known.</summary>
     internal StepOutcome? Last { get; private set; }

@@ -15,6 +15,8 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed unsafe class StateCopy : IDisposable
 {
+    /// <summary>Named in a copy that was taken after a clipped step by order, where no rank had known beforehand that it would be: the next step's <see cref="StepKey.Attempt"/> is 1.</summary>
+    private const string ClippedMark = "next-attempt";
     private const int Alignment = 64;
     private const int PieceLength = 1 << 26;
     private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
@@ -67,16 +69,21 @@ internal sealed unsafe class StateCopy : IDisposable
     /// <summary>Bytes of all tensors.</summary>
     internal long ByteCount { get; }
 
+    /// <summary>The <see cref="StepKey.Attempt"/> of the step that follows, which a rank that starts from the copy cannot know otherwise.</summary>
+    internal int NextAttempt => Holds(ClippedMark) ? 1 : 0;
+
     /// <summary>Copies the state of a rank's stages, and what its compression has lost, as they are now. On the compute thread.</summary>
-    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals)
+    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals, int nextAttempt = 0)
     {
         using var guard = no_grad();
         // What the rank would load: of a tied parameter that another rank owns, too, since the rank must come back from its own copy alone.
         StageModel[] models = [.. stages];
         var state = models.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
-        var tensors = state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape])).ToArray();
+        CopyTensor[] tensors = [.. state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape]))];
+        if (nextAttempt > 0) tensors = [.. tensors, new CopyTensor(ClippedMark, TensorTypes.F32, [1])];
         var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
+        if (nextAttempt > 0) copy.Write(copy._offsets[ClippedMark], BitConverter.GetBytes((float)nextAttempt));
         foreach (var model in models) model.StateRead();
         return copy;
     }

@@ -57,7 +57,13 @@ internal sealed partial class StageInbox
         lock (_gate) _isEndWanted = true;
     }
 
-    /// <summary>Waits for something to do after a step: a save that is due, the next step, or, while its totals are awaited, these.</summary>
+    /// <summary>The state after a step is being copied: nobody need ask for it.</summary>
+    internal void Copied(long step)
+    {
+        lock (_gate) _orders.Copied(step);
+    }
+
+    /// <summary>Waits for something to do after a step: a save or a copy that is due, the next step, or, while its totals are awaited, these.</summary>
     /// <param name="step">The last step.</param>
     /// <param name="isEnded">Whether no step follows it.</param>
     /// <param name="awaited">The totals that are still to come of it; null if it is settled.</param>
@@ -69,6 +75,7 @@ internal sealed partial class StageInbox
             {
                 ThrowIfClosed();
                 if (_orders.TryTakeSave(step, out var save)) return Go(new StageOrder(StageOrderKind.Save, save));
+                if (_orders.TryTakeCopy(step)) return Go(new StageOrder(StageOrderKind.Copy));
                 if (!isEnded && step < _orders.GrantedStep && (step < _orders.AssuredStep || kept?.HasRoom != false))
                 {
                     _begunStep = step + 1;

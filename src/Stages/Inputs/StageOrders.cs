@@ -14,6 +14,9 @@ internal sealed class StageOrders
     // The newest hold that the rank has heard of, by its own words or a grant's.
     private (Generation Generation, int Number) _hold;
 
+    private long _copyStep;
+    private long _copiedStep;
+
     /// <summary>The last granted step.</summary>
     internal long GrantedStep { get; private set; }
 
@@ -31,6 +34,7 @@ internal sealed class StageOrders
         if (!Heeds((grant.Generation, grant.Hold), begunStep)) return;
         GrantedStep = Math.Max(GrantedStep, grant.ThroughStep);
         AssuredStep = Math.Max(AssuredStep, grant.AssuredStep);
+        _copyStep = Math.Max(_copyStep, grant.CopyStep);
         _saves.RemoveAll(save => save.Step > grant.ThroughStep && (save.Generation, save.Hold).CompareTo(_hold) < 0);
     }
 
@@ -58,6 +62,17 @@ internal sealed class StageOrders
         return save is not null;
     }
 
+    /// <summary>Whether a copy of the state after this step is asked for that was not taken yet; from now on it was.</summary>
+    internal bool TryTakeCopy(long step)
+    {
+        if (step != _copyStep || step == _copiedStep) return false;
+        _copiedStep = step;
+        return true;
+    }
+
+    /// <summary>The state after a step is being copied.</summary>
+    internal void Copied(long step) => _copiedStep = step;
+
     private bool Heeds((Generation Generation, int Number) hold, long begunStep)
     {
         var order = hold.CompareTo(_hold);
@@ -74,6 +89,9 @@ internal enum StageOrderKind
 
     /// <summary>A save that is due.</summary>
     Save,
+
+    /// <summary>A copy of the state.</summary>
+    Copy,
 
     /// <summary>Settle the last step: its totals are here, and nothing else is to be done.</summary>
     Settle,

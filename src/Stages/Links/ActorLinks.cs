@@ -128,8 +128,29 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         return Task.Run(() =>
         {
             foreach (var report in reports) newer.Report(report, self);
-            foreach (var message in lacking) newer.SendAgain(message, self);
+            foreach (var message in lacking.Where(message => message is not KeptLoan)) newer.SendAgain(message, self);
+            return Task.WhenAll(lacking.OfType<KeptLoan>().GroupBy(loan => loan.Rank).Select(loans => SendAgainAsync(newer, [.. loans])));
         });
+    }
+
+    /// <summary>
+    /// One after the other: what still lies where it was sent from is copied for it, and there is one copy at a time for each receiver. Ends early where a newer
+    /// generation has taken over, which sends all of it again.
+    /// </summary>
+    private async Task SendAgainAsync(LinkTable newer, IReadOnlyList<KeptLoan> loans)
+    {
+        foreach (var loan in loans)
+        {
+            TaskCompletionSource isSent = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            lock (_gate)
+            {
+                if (_isClosed || _table != newer) return;
+                if (loan.Again() is not { } again) continue;
+                newer.SendAgain(again, self, new TensorLoan(() => isSent.TrySetResult()));
+            }
+
+            await isSent.Task.ConfigureAwait(false);
+        }
     }
 
     /// <summary>Frees everything that it owns.</summary>

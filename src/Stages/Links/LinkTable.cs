@@ -82,6 +82,23 @@ internal sealed class LinkTable : IDisposable
 
     internal void Report(StageProtocol.IEvent report, IActorRef self) => _coordinator.Tell(report.In(_generation), self);
 
+    /// <summary>Sends a tensor that was kept and takes ownership of it.</summary>
+    /// <param name="kept">The tensor.</param>
+    /// <param name="self">Who sends.</param>
+    /// <param name="loan">Ended when its memory is no longer read.</param>
+    internal void SendAgain(KeptTensor kept, IActorRef self, TensorLoan loan)
+    {
+        if (Lends(kept.Rank))
+        {
+            Lend(kept.Rank, kept.Key, kept.Tensor, loan, span: 0);
+            kept.Tensor.Dispose();
+            return;
+        }
+
+        SendAgain(kept, self);
+        loan.End();
+    }
+
     /// <summary>Sends something that was kept; takes ownership of a tensor.</summary>
     internal void SendAgain(KeptMessage message, IActorRef self)
     {

@@ -23,13 +23,11 @@ internal sealed record KeptLoan : KeptMessage
     /// <summary>Bytes of its elements.</summary>
     internal long ByteCount { get; }
 
-    /// <summary>What to send again, owned by the caller. While the memory is its owner's that is a copy: nobody waits for what is sent again.</summary>
-    /// <exception cref="ObjectDisposedException">It was forgotten.</exception>
-    internal KeptTensor Again()
-    {
-        ObjectDisposedException.ThrowIf(_tensor is null, this);
-        return new KeptTensor(Rank, Key, _isLent ? KeptMessages.CopyOf(_tensor) : KeptMessages.Alias(_tensor), AlreadyDone.Instance);
-    }
+    /// <summary>
+    /// What to send again, owned by the caller; null once it was forgotten, since nobody lacks it any more. While the memory is its owner's that is a copy: its owner waits for nothing that is sent
+    /// again. To be asked for when it is to be sent, not before: a rank's whole gradient may be lent.
+    /// </summary>
+    internal KeptTensor? Again() => _tensor is null ? null : new KeptTensor(Rank, Key, _isLent ? KeptMessages.CopyOf(_tensor) : KeptMessages.Alias(_tensor), AlreadyDone.Instance);
 
     /// <summary>Keeps a tensor instead of the memory; takes ownership.</summary>
     /// <param name="own">Holds what the memory held when it was sent.</param>

@@ -45,7 +45,10 @@ internal sealed class KeptMessages(KeptVolume volume)
     /// <summary>Keeps what a step amounted to, as this rank was told.</summary>
     internal void AddKnown(StepTotals totals) => _knownTotals.TryAdd(totals.Step.Step, totals.Outcome);
 
-    /// <summary>What a rank may lack that has completed a step, in the order in which it was sent. Tensors are aliases, owned by the caller.</summary>
+    /// <summary>
+    /// What a rank may lack that has completed a step, in the order in which it was sent. Tensors are aliases, owned by the caller; what was lent is named only, and is to be had with
+    /// <see cref="KeptLoan.Again"/>.
+    /// </summary>
     internal IEnumerable<KeptMessage> Lacking(int rank, long completedStep) =>
         from phase in _byPhase
         where phase.Key > StageInbox.StepPhase(completedStep)
@@ -54,7 +57,6 @@ internal sealed class KeptMessages(KeptVolume volume)
         select message switch
         {
             KeptTensor kept => kept with { Tensor = Alias(kept.Tensor) },
-            KeptLoan loan => loan.Again(),
             KeptNote { Note: SquaredNorms squares } => new KeptNote(rank, squares with { Known = _knownTotals.GetValueOrDefault(squares.Step.Step) }),
             _ => message,
         };

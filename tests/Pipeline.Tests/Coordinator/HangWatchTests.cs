@@ -29,12 +29,26 @@ public sealed class HangWatchTests
     public void A_rank_is_given_another_machine_once_for_each_step_at_which_it_hangs()
     {
         HangWatch watch = new(Limit);
-        HungRank Hung(int rank, long step) => new(rank, default, step, "");
-        Assert.True(watch.IsFirst(Hung(1, 7)));
-        Assert.True(watch.IsFirst(Hung(2, 7)));
-        Assert.True(watch.IsFirst(Hung(1, 9)));
-        Assert.False(watch.IsFirst(Hung(1, 9)));
+        Assert.True(watch.IsFirst(Hung(1, 7), [2, 3]));
+        Assert.True(watch.IsFirst(Hung(2, 7), [4]));
+        Assert.True(watch.IsFirst(Hung(1, 9), [2, 3]));
+        Assert.False(watch.IsFirst(Hung(1, 9), [2, 3]));
     }
+
+    [Fact]
+    public void Units_that_hung_are_known_by_whatever_rank_holds_them_and_to_whoever_leads()
+    {
+        HangWatch watch = new(Limit);
+        Assert.True(watch.IsFirst(Hung(3, 7), [2, 3]));
+        // Fewer replicas, or other stages: the rank has another number, and perhaps one of the units only.
+        Assert.False(watch.IsFirst(Hung(1, 7), [3, 4]));
+        HangWatch successor = new(Limit, watch.Known);
+        Assert.True(successor.IsFirst(Hung(1, 7), [4, 5]));
+        Assert.False(successor.IsFirst(Hung(0, 7), [0, 1, 2]));
+        Assert.Equal([(7L, "2,3"), (7L, "4,5")], successor.Known.Select(hang => (hang.Step, string.Join(',', hang.Units))));
+    }
+
+    private static HungRank Hung(int rank, long step) => new(rank, default, step, "");
 
     private static NodeProtocol.HostedReport Report(int node, params HostedStage[] stages)
     {

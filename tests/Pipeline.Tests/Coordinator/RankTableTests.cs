@@ -50,6 +50,17 @@ public sealed class RankTableTests
         Assert.Null(ranks.Layout.Others);
     }
 
+    [Fact]
+    public void Units_are_known_by_their_places_in_the_model_whatever_replica_a_rank_belongs_to()
+    {
+        var ranks = Table("1f1b", replicaCount: 2);
+        Assert.Equal(Enumerable.Range(3, 7), ranks.UnitsOf(1));
+        Assert.Equal(ranks.UnitsOf(1), ranks.UnitsOf(4));
+        ranks.Divide(new UnitDivision(ranks.UnitCounts, ranks.Schedule) { ReplicaCount = 1 });
+        Assert.Equal(Enumerable.Range(3, 7), ranks.UnitsOf(1));
+        Assert.Empty(ranks.UnitsOf(4));
+    }
+
     private static RankTable Table(string name, int replicaCount)
     {
         var schedule = ScheduleCatalog.Generate(name, 3, 4);

@@ -15,7 +15,7 @@ public sealed partial class RecordSchemaTests : IDisposable
     private static readonly string[] Everywhere = ["time", "event", "severity"];
 
     /// <summary>Written where a run is opened, or by the run's watch under names of its own.</summary>
-    private static readonly string[] NotFromNotices = ["leader-began", "flight-lost", "loss-spike", "step-revised", "stalled", "straggler", "throughput-fell", "disk-nearly-full", "rebalance"];
+    private static readonly string[] NotFromNotices = ["leader-began", "flight-lost", "loss-spike", "step-revised", "stalled", "straggler", "throughput-fell", "disk-nearly-full", "rebalance", "checkpoint-late", "evaluation-lost"];
 
     private readonly TemporaryFolder _folder = new();
 

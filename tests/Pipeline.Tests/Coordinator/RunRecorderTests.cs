@@ -44,8 +44,8 @@ public sealed class RunRecorderTests : IDisposable
             StepLedgerTests.Report(1, 4) with { Timing = new StepTiming(2, 1, 1) },
             // A rank beside them that only adds up is not idle in their stead.
             StepLedgerTests.Report(2, 4) with { Timing = new StepTiming(2, 0, 2) },
-        ], 3, 2);
-        Assert.Equal((4L, 0.5, 2.0, 0.25), (summary.Step, summary.Loss, summary.Seconds, summary.Bubble));
+        ], 3, 2, new Generation(7));
+        Assert.Equal((4L, 0.5, 2.0, 0.25, 7), (summary.Step, summary.Loss, summary.Seconds, summary.Bubble, summary.Generation));
         Assert.Equal([0, 0.5, 1], summary.Ranks.Select(rank => rank.Timing.Bubble));
     }
 

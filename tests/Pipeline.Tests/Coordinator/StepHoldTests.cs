@@ -60,6 +60,22 @@ public sealed class StepHoldTests
     }
 
     [Fact]
+    public void A_copy_is_taken_once_after_the_step_for_which_it_is_asked_and_not_where_it_was_taken_anyway()
+    {
+        StageOrders orders = new();
+        orders.Grant(new GrantSteps(Generation.First, 9, 0, 0, 0, CopyStep: 7), 0);
+        Assert.False(orders.TryTakeCopy(6));
+        Assert.True(orders.TryTakeCopy(7));
+        // A level: every later grant says it again.
+        orders.Grant(new GrantSteps(Generation.First, 12, 0, 0, 0, CopyStep: 7), 7);
+        Assert.False(orders.TryTakeCopy(7));
+        Assert.False(orders.TryTakeCopy(8));
+        orders.Copied(10);
+        orders.Grant(new GrantSteps(Generation.First, 12, 0, 0, 0, CopyStep: 10), 10);
+        Assert.False(orders.TryTakeCopy(10));
+    }
+
+    [Fact]
     public void A_later_try_of_a_save_takes_the_place_of_one_that_was_given_up()
     {
         StageOrders orders = new();

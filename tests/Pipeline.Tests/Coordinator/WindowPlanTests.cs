@@ -1,5 +1,6 @@
 using CsCheck;
 using Pipeline.Coordinator;
+using Pipeline.Protocol;
 using Xunit;
 
 namespace Pipeline.Tests.Coordinator;
@@ -16,6 +17,26 @@ public sealed class WindowPlanTests
             SaveEvery = save,
             StepsAhead = ahead,
         });
+
+    [Fact]
+    public void The_last_save_that_was_due_is_the_last_one_that_is_handed_out_before_the_end() => Plans.Sample(plan =>
+    {
+        var saved = Whole(plan).OfType<StageDirective.Save>().Select(save => save.Step).ToArray();
+        for (var through = plan.StartStep; through < plan.EndStep; through++)
+        {
+            // What was due through the start is there already, or was not asked for.
+            if (plan.LastSaveDue(through) is var due && due > plan.StartStep) Assert.Equal(saved.Last(step => step <= through), due);
+            else Assert.DoesNotContain(saved, step => step <= through);
+        }
+    });
+
+    [Fact]
+    public void No_save_was_due_at_an_interval_that_holds_only_from_a_later_step_on()
+    {
+        var plan = new RunPlan { StartStep = 0, EndStep = 100, Saves = true, SaveEvery = 40 }.With(new SettingChange(31, SettingKind.SaveEvery, 10));
+        Assert.Equal([0, 0, 40, 50], new long[] { 30, 39, 49, 50 }.Select(plan.LastSaveDue));
+        Assert.Equal(0, (plan with { Saves = false }).LastSaveDue(50));
+    }
 
     [Fact]
     public void Every_step_is_granted_once_and_every_checkpoint_follows_its_step_before_any_beyond_it()

@@ -17,13 +17,16 @@ public sealed class NetworkMailbox(Settings settings, Config config) : MailboxTy
 
     /// <summary>
     /// An actor is at work from its creation, or from a message that it takes, until the thread that processes its mailbox asks for the next
-    /// one: the clock must not move meanwhile, however slow the machine.
+    /// one: the clock must not move meanwhile, however slow the machine. What is told to an actor that is gone is not counted: a sender may have taken hold of its mailbox
+    /// before it ended, and nobody empties that mailbox any more.
     /// </summary>
     private sealed class NetworkQueue : IMessageQueue, IUnboundedMessageQueueSemantics
     {
         private readonly UnboundedMessageQueue _inner = new();
         private readonly SimulatedNetwork _network;
-        private int _isAtWork;
+        private readonly Lock _gate = new();
+        private bool _isClosed;
+        private bool _isAtWork;
         private int _thread;
 
         internal NetworkQueue(SimulatedNetwork network)
@@ -36,8 +39,12 @@ public sealed class NetworkMailbox(Settings settings, Config config) : MailboxTy
         {
             get
             {
-                if (Volatile.Read(ref _thread) == Environment.CurrentManagedThreadId) End();
-                return _inner.HasMessages;
+                lock (_gate)
+                {
+                    // Another thread may process the mailbox already.
+                    if (_thread == Environment.CurrentManagedThreadId) End();
+                    return _inner.HasMessages;
+                }
             }
         }
 
@@ -48,37 +55,48 @@ public sealed class NetworkMailbox(Settings settings, Config config) : MailboxTy
             var isDecided = envelope.Message is SimulatedNetwork.Decided;
             var plain = envelope.Message is SimulatedNetwork.Decided decided ? new Envelope(decided.Message, envelope.Sender) : envelope;
             var count = isDecided ? 1 : _network.Decide(receiver, plain.Message, plain.Sender);
-            for (var time = 0; time < count; time++)
+            lock (_gate)
             {
-                _network.Enqueued();
-                _inner.Enqueue(receiver, plain);
+                for (var time = 0; time < count && !_isClosed; time++)
+                {
+                    _network.Enqueued();
+                    _inner.Enqueue(receiver, plain);
+                }
             }
         }
 
         public bool TryDequeue(out Envelope envelope)
         {
-            End();
-            if (!_inner.TryDequeue(out envelope)) return false;
-            Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
-            Begin();
-            _network.Dequeued();
-            return true;
+            lock (_gate)
+            {
+                End();
+                if (!_inner.TryDequeue(out envelope)) return false;
+                _thread = Environment.CurrentManagedThreadId;
+                Begin();
+                _network.Dequeued();
+                return true;
+            }
         }
 
         public void CleanUp(IActorRef owner, IMessageQueue deadletters)
         {
+            lock (_gate) _isClosed = true;
             while (TryDequeue(out var envelope)) deadletters.Enqueue(owner, envelope);
         }
 
         private void Begin()
         {
-            if (Interlocked.Exchange(ref _isAtWork, 1) == 0) _network.Begun();
+            if (_isAtWork) return;
+            _isAtWork = true;
+            _network.Begun();
         }
 
         private void End()
         {
-            Volatile.Write(ref _thread, 0);
-            if (Interlocked.Exchange(ref _isAtWork, 0) == 1) _network.Done();
+            _thread = 0;
+            if (!_isAtWork) return;
+            _isAtWork = false;
+            _network.Done();
         }
     }
 }

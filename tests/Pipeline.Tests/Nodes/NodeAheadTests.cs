@@ -160,6 +160,90 @@ public sealed class NodeAheadTests : IDisposable
         Assert.Equal([7, 14, 21, 28, 35, Steps], saved.Where(step => step % SaveEvery == 0 || step == Steps));
     }
 
+    [Theory]
+    [InlineData(2 * SaveEvery)]
+    [InlineData((2 * SaveEvery) + 2)]
+    public async Task A_checkpoint_that_was_due_while_nobody_led_is_made_of_the_step_at_which_the_next_leader_finds_the_ranks(int found)
+    {
+        using ManualResetEventSlim gate = new();
+        var store = new FolderCheckpointStore(Path.Combine(_folder, "due"));
+        var (plain, isThere) = (Plan(ProtectionKind.Memory), false);
+        var plan = plain with
+        {
+            Batches = new CountedBatches(plain.Batches, (step, _) =>
+            {
+                if (step != found) return;
+                Volatile.Write(ref isThere, true);
+                gate.Wait(Patience);
+            }),
+            Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = SaveEvery, KeepCount = 20 },
+        };
+        JournalInMemory journal = new();
+        using var cluster = new SimulatedCluster(1, plan, 4);
+        cluster.Network.Seen = (_, _, message) =>
+        {
+            if (message is StepCompleted { Step: Killed }) cluster.Network.Kill("a");
+            // What is granted after all ranks have told the next leader which step they have begun.
+            if (message is GrantSteps { Hold: 1 }) gate.Set();
+        };
+        try
+        {
+            cluster.StartCoordinator("a", run => Ahead(run) with { Journal = journal });
+            await cluster.UntilAsync(() => Volatile.Read(ref isThere));
+            await cluster.StopCoordinatorAsync();
+            Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(cluster, journal, store, ["a"], Ahead));
+        }
+        finally
+        {
+            gate.Set();
+        }
+
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Steps), cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.Equal([found, 21, 28, 35, Steps], store.List().Where(summary => summary.State == CheckpointState.Complete).Select(summary => summary.Step).Order());
+        var late = cluster.Notices.All.OfType<RunNotice.Warned>().Where(warned => warned.Kind == "checkpoint-late").ToArray();
+        if (found % SaveEvery == 0) Assert.Empty(late);
+        else Assert.Contains($"was due after step {2 * SaveEvery}, while nobody led the run, and the ranks are past it: the state after step {found} is saved", Assert.Single(late).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_checkpoint_that_is_asked_for_is_refused_where_the_run_ends_before_it()
+    {
+        using ManualResetEventSlim gate = new();
+        TaskCompletionSource<Task<OperationResult>> asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        SimulatedCluster? running = null;
+        var (plain, isAsked, isStopped) = (Plan(ProtectionKind.Memory), 0, 0);
+        var plan = plain with
+        {
+            Batches = new CountedBatches(plain.Batches, (step, _) =>
+            {
+                if (step != Gated) return;
+                // Rank 0 has begun the step, and nobody can end it.
+                if (Interlocked.Exchange(ref isAsked, 1) == 0) asked.SetResult(running!.Coordinator.Ask<OperationResult>(new SaveNow(), Patience));
+                gate.Wait(Patience);
+            }),
+        };
+        using var cluster = running = new SimulatedCluster(1, plan, 4);
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            if (message is SaveCheckpoint { Step: Gated } && Interlocked.Exchange(ref isStopped, 1) == 0) cluster.Coordinator.Tell(new StopRunNow());
+            // The ranks that rank 0 feeds have been told before: they take nothing more.
+            if (message is StopStage && to == "d") gate.Set();
+        };
+        try
+        {
+            cluster.StartCoordinator("a", Ahead);
+            await cluster.UntilAsync(() => asked.Task.IsCompleted);
+            Assert.Equal(RunEnd.Stopped, (await cluster.UntilAsync(cluster.Ended)).End);
+            var answer = await cluster.UntilAsync(await asked.Task);
+            Assert.False(answer.IsDone);
+            Assert.Contains($"before the state after step {Gated} was saved. Its newest checkpoint is that of step 0.", answer.Sentence, StringComparison.Ordinal);
+        }
+        finally
+        {
+            gate.Set();
+        }
+    }
+
     [Fact]
     public async Task A_run_is_shortened_to_a_step_that_was_granted_already()
     {
@@ -177,9 +261,9 @@ public sealed class NodeAheadTests : IDisposable
     }
 
     [Fact]
-    public async Task A_rank_changes_places_at_the_next_step_of_which_there_are_copies()
+    public async Task A_rank_changes_places_at_the_step_under_way_though_many_are_granted()
     {
-        await AskAsync(ProtectionKind.Memory, 1, new MoveRank(2, new NodeId("e", 1)), async (cluster, answer) =>
+        await AskAsync(ProtectionKind.Memory, 30, new MoveRank(2, new NodeId("e", 1)), async (cluster, answer) =>
         {
             Assert.True(answer.IsDone, answer.Sentence);
             await cluster.UntilAsync(() => cluster.Work.Keys.Any(work => work.Node == "e"));

@@ -138,7 +138,7 @@ public sealed class NodeFaultTests : IDisposable
         return await cluster.UntilAsync(ended.Task);
     }
 
-    private static void AssertRun(TrainingPlan plan, FolderCheckpointStore store, SimulatedCluster cluster, bool isOneCoordinator)
+    internal static void AssertRun(TrainingPlan plan, FolderCheckpointStore store, SimulatedCluster cluster, bool isOneCoordinator)
     {
         var reference = plan.ReplicaCount == 1
             ? TinyRun.Reference(plan.Batches.MicroBatchCount, true, Precision.Fp32, plan.Steps)
@@ -146,8 +146,11 @@ public sealed class NodeFaultTests : IDisposable
             : TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { ReplicaCount = plan.ReplicaCount, Summation = plan.Summation, SharesGradients = plan.SharesGradients });
         // Each step is committed once and in order, with the reference's bits; a digest is whole or absent.
         TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: !isOneCoordinator);
+        // One generation commits each, and none that was replaced.
+        Assert.Equal(cluster.Notices.Steps.Select(step => step.Generation).Order(), cluster.Notices.Steps.Select(step => step.Generation));
         var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();
         if (isOneCoordinator) Assert.Equal([2, 4, 6], evaluations.Select(evaluation => evaluation.AfterStep));
+        else Assert.Empty(new[] { 2L, 4, 6 }.Except(evaluations.Select(evaluation => evaluation.AfterStep)).Except(SaidToBeLost(cluster)));
         Assert.All(evaluations, evaluation => Assert.Equal(
             BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss)));
         Assert.Equal(plan.Steps, store.List(verify: true).First(summary => summary.State == CheckpointState.Complete).Step);
@@ -158,6 +161,10 @@ public sealed class NodeFaultTests : IDisposable
         var stagesPerRank = plan.Schedule is "zb-v" or "interleaved-1f1b" ? 2 : 1;
         Assert.All(cluster.Work.Where(work => !replaced.Contains(work.Key.Rank)), work => Assert.Equal(stagesPerRank, work.Value));
     }
+
+    /// <summary>Evaluations whose result died with its rank and the leader.</summary>
+    private static IEnumerable<long> SaidToBeLost(SimulatedCluster cluster) => cluster.Notices.All.OfType<RunNotice.Warned>().Where(warned => warned.Kind == "evaluation-lost")
+        .SelectMany(warned => warned.Message.Split(" was lost")[0].Split(" step ")[1].Split(", ").Select(step => long.Parse(step, CultureInfo.InvariantCulture)));
 
     internal static async Task ForSeedsAsync(int count, Func<int, Task> run)
     {

@@ -132,6 +132,46 @@ public sealed class NodeLossTests
     }
 
     [Fact]
+    public async Task A_second_hang_at_the_same_step_ends_the_run_also_under_a_leader_that_has_not_seen_the_first()
+    {
+        var folder = Directory.CreateTempSubdirectory("pipeline-hang-").FullName;
+        var store = new FolderCheckpointStore(folder);
+        var plan = TinyRun.Plan(3, 3) with { Protection = Memory(1), Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
+        using var cluster = new SimulatedCluster(1, plan, 6);
+        JournalInMemory journal = new();
+        TaskCompletionSource isLeaderless = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        // How often the rank has hung, where, and what its actor is called there.
+        var (hangs, place, name) = (0, "c", "");
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            // Rank 1 hangs at step 4, wherever it lies: its node answers for it, and nothing else comes from there.
+            if (message is StageProtocol.StepCompleted { Rank: 1, Step: 3 } && Interlocked.CompareExchange(ref hangs, 1, 0) == 0) cluster.Network.Cut(["c"], ["a", "b", "d", "e", "f"]);
+            if (message is NodeProtocol.HostStage { Assignment.Rank: 1 } hosted && Interlocked.CompareExchange(ref hangs, 2, 1) == 1)
+            {
+                (place, name) = (to, hosted.Assignment.Layout.Ranks[1].StagePath.Split('/')[^1]);
+                cluster.Network.Cut([to], [.. cluster.NodeNames.Where(node => node != to)]);
+                // The leader that gave the first node up dies when it has said where the rank goes on.
+                cluster.Kill("a", isHeard: false);
+                isLeaderless.TrySetResult();
+            }
+
+            if (message is NodeProtocol.ReportHosted ask && hangs > 0 && (to == "c" || to == place) && cluster.Node(to) is var node)
+            {
+                HostedStage still = new(1, ask.Generation, Generation.First, 3, 5, 3, false, "", name, "computes 1B2 of step 4", 700);
+                cluster.Coordinator.Tell(new NodeProtocol.HostedReport(node.Id, node, ask.Generation, to == place ? [still] : [], []), Akka.Actor.ActorRefs.NoSender);
+            }
+        };
+        CoordinatedRun Watched(CoordinatedRun run) => run with { Journal = journal, Recovery = run.Recovery with { SuspectAfter = TimeSpan.Zero, HangAfter = TimeSpan.FromMinutes(10) } };
+        cluster.StartCoordinator("a", Watched);
+        await cluster.UntilAsync(() => isLeaderless.Task.IsCompleted);
+        Assert.Equal([3L], journal.Last!.Hangs!.Select(hang => hang.Step));
+        var outcome = await NodeFaultTests.TakeOverAsync(cluster, journal, store, ["a", "c"], Watched);
+        Assert.Equal(RunEnd.Failed, outcome.End);
+        Assert.Contains("rank 1 computes 1B2 of step 4 after step 3 and has not stirred for 700 s, as it did before on another node", outcome.Error, StringComparison.Ordinal);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
     public async Task A_loss_after_all_went_back_past_the_newest_checkpoint_leads_to_none_of_the_past_that_was_left()
     {
         const int Steps = 10;

@@ -38,6 +38,50 @@ public sealed class NodeMoveTests : IDisposable
     }
 
     [Theory]
+    [InlineData(ProtectionKind.Memory, 0)]
+    [InlineData(ProtectionKind.Memory, 1e-3)]
+    [InlineData(ProtectionKind.Disk, 1e-3)]
+    public async Task A_rank_is_moved_at_the_step_under_way_however_rarely_copies_are_taken_and_begins_there_again_where_it_is_lost_later(ProtectionKind kind, double clip)
+    {
+        // Whether a step was clipped decides how the next one's messages are named: who begins from a copy of it has to know that.
+        const int Last = 24;
+        var optimizer = TinyRun.Optimizer with { Clip = clip };
+        var plan = Plan(kind) with { Steps = Last, Optimizer = optimizer, Protection = new ProtectionDuties(kind, 20, Path.Combine(_folder, "copies")) };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        TaskCompletionSource<Task<NodeDrained>> asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var (isAsked, isKilled) = (0, 0);
+        cluster.Network.Seen = (from, _, message) =>
+        {
+            if (message is StageProtocol.StepCompleted { Step: 3 } && Interlocked.Exchange(ref isAsked, 1) == 0) asked.SetResult(cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("c").Id), Patience));
+            if (from == "e" && message is StageProtocol.StepCompleted { Step: 10 } && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill("e");
+        };
+        cluster.StartCoordinator("a");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Last), await cluster.UntilAsync(cluster.Ended));
+        Assert.Null((await await asked.Task).Refusal);
+        TinyRun.AssertEqual(TinyRun.Train(TinyRun.Plan(1, 2, steps: Last) with { Optimizer = optimizer }), cluster.Notices.Steps, allowsMissingDigests: true);
+        var first = cluster.Work.Keys.Where(work => work.Node == "e").Min(work => work.Step);
+        Assert.InRange(first, 4, 9);
+        Assert.Equal(first - 1, cluster.Work.Keys.Where(work => work.Node == "c").Max(work => work.Step));
+        Assert.Equal(first, cluster.Work.Keys.Where(work => work.Node == "a").Min(work => work.Step));
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Fact]
+    public async Task A_move_whose_copies_never_arrive_is_refused_and_the_run_goes_on()
+    {
+        var plan = Plan(ProtectionKind.Memory) with { Steps = 24, Protection = new ProtectionDuties(ProtectionKind.Memory, 20, "") };
+        using var cluster = new SimulatedCluster(1, plan, 5);
+        // Rank 2 is heard by all but by the spare that holds its copies.
+        cluster.Network.Cut(["d"], ["e"]);
+        var drained = cluster.AtStep(3, () => cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("c").Id), TimeSpan.FromMinutes(20)));
+        cluster.StartCoordinator("a", run => run with { Recovery = run.Recovery with { RepeatLimit = 3 } });
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 24), await cluster.UntilAsync(cluster.Ended));
+        Assert.Contains("did not arrive where it is kept", (await await drained).Refusal, StringComparison.Ordinal);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, 24), cluster.Notices.Steps);
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+    }
+
+    [Theory]
     [InlineData(ProtectionKind.Memory)]
     [InlineData(ProtectionKind.Disk)]
     [InlineData(ProtectionKind.None)]
@@ -130,7 +174,7 @@ public sealed class NodeMoveTests : IDisposable
     [InlineData(ProtectionKind.None)]
     public async Task A_pause_after_a_move_was_planned_holds_up_neither_the_move_nor_the_run(ProtectionKind kind)
     {
-        // The move waits for step 20, which a paused run never comes to.
+        // The next copies of themselves are taken after step 20, which a paused run never comes to.
         const int Last = 24;
         var plan = Plan(kind) with { Steps = Last, Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, 20, "") };
         using var cluster = new SimulatedCluster(1, plan, 5);
@@ -204,6 +248,41 @@ public sealed class NodeMoveTests : IDisposable
         Assert.Contains("fit on none", outcome.Error, StringComparison.Ordinal);
         Assert.True(await await killed);
     }
+
+    [Fact]
+    public async Task Moves_at_any_moment_and_lost_messages_nodes_and_leaders_leave_the_bits_as_they_are() => await NodeFaultTests.ForSeedsAsync(6, async seed =>
+    {
+        const int Last = 16;
+        var chance = new Random(seed);
+        var store = new FolderCheckpointStore(Path.Combine(_folder, $"{seed}"));
+        var kind = chance.Next(4) switch { 0 => ProtectionKind.None, 1 => ProtectionKind.Disk, _ => ProtectionKind.Memory };
+        var plan = Plan(kind) with
+        {
+            Steps = Last,
+            Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, chance.Next(2, 20), Path.Combine(_folder, $"{seed}-copies")),
+            Checkpoints = new CheckpointPlan(store, RunTests.Describe) { SaveEvery = chance.Next(3, 9) },
+        };
+        JournalInMemory journal = new();
+        using var cluster = new SimulatedCluster(seed, plan, 6);
+        cluster.Network.Faults = seed % 2 == 0 ? (0.01, 0.03, 0.1) : default;
+        List<string> victims = seed % 3 == 0 ? ["a"] : seed % 3 == 1 ? [chance.Next(2) == 0 ? "b" : "c"] : [];
+        TaskCompletionSource<RunOutcome> lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        NodeFaultTests.ScheduleLosses(cluster, chance, victims, lost);
+        MoveRank[] moves = [.. Enumerable.Range(0, 8).Select(_ => new MoveRank(chance.Next(3), new NodeId($"{(char)('b' + chance.Next(5))}", 1)))];
+        var (losses, reports, at) = (cluster.Network.Seen, 0, chance.Next(12));
+        cluster.Network.Seen = (from, to, message) =>
+        {
+            if (message is StageProtocol.StepCompleted && Interlocked.Increment(ref reports) is var count && count % 12 == at) cluster.Coordinator.Tell(moves[count / 12 % moves.Length]);
+            losses?.Invoke(from, to, message);
+        };
+        cluster.StartCoordinator("a", run => run with { Journal = journal });
+        var outcome = await cluster.UntilAsync(await cluster.UntilAsync(Task.WhenAny(cluster.Ended, lost.Task)));
+        if (lost.Task.IsCompleted) outcome = await NodeFaultTests.TakeOverAsync(cluster, journal, store, victims);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Last), outcome);
+        var reference = TinyRun.Reference(2, true, Precision.Fp32, Last);
+        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
+        TinyRun.AssertHolds(store, plan, reference[^1]);
+    });
 
     private static int Repeats(SimulatedCluster cluster) => cluster.Notices.All.OfType<RunNotice.Recovering>().Count(recovering => recovering.Reason == "nothing has moved");
 

@@ -31,6 +31,7 @@ public sealed class RunJournalTests : IDisposable
         Assert.Equal((Entry(2).Run, Entry(2).ProtectedStep, Entry(2).IsStopWanted), (last.Run, last.ProtectedStep, last.IsStopWanted));
         Assert.Equal(Entry(2).Base.Copies, last.Base.Copies);
         Assert.Equal(Entry(2).Failures, last.Failures);
+        Assert.Equal([(41L, "3,4,5")], last.Hangs!.Select(hang => (hang.Step, string.Join(',', hang.Units))));
     }
 
     [Fact]
@@ -76,6 +77,7 @@ public sealed class RunJournalTests : IDisposable
         return new JournalEntry(
             new RunId(ulong.MaxValue), new Generation(generation), Generation.First, [3, 4, 5], "1f1b,\"train\"\n0F0,0B0", [here, new NodeId("akka.tcp://pipeline@127.0.0.1:4054", -3)],
             new StartingPoint(StartKind.Copies, 40, [copy]), 35 + generation, IsStopWanted: generation > 1,
-            Others: [new OtherReplicas(1, [12], "1f1b,\"train\"\n0F0")], MostPerNode: 2, Machines: [0, 1, 0], Failures: [new CountedFailure(new NonFiniteStep(41, 3), 1), new CountedFailure(new NonFiniteStep(44, null), 2)]);
+            Others: [new OtherReplicas(1, [12], "1f1b,\"train\"\n0F0")], MostPerNode: 2, Machines: [0, 1, 0], Failures: [new CountedFailure(new NonFiniteStep(41, 3), 1), new CountedFailure(new NonFiniteStep(44, null), 2)],
+            Hangs: [new KnownHang(41, [3, 4, 5])]);
     }
 }

@@ -23,6 +23,7 @@ internal sealed class SimulatedCluster : IDisposable
 
     /// <summary>Only for what hangs without the clock moving.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan Stuck = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
     private static int s_count;
     private readonly ActorSystem _system;
@@ -155,8 +156,8 @@ internal sealed class SimulatedCluster : IDisposable
             if (Network.Activity != seen || !ComputeThreads.AreAllWaiting()) quietSince = Environment.TickCount64;
             seen = Network.Activity;
             idle = isIdle ? idle + 1 : 0;
-            // Of an actor that is killed amid its work a count may stay; what has not moved for seconds of real time does not move by itself.
-            if (idle < 4 && Environment.TickCount64 - quietSince < 2000) continue;
+            // Counts are exact (NetworkMailbox); if one were not, a test should rather go on than hang. Long, since a busy machine may not run a thread for seconds.
+            if (idle < 4 && Environment.TickCount64 - quietSince < Stuck.TotalMilliseconds) continue;
             if (idle < 4) Network.Forget();
             idle = 0;
             if (!Network.Release()) scheduler.Advance(Tick);

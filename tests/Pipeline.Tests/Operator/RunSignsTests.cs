@@ -88,5 +88,5 @@ internal static class Steps
 {
     internal static StepSummary Of(long step, double loss, double seconds = 1, double[]? busy = null) => new(
         step, loss, 1, 1e-3, 1000, seconds, 0.2,
-        [.. (busy ?? [0.8, 0.8]).Select((share, rank) => new RankSummary(rank, new StepTiming(seconds, share * seconds, (1 - share) * seconds), 0, []))], []);
+        [.. (busy ?? [0.8, 0.8]).Select((share, rank) => new RankSummary(rank, new StepTiming(seconds, share * seconds, (1 - share) * seconds), 0, []))], []) { Generation = 1 };
 }

@@ -95,8 +95,8 @@ internal static class WireMessageGenerators
         [typeof(AssignStage)] = Assignments.Select(assignment => (IWireMessage)assignment),
         [typeof(Regenerate)] = Gen.Select(Generations, Number, Layouts, Long.Array[0, 4]).Select((generation, rank, layout, steps) =>
             (IWireMessage)new Regenerate(generation, rank, layout, steps)),
-        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long, Long, Long, Number, Long).Select((generation, through, recorded, evaluated, kept, hold, assured) =>
-            (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept, hold, assured)),
+        [typeof(GrantSteps)] = Gen.Select(Generations, Long, Long, Long, Long, Number, Gen.Select(Long, Long)).Select((generation, through, recorded, evaluated, kept, hold, steps) =>
+            (IWireMessage)new GrantSteps(generation, through, recorded, evaluated, kept, hold, steps.Item1, steps.Item2)),
         [typeof(HoldSteps)] = Gen.Select(Generations, Number).Select((generation, number) => (IWireMessage)new HoldSteps(generation, number)),
         [typeof(StepsHeld)] = Gen.Select(Generations, Number, Number, Long).Select((generation, rank, number, begun) => (IWireMessage)new StepsHeld(generation, rank, number, begun)),
         [typeof(StageAssigned)] = Gen.Select(Generations, Number).Select((generation, rank) => (IWireMessage)new StageAssigned(generation, rank)),

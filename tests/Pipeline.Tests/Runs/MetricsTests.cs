@@ -19,6 +19,7 @@ public sealed class MetricsTests : IDisposable
             Tokens = tokens,
             Seconds = rate * 3,
             Bubble = rate / 7,
+            Generation = hasDigest ? stageCount + 1 : null,
             Stages = [.. Enumerable.Range(0, stageCount).Select(rank => new StageMetrics(rank, rate, norm, loss, rank % 3))],
             Clipped = stageCount == 0 ? null : hasDigest,
             Redone = stageCount == 0 ? null : stageCount == 1,

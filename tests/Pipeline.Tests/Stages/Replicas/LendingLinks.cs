@@ -66,9 +66,10 @@ internal static class KeptHashes
     internal static IReadOnlyList<(FrameKey, ulong)> Of(KeptMessages kept, int rank)
     {
         List<(FrameKey, ulong)> hashes = [];
-        foreach (var message in kept.Lacking(rank, 0).Cast<KeptTensor>())
+        foreach (var message in kept.Lacking(rank, 0))
         {
-            using (message.Tensor) hashes.Add((message.Key, XxHash3.HashToUInt64(message.Tensor.bytes)));
+            var tensor = message is KeptLoan loan ? loan.Again()! : (KeptTensor)message;
+            using (tensor.Tensor) hashes.Add((tensor.Key, XxHash3.HashToUInt64(tensor.Tensor.bytes)));
         }
 
         return hashes;
