@@ -64,7 +64,7 @@ internal sealed record AutomaticPlan(BoundConfiguration Bound, PlanCandidate Cho
                 Source = world.Profile.IsMeasured ? "those of the nodes of the plan" : world.Profile.Source,
                 BySize = ImmutableSortedDictionary<int, ImmutableArray<UnitProfile>>.Empty.Add(choice.MicroBatchSize, units),
             },
-            UnitSeconds = [.. units.Select((unit, index) => ((choice.MicroBatchCount * unit.WorkUnder(choice.Schedule!.UsesSplitBackward, choice.Recompute)) + unit.Optimizer) * speeds[ranks[index]])],
+            UnitSeconds = [.. units.Select((unit, index) => ((choice.MicroBatchCount * unit.WorkUnder(choice.Schedule!.UsesSplitBackward, choice.Recompute[index])) + unit.Optimizer) * speeds[ranks[index]])],
             RankSpeeds = speeds,
             // Each replica has the nodes of its own places in the same order.
             Nodes = [.. Enumerable.Range(0, places.Count).Select(rank => places[(rank / rankCount * rankCount) + choice.NodeOfRank[rank % rankCount]])],
