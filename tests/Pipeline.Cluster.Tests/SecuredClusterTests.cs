@@ -50,7 +50,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     }
 
     /// <summary>The model of the runs here.</summary>
-    private IEnumerable<string> Model() => ["--preset", "gpt-nano", "--cache", cluster.Tiny.In("cache"), "--precision", "fp32", "--stages", "2", "--set", "schedule.micro-batches=4",
+    private IEnumerable<string> Model() => ["--preset", "gpt-nano", "--set", $"data.cache=\"{cluster.Tiny.In("cache")}\"", "--precision", "fp32", "--stages", "2", "--set", "schedule.micro-batches=4",
         "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.vocabulary=257"];
 
     [Fact]
