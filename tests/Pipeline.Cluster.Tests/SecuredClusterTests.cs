@@ -128,7 +128,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.Contains("is in use by process", output, StringComparison.Ordinal);
         (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("nowhere", 100, "--stages", "2", "--cluster", "-c", cluster.Configuration, "--set", "cluster.control-port=1"));
         Assert.True(code == 2, output);
-        Assert.Contains("No node answers at 127.0.0.1:1 ", output, StringComparison.Ordinal);
+        Assert.Contains("No node answers at 127.0.0.1:1. Start one with `pipeline node`", output, StringComparison.Ordinal);
         Assert.Contains("correct cluster.seed-nodes and cluster.control-port", output, StringComparison.Ordinal);
     }
 
