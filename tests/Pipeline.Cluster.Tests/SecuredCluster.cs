@@ -70,7 +70,7 @@ public sealed class SecuredCluster : IAsyncLifetime
                 seed-nodes = ["127.0.0.1:{{_ports[0]}}", "127.0.0.1:{{_ports[1]}}"]
                 control-port = {{_ports[2]}}
                 token-file = "{{TokenPath}}"
-                join-timeout = 20
+                join-timeout = 120
               }
               security { tls = true, ca = "{{Tiny.In(certificates)}}/ca.crt", certificate = "{{Tiny.In(certificates)}}/node.crt", key = "{{Tiny.In(certificates)}}/node.key" }
             }
@@ -100,7 +100,7 @@ public sealed class SecuredCluster : IAsyncLifetime
         var start = TimeProvider.System.GetTimestamp();
         while (!run.Output.Contains(words, StringComparison.Ordinal))
         {
-            Assert.True(!run.HasEnded && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(60), run.Output);
+            Assert.True(!run.HasEnded && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(150), run.Output);
             await Task.Delay(50);
         }
     }

@@ -50,7 +50,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
     }
 
     /// <summary>The model of the runs here.</summary>
-    private IEnumerable<string> Model() => ["--preset", "gpt-nano", "--cache", cluster.Tiny.In("cache"), "--precision", "fp32", "--stages", "2", "--set", "schedule.micro-batches=4",
+    private IEnumerable<string> Model() => ["--preset", "gpt-nano", "--set", $"data.cache=\"{cluster.Tiny.In("cache")}\"", "--precision", "fp32", "--stages", "2", "--set", "schedule.micro-batches=4",
         "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.vocabulary=257"];
 
     [Fact]
@@ -164,7 +164,7 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.Contains("is in use by process", output, StringComparison.Ordinal);
         (code, output) = await ProgramRun.ToEndAsync(cluster.Tiny.Arguments("nowhere", 100, "--stages", "2", "--cluster", "-c", cluster.Configuration, "--set", "cluster.control-port=1"));
         Assert.True(code == 2, output);
-        Assert.Contains("No node answers at 127.0.0.1:1 ", output, StringComparison.Ordinal);
+        Assert.Contains("No node answers at 127.0.0.1:1. Start one with `pipeline node`", output, StringComparison.Ordinal);
         Assert.Contains("correct cluster.seed-nodes and cluster.control-port", output, StringComparison.Ordinal);
     }
 

@@ -46,18 +46,17 @@ public sealed class AutomaticPlanTests
     {
         var bound = RunSettingsBinder.Settle(RunSettingsBinder.Resolve(ConfigurationSources.None with
         {
-            Assignments = ConfigurationLayer.FromAssignments(["preset=gpt-nano", "plan=auto", "parallelism.data=2", "schedule.micro-batches=8"]),
+            Assignments = ConfigurationLayer.FromAssignments(["preset=gpt-nano", "plan=auto", "schedule.micro-batches=8"]),
         }), () => false);
         var profile = UnitEstimates.Of(bound.Settings, 1e9);
-        // The slower node first: which rank gets it is the plan's to say, were these not replicas.
-        PlanWorld world = new(profile, [new PlannedPipeline(0, [new NodeCapacity(0.5, long.MaxValue), new NodeCapacity(1, long.MaxValue)]) { ReplicaCount = 2 }], null, "two by two")
+        PlanWorld world = new(profile, [new PlannedPipeline(0, [new NodeCapacity(0.5, long.MaxValue), new NodeCapacity(1, long.MaxValue)])], null, "two nodes")
         {
-            Places = ["akka.tcp://pipeline@a:1", "akka.tcp://pipeline@b:1", "akka.tcp://pipeline@c:1", "akka.tcp://pipeline@d:1"],
+            Places = ["akka.tcp://pipeline@a:1", "akka.tcp://pipeline@b:1"],
         };
         var request = PlanRequests.Of(bound.Settings, world, keepsMicroBatches: true) with { Kinds = [new OneForwardOneBackward()], VirtualStages = [1], Spread = 0 };
         var choice = Planner.Find(request).Choice! with { NodeOfRank = [1, 0] };
         var plan = AutomaticPlan.Of(bound, world, choice, []);
-        Assert.Equal(["akka.tcp://pipeline@b:1", "akka.tcp://pipeline@a:1", "akka.tcp://pipeline@d:1", "akka.tcp://pipeline@c:1"], plan.Nodes);
+        Assert.Equal(["akka.tcp://pipeline@b:1", "akka.tcp://pipeline@a:1"], plan.Nodes);
         var text = ConfigurationPrinter.Hocon(plan.Explicit().Configuration, withOrigins: false);
         var read = RunSettingsBinder.Resume(ConfigurationLayer.FromHocon("the submitted run", text), ConfigurationSources.None).Settings;
         Assert.Equal(plan.Nodes, read.PlannedNodes);
