@@ -54,6 +54,8 @@ public sealed partial class CoordinatorActor
 
     private void Plan(PlannedMove move)
     {
+        // What an operator, or a node that leaves, wants is not to wait for what nobody asked for.
+        if (_move is { IsRelief: true }) _move = null;
         if (_progress.IsStopWanted || !_hasBegun || _move is not null)
         {
             move.Refuse(_ranks.UnitCounts, _progress.Committed, !_hasBegun ? "The run has not begun yet." : _move is null ? "The run is stopping." : "Something is being moved already.");
@@ -127,6 +129,7 @@ public sealed partial class CoordinatorActor
     private string? FaultOf(PlannedMove move)
     {
         if (move.Boundary >= _progress.EndStep || _progress.IsStopWanted) return "The run ends before that could be done.";
+        if (move.Wanted is { } wanted && _nodes[wanted.Node] is null) return $"The node {wanted.Node} was lost before that could be done. `nodes` names those that are there.";
         return move is { Boundary: { } boundary, Change: { } change } && SettingFault.OfBoundary(change, boundary) is { } fault ? fault : null;
     }
 
@@ -176,6 +179,9 @@ public sealed partial class CoordinatorActor
 
         /// <summary>Who puts it there, the beginning of a sentence.</summary>
         internal string Reason { get; init; } = "an operator moves";
+
+        /// <summary>Whether it is made for the leader's sake only.</summary>
+        internal bool IsRelief => Reason == LeaderRelief.Reason;
 
         /// <summary>The setting to change.</summary>
         internal ChangeSetting? Change { get; init; }

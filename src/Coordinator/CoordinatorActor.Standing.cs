@@ -72,7 +72,7 @@ public sealed partial class CoordinatorActor
     /// <summary>Its thread cannot be ended without its process: the node is lost, and ends when it hears so.</summary>
     private void GiveUp(HungRank hung)
     {
-        if (_hang.IsFirst(hung, _ranks.UnitsOf(hung.Rank))) OnSuspected(hung.Node, $"{hung.Sentence}: its node is given up.");
+        if (_hang.IsFirst(hung, _ranks.UnitsOf(hung.Rank), _ranks.ReplicaCount)) OnSuspected(hung.Node, $"{hung.Sentence}: its node is given up.");
         else End(Failed($"{hung.Sentence}, as it did before on another node: this step's action does not end. Look at what the units do there, or resume the run from another checkpoint."));
     }
 

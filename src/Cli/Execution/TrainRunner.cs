@@ -33,7 +33,8 @@ internal sealed class TrainRunner(CommandContext context)
         var draft = Planned(materials.Plan(null, text, 0));
         var layout = RunLayout.For(draft);
         var (profile, recompute) = (chosen?.Profile ?? ProfileStore.FindOrEstimate(bound.Settings), chosen?.Choice.Recompute ?? bound.Settings.Step.Recompute);
-        if (!request.Options.IsReference)
+        // A dry run may be of a model for other machines.
+        if (!request.Options.IsReference && (!request.Options.IsDryRun || bound.Settings.Step.RankMemory is not null))
             MemoryLimit.Require(bound.Settings, [.. layout.Replicas.Select(replica => (replica.UnitCounts, replica.Schedule))], profile, recompute, areHere: !request.Options.IsCluster);
         var prediction = RunPrediction.Of(bound.Settings, layout, profile, recompute);
         if (request.Options.IsDryRun)

@@ -3,7 +3,6 @@ using System.Globalization;
 using Pipeline.Cli.Configuration;
 using Pipeline.Schedules;
 using Pipeline.Stages;
-using Pipeline.Training;
 
 namespace Pipeline.Cli.Planning;
 
@@ -46,7 +45,8 @@ internal static class MemoryLimit
         {
             if (settings.Step.RankMemory is { } given) return (long)given;
             if (!areHere) return null;
-            var machine = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryEstimate.UsableShare;
+            // Peaks need not coincide: refused is only what goes beyond all that there is.
+            var machine = (double)GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
             var needed = caps.Sum(cap => MemoryUse.Of(cap.Schedule, cap.Memory).Sum(rank => rank.Total));
             return needed <= machine ? null : (long)(machine / caps.Sum(cap => cap.Schedule.RankCount));
         }

@@ -97,7 +97,7 @@ internal static class ProfileStore
         {
             var file = JsonSerializer.Deserialize<ProfileFile>(File.ReadAllText(path), s_options) ?? throw new JsonException("it is empty");
             if (file.Fault(settings) is { } fault) throw new ScheduleException($"The profile {path} {fault} Measure it with `pipeline profile`, or leave pipeline.profile out.");
-            return StoredProfile.Of(file);
+            return StoredProfile.Of(file).With(settings);
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -137,6 +137,19 @@ internal sealed record StoredProfile(string Machine, string Node, DateTimeOffset
         ActionOverhead = file.ActionOverhead,
         HopLatency = file.HopLatency,
     });
+
+    /// <summary>With the state that units have in a run: what of it is shared out is that run's matter, not that of the one which was measured.</summary>
+    public StoredProfile With(RunSettings settings)
+    {
+        var units = DecoderTransformer.Units(settings.Model);
+        return this with { Profile = Profile with { BySize = Profile.BySize.ToImmutableSortedDictionary(pair => pair.Key, pair => pair.Value.Select((unit, index) => Sized(unit, index, pair.Key)).ToImmutableArray()) } };
+
+        UnitProfile Sized(UnitProfile unit, int index, int microBatchSize)
+        {
+            var sizes = UnitSizes.Of(units[index], settings, microBatchSize);
+            return unit with { StateBytes = sizes.StateBytes, GradientBytes = sizes.ParameterCount * 4 };
+        }
+    }
 
     /// <summary>As a file.</summary>
     public ProfileFile ToFile(string precision) => new(

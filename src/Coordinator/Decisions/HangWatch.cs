@@ -45,12 +45,13 @@ internal sealed class HangWatch(TimeSpan limit, IReadOnlyList<KnownHang>? known 
             .FirstOrDefault();
     }
 
-    /// <summary>Notes that a rank hangs; false if one that held any of its units did so before at the same step.</summary>
+    /// <summary>Notes that a rank hangs; false if one that held any of its units did so before at the same step, in as many cases as there are replicas that hold them.</summary>
     /// <param name="hung">The rank.</param>
     /// <param name="units">Places in the model of its units; of one that adds up beside the replicas those for which it does.</param>
-    internal bool IsFirst(HungRank hung, IReadOnlyList<int> units)
+    /// <param name="replicaCount">Replicas: each has ranks with the same units, and what ails one machine may ail another's at the same step.</param>
+    internal bool IsFirst(HungRank hung, IReadOnlyList<int> units, int replicaCount = 1)
     {
-        if (_known.Any(before => before.Step == hung.Step && before.Units.Intersect(units).Any())) return false;
+        if (_known.Count(before => before.Step == hung.Step && before.Units.Intersect(units).Any()) >= replicaCount) return false;
         _known.Add(new KnownHang(hung.Step, units));
         return true;
     }

@@ -79,7 +79,7 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
         return null;
     }
 
-    /// <summary>By rank, what it may take where it lies: what it needs now, and an even share of what its node has left. As good as unlimited where a node does not say what it has.</summary>
+    /// <summary>By rank, what it may take where it lies: what it needs now, and an even share of what its machine has left. As good as unlimited where a node does not say what it has.</summary>
     /// <param name="nodes">Nodes that live.</param>
     /// <param name="places">By rank.</param>
     /// <param name="rankBytes">Memory that each rank needs; none where it is not known.</param>
@@ -88,9 +88,13 @@ internal sealed record Placement(IReadOnlyList<NodeId> Nodes, IReadOnlyList<Node
     internal static IReadOnlyList<long> RoomOf(IReadOnlyList<NodeInfo> nodes, IReadOnlyList<NodeId> places, IReadOnlyList<long> rankBytes, double usableShare = 1)
     {
         if (rankBytes.Count == 0 || rankBytes.All(bytes => bytes == 0)) return [];
-        var memory = nodes.Where(node => node.MemoryByteCount > 0).ToDictionary(node => node.Id, node => (long)(node.MemoryByteCount * usableShare));
-        var held = places.Index().Where(place => place.Index < rankBytes.Count).ToLookup(place => place.Item, place => rankBytes[place.Index]);
-        return [.. places.Take(rankBytes.Count).Select((node, rank) => memory.TryGetValue(node, out var room) ? rankBytes[rank] + ((room - held[node].Sum()) / held[node].Count()) : long.MaxValue / 4)];
+        // Nodes of one machine share its memory, and each says all of it.
+        var hosts = nodes.ToDictionary(node => node.Id, node => node.HostName);
+        var memory = nodes.Where(node => node.MemoryByteCount > 0).GroupBy(node => node.HostName).ToDictionary(host => host.Key, host => (long)(host.Max(node => node.MemoryByteCount) * usableShare));
+        var held = places.Index().Where(place => place.Index < rankBytes.Count).ToLookup(place => hosts.GetValueOrDefault(place.Item, ""), place => rankBytes[place.Index]);
+        return [.. places.Take(rankBytes.Count).Select((node, rank) => hosts.TryGetValue(node, out var host) && memory.TryGetValue(host, out var room)
+            ? rankBytes[rank] + ((room - held[host].Sum()) / held[host].Count())
+            : long.MaxValue / 4)];
     }
 
     /// <summary>Of replicas with different numbers of stages the ranks of those with fewer are the larger ones, which not every node can hold.</summary>

@@ -22,6 +22,8 @@ public sealed class MemberActor : ReceiveActor
     private readonly Func<MeasureUnits, CancellationToken, Task<MeasuredUnits>>? _measure;
     private NodeDescribed _self;
     private Action? _stopMeasuring;
+    private string _measurement = "";
+    private IActorRef _asker = ActorRefs.Nobody;
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public MemberActor(
@@ -59,6 +61,13 @@ public sealed class MemberActor : ReceiveActor
 
     private void OnMeasureUnits(MeasureUnits ask)
     {
+        // Asked by another leader meanwhile: the one before will not hear the answer.
+        if (_stopMeasuring is not null && ask.Id == _measurement)
+        {
+            _asker = Sender;
+            return;
+        }
+
         var refusal = Refusal();
         if (refusal is not null || _measure is not { } measure)
         {
@@ -68,8 +77,8 @@ public sealed class MemberActor : ReceiveActor
 
         // Without timers it holds nothing that would have to be freed, and may be asked to stop after its end.
         CancellationTokenSource stop = new();
-        _stopMeasuring = stop.Cancel;
-        _ = RunAsync(measure, ask, stop.Token).PipeTo(Self, Sender);
+        (_stopMeasuring, _measurement, _asker) = (stop.Cancel, ask.Id, Sender);
+        _ = RunAsync(measure, ask, stop.Token).PipeTo(Self);
     }
 
     private static async Task<MeasurementEnded> RunAsync(Func<MeasureUnits, CancellationToken, Task<MeasuredUnits>> measure, MeasureUnits ask, CancellationToken cancellation)
@@ -97,7 +106,7 @@ public sealed class MemberActor : ReceiveActor
     private void OnMeasurementEnded(MeasurementEnded ended)
     {
         _stopMeasuring = null;
-        Sender.Tell(Answer(ended.Ask, ended.Costs, ended.Fault));
+        _asker.Tell(Answer(ended.Ask, ended.Costs, ended.Fault));
     }
 
     private UnitsMeasured Answer(MeasureUnits ask, MeasuredUnits? costs, string fault) => new(ask.Id, _self.Info.Id.Address, costs, fault);

@@ -56,6 +56,15 @@ public sealed class HangWatchTests
         return new(id, new NodeInfo(id, "", [], "cpu", 1, 0, 1, "", ""), Generation.First, stages, []);
     }
 
+    [Fact]
+    public void Of_two_replicas_each_may_hang_once_at_a_step_with_the_same_units()
+    {
+        var watch = new HangWatch(TimeSpan.FromMinutes(10));
+        Assert.True(watch.IsFirst(Hung(0, 7), [0, 1], replicaCount: 2));
+        Assert.True(watch.IsFirst(Hung(2, 7), [0, 1], replicaCount: 2));
+        Assert.False(watch.IsFirst(Hung(0, 7), [0, 1], replicaCount: 2));
+    }
+
     private static HostedStage At(int rank, double still, string awaits = "") =>
         new(rank, Generation.First, Generation.First, 7, 9, 4, false, awaits, "", "computes 1F3 of step 8", still);
 }

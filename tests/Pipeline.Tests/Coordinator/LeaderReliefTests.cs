@@ -37,6 +37,14 @@ public sealed class LeaderReliefTests
         Assert.Equal(new MoveRank(0, new NodeId("c", 1)), LeaderRelief.Decide(Home.Id, nodes, [Home.Id], [], new HashSet<(int, NodeId)> { (0, new NodeId("b", 1)) }));
     }
 
+    [Fact]
+    public void A_spare_of_less_than_half_the_speed_is_no_help()
+    {
+        var leader = Home with { Speed = 10 };
+        Assert.Null(LeaderRelief.Decide(leader.Id, [leader, Node("b", "one", 4.9)], [leader.Id], [], s_untried));
+        Assert.Equal(new MoveRank(0, new NodeId("b", 1)), LeaderRelief.Decide(leader.Id, [leader, Node("b", "one", 5)], [leader.Id], [], s_untried));
+    }
+
     private static NodeInfo Node(string name, string host, double speed) =>
         new(new NodeId(name, 1), $"akka://x/user/{name}", [NodeInfo.StageRole, NodeInfo.CoordinatorRole], "cpu", 1, 0, speed, host, "");
 }
