@@ -15,15 +15,18 @@ internal static class ReductionConflicts
 
         foreach (var fault in UnevenStageConflicts.In(configuration, settings)) yield return fault;
 
-        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
+        var staysAlone = step.ReplicaCount == 1 && step.MostReplicas is null or 1;
+        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => staysAlone && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
-        if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
-            yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
+        if (staysAlone && isChanged(SettingsSchema.Elastic))
+            yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis} or {SettingsSchema.MostReplicas}.");
 
         if (step.MostReplicas is not null && (!settings.IsElastic || reduction.Outer is not null || !ScheduleChoice.IsGenerated(step)))
-            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} above 1, "
+            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} or this above 1, "
                 + $"a schedule that is generated and replicas that are alike, without {ReductionKeys.LocalSteps}.");
+        else if (step is { ReplicaCount: 1, MostReplicas: > 1 } && settings.Summation != Summation.Invariant)
+            yield return Fault(SettingsSchema.MostReplicas, $"Expected 1 or null beside one replica that adds up as fast does: it keeps no sums that others could complete. Set {SettingsSchema.Summation} to invariant, or {SettingsSchema.DataAxis} above 1.");
         else if (step.MostReplicas is { } most && (most < step.ReplicaCount || most > step.MicroBatchCount))
             yield return Fault(SettingsSchema.MostReplicas, $"Expected from the {step.ReplicaCount} of {SettingsSchema.DataAxis} to the {step.MicroBatchCount} micro-batches of a step, of which each replica computes one at least; found {most}.");
 
