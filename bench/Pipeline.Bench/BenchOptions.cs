@@ -8,7 +8,7 @@ internal sealed record BenchOptions
 {
     /// <summary>What can be asked for.</summary>
     public const string Usage = """
-        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-bytes|replica-steps|replica-scale|summation|curves|
+        ./pipeline.sh bench [gemm|efficiency|split|schedules|latency|reduction|replica-link|replica-bytes|replica-steps|replica-memory|replica-scale|summation|curves|
                              soak|simulator|prediction|wire|wire-control|telemetry|protection|processes|all] [options]
         'all', the default, leaves out schedules, prediction, those of replicas, summation, curves, wire, wire-control, telemetry, protection and processes, which take long.
           --report FOLDER      where the reports go (default artifacts/bench)
@@ -23,9 +23,9 @@ internal sealed record BenchOptions
         """;
 
     private static readonly string[] Names =
-        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "soak", "simulator", "prediction", "wire", "wire-control", "telemetry", "protection", "processes"];
+        ["all", "gemm", "efficiency", "split", "schedules", "latency", "reduction", "replica-link", "replica-bytes", "replica-steps", "replica-memory", "replica-scale", "summation", "curves", "soak", "simulator", "prediction", "wire", "wire-control", "telemetry", "protection", "processes"];
 
-    private static readonly string[] Long = ["schedules", "prediction", "replica-link", "replica-bytes", "replica-steps", "replica-scale", "summation", "curves", "wire", "wire-control", "telemetry", "protection", "processes"];
+    private static readonly string[] Long = ["schedules", "prediction", "replica-link", "replica-bytes", "replica-steps", "replica-memory", "replica-scale", "summation", "curves", "wire", "wire-control", "telemetry", "protection", "processes"];
 
     /// <summary>A benchmark's name, or <c>all</c>.</summary>
     public string Benchmark { get; private init; } = "all";

@@ -8,7 +8,11 @@ using Pipeline.Bench.Reports;
 using Pipeline.Model.Numerics;
 
 if (args is [ReplicaPair.ChildWord, RawExchange.Word, var path, var bytes, var rounds])
+{
+    TorchRuntime.Initialize();
     return RawExchange.RunChild(path, int.Parse(bytes, CultureInfo.InvariantCulture), int.Parse(rounds, CultureInfo.InvariantCulture));
+}
+
 if (args is [ReplicaPair.ChildWord, var specification])
 {
     TorchRuntime.Initialize();
@@ -45,6 +49,7 @@ if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.Step
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
 if (options.Wants("replica-bytes")) writer.Write(ReplicaBytes.Measure(options));
 if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("replica-memory")) writer.Write(ReplicaMemory.Measure(options));
 if (options.Wants("summation")) writer.Write(SummationCost.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());
 if (options.Wants("curves")) writer.Write(CompressionCurves.Measure(options, writer.Keep));

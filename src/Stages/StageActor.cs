@@ -284,7 +284,7 @@ public sealed class StageActor : ReceiveActor
 
     /// <summary>Any thread may ask.</summary>
     private LinkTable Table(int rank, PipelineLayout layout, IActorRef coordinator) =>
-        new(rank, layout, coordinator, Resolve, _hub is null ? null : new RankLinks(_hub, rank, layout, Self));
+        new(rank, layout, coordinator, Resolve, _hub is null ? null : new RankLinks(_hub, rank, layout, Self, _inbox));
 
     private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 

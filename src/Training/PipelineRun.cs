@@ -133,7 +133,7 @@ public static class PipelineRun
         Rebalance = plan.Rebalance,
         RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
         // Replicas with stages of their own are not divided anew: lost ranks go to the nodes that are left.
-        Elastic = !plan.IsElastic || layout.ReplicaCount == 1 || plan.StepsLocally || !layout.Mesh.IsEven ? null : new ElasticReplicas(
+        Elastic = !plan.IsElastic || (layout.ReplicaCount == 1 && plan.MostReplicas is null or 1) || plan.StepsLocally || !layout.Mesh.IsEven ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
             plan.Summation == Summation.Invariant,
             plan.SharesOptimizer || plan.Reduction.IsLossy) { Most = plan.MostReplicas },

@@ -12,7 +12,7 @@ internal static class CompressionConflicts
     {
         foreach (var fault in Unfollowed(configuration, settings).Concat(OfFreedGradients(configuration, settings)).Concat(OfLocalSteps(configuration, settings, isChanged)).Concat(OfLoans(configuration, settings, isChanged))) yield return fault;
 
-        var between = settings.Step.ReplicaCount > 1 ? new[] { settings.Reduction.Contributions.Kind, settings.Reduction.Answers.Kind } : [];
+        var between = settings.Step.ReplicaCount > 1 || settings.Step.MostReplicas > 1 ? new[] { settings.Reduction.Contributions.Kind, settings.Reduction.Answers.Kind } : [];
         var everywhere = settings.Step.MostStages > 1 ? [.. between, settings.Reduction.Activations.Kind] : between;
         if (!everywhere.Any(IsRounded) && isChanged(ReductionKeys.Rounding))
             yield return Unused(ReductionKeys.Rounding, "only bf16, int8 and int4 round");
@@ -109,15 +109,16 @@ internal static class CompressionConflicts
         ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
     }
 
-    /// <summary>Whoever passes on or alters what was computed sends something else than what lies in the gradient.</summary>
+    /// <summary>Whoever alters what was computed, or has it elsewhere, sends something else than what lies in the gradient.</summary>
     private static IEnumerable<ConfigurationFault> OfLoans(ResolvedConfiguration configuration, RunSettings settings, Func<Setting, bool> isChanged)
     {
         var (step, reduction) = (settings.Step, settings.Reduction);
-        var exchanges = step is { ReplicaCount: 2, OptimizerShardCount: 1 } && reduction is { Topology: ReductionTopology.Sharded, IsLossy: false } && settings.Summation == Summation.Fast;
+        // Sums of leaves lie elsewhere, and what several replicas are answered is one copy for all.
+        var lends = settings.Summation == Summation.Fast || (step.ReplicaCount == 2 && reduction.Topology != ReductionTopology.Coordinator);
         // With one replica it is refused already.
-        if (step.ReplicaCount == 1 || exchanges || !isChanged(ReductionKeys.LendFrom)) yield break;
+        if (step.ReplicaCount == 1 || (lends && step.OptimizerShardCount == 1 && !reduction.IsLossy) || !isChanged(ReductionKeys.LendFrom)) yield break;
         yield return new(ReductionKeys.LendFrom.FullPath, configuration.OriginOf(ReductionKeys.LendFrom),
-            "It would be ignored: only two replicas of the sharded topology that compress nothing, share no optimizer state out and add up as fast does send gradients from where they lie. Leave it out.");
+            "It would be ignored: only replicas that compress nothing, share no optimizer state out and add up as fast does, or are two, send gradients from where they lie. Leave it out.");
     }
 
     private static bool IsRounded(CompressionKind kind) => kind is CompressionKind.BFloat16 or CompressionKind.Int8 or CompressionKind.Int4;

@@ -15,17 +15,14 @@ internal static class ReductionConflicts
 
         foreach (var fault in UnevenStageConflicts.In(configuration, settings)) yield return fault;
 
-        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => step.ReplicaCount == 1 && isChanged(setting)))
+        var staysAlone = step.ReplicaCount == 1 && step.MostReplicas is null or 1;
+        foreach (var setting in ReductionKeys.OfReplicas.Where(setting => staysAlone && isChanged(setting)))
             yield return Fault(setting, $"It would be ignored: with one replica nothing is reduced. Leave it out, or raise {SettingsSchema.DataAxis}.");
 
-        if (step.ReplicaCount == 1 && isChanged(SettingsSchema.Elastic))
-            yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis}.");
+        if (staysAlone && isChanged(SettingsSchema.Elastic))
+            yield return Fault(SettingsSchema.Elastic, $"It would be ignored: one replica cannot become fewer. Leave it out, or raise {SettingsSchema.DataAxis} or {SettingsSchema.MostReplicas}.");
 
-        if (step.MostReplicas is not null && (!settings.IsElastic || reduction.Outer is not null || !ScheduleChoice.IsGenerated(step)))
-            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} above 1, "
-                + $"a schedule that is generated and replicas that are alike, without {ReductionKeys.LocalSteps}.");
-        else if (step.MostReplicas is { } most && (most < step.ReplicaCount || most > step.MicroBatchCount))
-            yield return Fault(SettingsSchema.MostReplicas, $"Expected from the {step.ReplicaCount} of {SettingsSchema.DataAxis} to the {step.MicroBatchCount} micro-batches of a step, of which each replica computes one at least; found {most}.");
+        foreach (var fault in OfGrowth(configuration, settings)) yield return fault;
 
         if (step.ReplicaCount > 1 && settings.Elastic is ElasticChoice.On && !ScheduleChoice.IsGenerated(step))
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside a schedule from a file, which is for one share of the micro-batches. Set that, or {SettingsSchema.Schedule} to one of {ScheduleCatalog.Names}.");
@@ -62,6 +59,22 @@ internal static class ReductionConflicts
 
         if (reduction.IsLossy && settings.Summation == Summation.Invariant)
             yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");
+
+        ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
+    }
+
+    private static IEnumerable<ConfigurationFault> OfGrowth(ResolvedConfiguration configuration, RunSettings settings)
+    {
+        var (step, reduction) = (settings.Step, settings.Reduction);
+        if (step.MostReplicas is not null && (!settings.IsElastic || reduction.Outer is not null || !ScheduleChoice.IsGenerated(step)))
+            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored: only an elastic run has more replicas than it begins with. Leave it out, or set {SettingsSchema.Elastic} to on, {SettingsSchema.DataAxis} or this above 1, "
+                + $"a schedule that is generated and replicas that are alike, without {ReductionKeys.LocalSteps}.");
+        else if (step is { ReplicaCount: 1, MostReplicas: > 1 } && settings.Summation != Summation.Invariant)
+            yield return Fault(SettingsSchema.MostReplicas, $"Expected 1 or null beside one replica that adds up as fast does: it keeps no sums that others could complete. Set {SettingsSchema.Summation} to invariant, or {SettingsSchema.DataAxis} above 1.");
+        else if (step is { ReplicaCount: 1, MostReplicas: > 1 } && reduction.Topology == ReductionTopology.Coordinator)
+            yield return Fault(ReductionKeys.Topology, $"Expected sharded or hierarchical beside one replica that may become several: the ranks that add up beside the replicas are placed when the run begins. Change it, or set {SettingsSchema.DataAxis} above 1.");
+        else if (step.MostReplicas is { } most && (most < step.ReplicaCount || most > step.MicroBatchCount))
+            yield return Fault(SettingsSchema.MostReplicas, $"Expected from the {step.ReplicaCount} of {SettingsSchema.DataAxis} to the {step.MicroBatchCount} micro-batches of a step, of which each replica computes one at least; found {most}.");
 
         ConfigurationFault Fault(Setting setting, string sentence) => new(setting.FullPath, configuration.OriginOf(setting), sentence);
     }

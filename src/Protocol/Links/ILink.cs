@@ -35,6 +35,13 @@ public interface IFramePayload
     bool IsAwaited => false;
 
     /// <summary>
+    /// All bytes were written to a connection; they are read again only if that breaks before the receiver has them. Called for each writing, on the link's thread: must not block or throw.
+    /// </summary>
+    void Sent()
+    {
+    }
+
+    /// <summary>
     /// The link no longer reads the bytes. Called once for each sending, on a thread of the link or of who disposes it: must not block or throw.
     /// </summary>
     void HandBack(FrameKey key, FrameOutcome outcome);

@@ -132,25 +132,6 @@ public sealed class TreeAccumulator : IDisposable
         TakeRoot(sum);
     }
 
-    /// <summary>
-    /// Adds the sum that is missing last to the one that was lent, writes the sum of all leaves where that lies, and leaves in another place what stood there, all in
-    /// one pass. Empty again afterwards.
-    /// </summary>
-    /// <param name="node">The node that is missing.</param>
-    /// <param name="values">The sum there, which stays the caller's.</param>
-    /// <param name="sum">The memory that was lent; takes the sum of all.</param>
-    /// <param name="former">Takes what was lent; may be the memory of the values.</param>
-    /// <exception cref="InvalidOperationException">Something else than one lent sum is held, or the two are not all.</exception>
-    public void ExchangeRoot(TreeNode node, ReadOnlySpan<float> values, Span<float> sum, Span<float> former)
-    {
-        var place = Accept(node, values.Length);
-        if (!_held.TryGetValue(place.Sibling, out var other) || !other.IsLent || _tree.Highest(place.Parent) != _tree.Root)
-            throw new InvalidOperationException($"Node {node} and a lent sum were to be all of {_tree.LeafCount} leaves; held are {Held()}.");
-        _held.Remove(place.Sibling);
-        if (place.IsLeft) SpanSum.Exchange(values, other.Span, sum, former);
-        else SpanSum.Exchange(other.Span, values, sum, former);
-    }
-
     /// <summary>Forgets what it holds and keeps the memory: after a step that is not applied.</summary>
     public void Clear()
     {

@@ -28,7 +28,7 @@ public readonly record struct LeafShare(int First, int Count)
 /// <param name="Tree">Order of addition: over the replicas, or over the micro-batches of the step.</param>
 /// <param name="Shares">Leaves of each replica.</param>
 /// <param name="Length">Elements of the bucket.</param>
-/// <param name="Shards">Ranges of the bucket, in order, without gaps; where two replicas complete the whole bucket each, once for each of them.</param>
+/// <param name="Shards">Ranges of the bucket, in order, without gaps.</param>
 /// <param name="Contributions">Towards the owners; a participant's own come after those that it waits for.</param>
 /// <param name="Answers">From the owners, in the order in which they can be sent.</param>
 public sealed record ReductionPlan(

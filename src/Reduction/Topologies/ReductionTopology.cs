@@ -9,10 +9,7 @@ public enum ReductionTopology
     /// <summary>Every replica sends its bucket to one reducer, which answers all.</summary>
     Coordinator,
 
-    /// <summary>
-    /// Reduce-scatter to one owner a replica, then all-gather: each sends 2(d − 1)/d of the bucket. Two replicas that compress nothing send each
-    /// other all of it, which is as much, and need no gather.
-    /// </summary>
+    /// <summary>Reduce-scatter to one owner a replica, then all-gather: each sends 2(d − 1)/d of the bucket.</summary>
     Sharded,
 
     /// <summary>Groups, such as the replicas of a host, add up at their leader; the leaders share the bucket as in <see cref="Sharded"/>.</summary>
@@ -29,17 +26,14 @@ public static class ReductionPlans
     /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
     /// <param name="groups">Replicas by group, each once; used by <see cref="ReductionTopology.Hierarchical"/>.</param>
     /// <param name="pieceLength">Most elements that travel as one message, of each sum.</param>
-    /// <param name="isExact">Whether what arrives is what was sent, so that two replicas may each add what both have.</param>
     /// <exception cref="ArgumentException">Shares or groups do not hold everything once.</exception>
     public static ReductionPlan Make(
-        ReductionTopology topology, int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups, int pieceLength = int.MaxValue,
-        bool isExact = false)
+        ReductionTopology topology, int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<IReadOnlyList<int>> groups, int pieceLength = int.MaxValue)
     {
         RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
         return topology switch
         {
             ReductionTopology.Coordinator => Coordinator(length, tree, shares, pieceLength),
-            ReductionTopology.Sharded when isExact && IsPair(tree, shares) => Exchanged(length, tree, shares, pieceLength),
             ReductionTopology.Sharded => Grouped(length, tree, shares, [.. shares.Select((_, index) => new[] { index })], pieceLength),
             ReductionTopology.Hierarchical => Grouped(length, tree, shares, groups, pieceLength),
             _ => throw new UnreachableException($"topology {(int)topology}"),
@@ -73,21 +67,6 @@ public static class ReductionPlans
         {
             Contributions = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(replica, Participant.Reducer, shard, bare.Own(replica)))).Where(HasNodes)],
             Answers = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(Participant.Reducer, replica, shard, [tree.Root])))],
-        };
-    }
-
-    /// <summary>Whether there are two replicas with one sum each: all of it is then as much as half of it and half of the answers.</summary>
-    private static bool IsPair(SummationTree tree, IReadOnlyList<LeafShare> shares) =>
-        shares.Count == 2 && shares.All(share => tree.CompleteSubtrees(share.First, share.Count).Count == 1);
-
-    /// <summary>Two replicas send each other everything and both add it up, in the same order: no answer has to be waited for.</summary>
-    private static ReductionPlan Exchanged(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, int pieceLength)
-    {
-        Shard[] wholes = [.. shares.Select((_, replica) => new Shard(replica, 0, length, new Participant(replica)))];
-        var bare = new ReductionPlan(tree, shares, length, Shard.InPieces(wholes, pieceLength), [], []);
-        return bare with
-        {
-            Contributions = [.. bare.Shards.Select(shard => (shard, From: new Participant(1 - shard.Owner.Replica))).Select(pair => new Transfer(pair.From, pair.shard.Owner, pair.shard, bare.Own(pair.From)))],
         };
     }
 

@@ -70,17 +70,6 @@ public sealed class ShardReduction : IDisposable
         _sums.TakeRoot(last, values, sum);
     }
 
-    /// <summary>
-    /// As <see cref="TakeSum(TreeNode, ReadOnlySpan{float}, Span{float})"/> where the other sum was lent and lies where the sum over all is wanted: what stood there is left in another place.
-    /// </summary>
-    /// <exception cref="InvalidOperationException">It is not awaited, or not alone, or the other one was not lent.</exception>
-    public void ExchangeSum(TreeNode last, ReadOnlySpan<float> values, Span<float> sum, Span<float> former)
-    {
-        last = Claim(last);
-        RequireReady();
-        _sums.ExchangeRoot(last, values, sum, former);
-    }
-
     /// <summary>Forgets a step that is not applied.</summary>
     public void Clear()
     {

@@ -68,8 +68,8 @@ internal sealed class StepRecorder(FlightRecorder flight)
         if (_wantsSpans) _spans.Add(new ExecutedSpan(action.ToString(), ready > asked ? Wire(ready) : 0, Wire(started), Wire(ended)));
     }
 
-    /// <summary>Counts what is sent to another replica.</summary>
-    internal void Exchanged(long byteCount) => _exchangedBytes += byteCount;
+    /// <summary>Counts what is sent to another replica. Any thread.</summary>
+    internal void Exchanged(long byteCount) => Interlocked.Add(ref _exchangedBytes, byteCount);
 
     /// <summary>Leaves the time from a timestamp to now out of the step's time, also where an action waits meanwhile: what settles a step hashes its state.</summary>
     internal void Exclude(long since)

@@ -8,13 +8,14 @@ namespace Pipeline.Stages;
 /// <summary>
 /// A rank's steps as spans for whoever listens in its process (<see cref="ActivitySource"/>): one for the rank's part of a step, and below it one for each
 /// action, linked to the actions of other ranks that its inputs came from. A rank's part follows from the action that sent its first input, whatever
-/// process that lies in. Nothing is made, and nothing read but a flag, where nobody listens. On the compute thread only.
+/// process that lies in. Nothing is made, and nothing read but a flag, where nobody listens. On the compute thread only; what another thread sends follows from no span.
 /// </summary>
 internal sealed class StepTrace
 {
     private static readonly ActivitySource Source = new(StepTraces.RankSource);
     private readonly List<(ulong Span, DateTimeOffset Time)> _received = [];
     private int _rank;
+    private int _thread;
     private StepKey _step;
     private DateTimeOffset _begun;
     private DateTimeOffset _since;
@@ -26,6 +27,7 @@ internal sealed class StepTrace
     internal void Begin(int rank, StepKey step)
     {
         Abandon();
+        _thread = Environment.CurrentManagedThreadId;
         if (!Source.HasListeners()) return;
         (_rank, _step, _begun) = (rank, step, DateTimeOffset.UtcNow);
     }
@@ -53,7 +55,7 @@ internal sealed class StepTrace
     internal ulong Origin(StepKey step) => step.Step == _step.Step ? Origin() : 0;
 
     /// <summary>The span that something is sent from; 0 for none.</summary>
-    internal ulong Origin() => _action is not null && Current() is { } span ? StepTraces.NumberOf(span.SpanId) : 0;
+    internal ulong Origin() => _thread == Environment.CurrentManagedThreadId && _action is not null && Current() is { } span ? StepTraces.NumberOf(span.SpanId) : 0;
 
     /// <summary>The action under way has ended.</summary>
     internal void Ended()

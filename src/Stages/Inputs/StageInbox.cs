@@ -7,7 +7,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// Everything that other threads leave for one compute thread: tensors, notes of other stages, orders. Filled by the stage's actor,
-/// emptied by the compute thread, which waits here and nowhere else. Inputs are found by key, so any order of arrival works, whatever
+/// emptied by the compute thread, which waits here and nowhere else; links leave here what they have worked on themselves. Inputs are found by key, so any order of arrival works, whatever
 /// generation they were sent in: an input of a step is the same bits in all of them. Owns the tensors that lie in it; what repeats an
 /// input or belongs to a finished phase is freed unread.
 /// </summary>
@@ -272,6 +272,7 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
         {
             _finishedPhase = phase;
             _taken.RemoveWhere(key => PhaseOf(key) <= phase);
+            ForgetPrompt(phase);
             _abandoned.RemoveWhere(attempt => StepPhase(attempt.Step) <= phase);
             foreach (var late in _squares.Keys.Where(key => 2 * key.Step.Step <= phase).ToArray()) _squares.Remove(late);
             foreach (var late in _totals.Keys.Where(key => 2 * key.Step <= phase).ToArray()) _totals.Remove(late);

@@ -9,7 +9,7 @@ namespace Pipeline.Stages;
 /// Links that end in actors. A tensor goes from the producer's compute thread into the neighbour's mailbox, and from its handler into
 /// the consumer's inbox; what a rank sends to itself goes straight into its own. Where ranks lie on several nodes, what is sent is kept
 /// until the step that it belongs to is protected, and everything carries the generation of the time at which it is sent. Owns what it keeps. Called by the compute
-/// thread and by the stage's actor.
+/// thread, by the stage's actor, and by threads of links that have worked on an input.
 /// </summary>
 internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, LinkTable table, FlightRecorder flight, KeptVolume volume) : IStageLinks
 {
@@ -39,13 +39,13 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
-    public TensorLoan? Lend(int to, FrameKey key, torch.Tensor view)
+    public TensorLoan? Lend(int to, FrameKey key, torch.Tensor view, bool isAwaited)
     {
         lock (_gate)
         {
             if (to == rank || _isClosed || !_table.Lends(to)) return null;
             flight.Sent(FlightSubject.Of(key), to);
-            var loan = new TensorLoan(inbox.LoanEnded, _kept.AddLent(to, key, view));
+            var loan = new TensorLoan(inbox.LoanEnded, _kept.AddLent(to, key, view), isAwaited);
             _table.Lend(to, key, view, loan, flight.Trace.Origin());
             return loan;
         }

@@ -5,7 +5,10 @@ using TorchSharp;
 
 namespace Pipeline.Stages;
 
-/// <summary>The ways out of a stage: tensors and notes to other ranks, events to the coordinator. Called by its compute thread only.</summary>
+/// <summary>
+/// The ways out of a stage: tensors and notes to other ranks, events to the coordinator. Called by its compute thread; tensors may also be sent by threads of links, which answer what they
+/// have worked on.
+/// </summary>
 internal interface IStageLinks
 {
     /// <summary>Sends a tensor to the rank that needs it; takes ownership.</summary>
@@ -18,7 +21,8 @@ internal interface IStageLinks
     /// <param name="rank">To whom.</param>
     /// <param name="key">Which it is.</param>
     /// <param name="view">Names the memory; owned by the links if it was sent.</param>
-    TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view) => null;
+    /// <param name="isAwaited">Whether the end of the loan is waited for.</param>
+    TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view, bool isAwaited) => null;
 
     /// <summary>
     /// The owner begins to change memory that it has lent and that is kept for a loss, and is done when it disposes what this returns. Nobody looks at what is kept in the

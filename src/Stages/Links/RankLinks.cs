@@ -17,15 +17,17 @@ internal sealed class RankLinks : IDisposable
     private readonly int _rank;
     private readonly PipelineLayout _layout;
     private readonly ILink?[] _links;
+    private readonly StageFrameSink _sink;
     private readonly IDisposable _receiving;
     private bool _isDisposed;
 
     /// <summary>Takes the rank's frames from now on.</summary>
-    internal RankLinks(LinkHub hub, int rank, PipelineLayout layout, IActorRef stage)
+    internal RankLinks(LinkHub hub, int rank, PipelineLayout layout, IActorRef stage, StageInbox inbox)
     {
         (_hub, _rank, _layout) = (hub, rank, layout);
         _links = new ILink?[layout.Ranks.Count];
-        _receiving = hub.Receive(LinkPurpose.Frames, layout.Run, layout.Generation, rank, new StageFrameSink(stage, AwaitedInputs.Of(rank, layout)));
+        _sink = new StageFrameSink(stage, inbox, AwaitedInputs.Of(rank, layout));
+        _receiving = hub.Receive(LinkPurpose.Frames, layout.Run, layout.Generation, rank, _sink);
     }
 
     /// <summary>Whether a rank's node has a hub.</summary>
@@ -36,7 +38,7 @@ internal sealed class RankLinks : IDisposable
     /// <param name="key">Which.</param>
     /// <param name="tensor">The tensor.</param>
     /// <param name="span">The span that it is sent from; 0 for none.</param>
-    /// <param name="loan">Ended when the memory is no longer read; null where nobody waits for that.</param>
+    /// <param name="loan">Told when the memory is no longer read; null where nobody waits for that.</param>
     internal void Send(int rank, FrameKey key, torch.Tensor tensor, ulong span, TensorLoan? loan = null)
     {
         var payload = TensorMemory.ToSend(tensor, loan);
@@ -59,6 +61,7 @@ internal sealed class RankLinks : IDisposable
         {
             if (_isDisposed) return;
             _isDisposed = true;
+            _sink.Retire();
             _receiving.Dispose();
             foreach (var link in _links) link?.Dispose();
         }

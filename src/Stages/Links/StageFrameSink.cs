@@ -6,13 +6,20 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Receives a rank's frames straight into tensors and tells its actor. Credits go back on arrival, not when an action takes the tensor:
+/// Receives a rank's frames straight into tensors and tells its actor, unless the rank has asked for work to be done on them as they come (sums of gradients): that is done
+/// here. Credits go back on arrival, not when an action takes the tensor:
 /// what lies in the inbox is bounded by the schedule, and one that takes frames in another order than they were sent cannot deadlock.
 /// </summary>
 /// <param name="stage">The rank's actor.</param>
+/// <param name="inbox">The rank's inbox.</param>
 /// <param name="awaited">What it may be sent; null where that is not known.</param>
-internal sealed class StageFrameSink(IActorRef stage, AwaitedInputs? awaited = null) : IFrameSink
+internal sealed class StageFrameSink(IActorRef stage, StageInbox inbox, AwaitedInputs? awaited = null) : IFrameSink
 {
+    private volatile bool _isRetired;
+
+    /// <summary>The generation is over: what still comes is the actor's to judge.</summary>
+    internal void Retire() => _isRetired = true;
+
     /// <inheritdoc/>
     public IFrameBuffer Rent(LinkPeer from, FrameHeader header)
     {
@@ -24,7 +31,8 @@ internal sealed class StageFrameSink(IActorRef stage, AwaitedInputs? awaited = n
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)
     {
-        stage.Tell(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take(), frame.Header.Span));
+        var received = new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take(), frame.Header.Span);
+        if (_isRetired || !inbox.TryWork(new ReceivedTensor(received))) stage.Tell(received);
         frame.Consume();
     }
 }
@@ -38,6 +46,9 @@ public sealed record TensorReceived(FrameKey Key, torch.Tensor Tensor, ulong Spa
 /// <summary>A tensor of the processor's memory on its way to an action.</summary>
 internal sealed class ReceivedTensor(TensorReceived received) : TensorArrival(received.Key, received.Span)
 {
+    /// <summary>The tensor, for whoever only looks at it.</summary>
+    internal torch.Tensor Tensor => received.Tensor;
+
     internal override torch.Tensor Take(torch.Device device)
     {
         if (device.type == DeviceType.CPU) return received.Tensor;

@@ -6,15 +6,28 @@ namespace Pipeline.Stages;
 /// </summary>
 /// <param name="ended">Called once, when the link no longer reads the memory; must not block.</param>
 /// <param name="kept">What is kept of it; null where nothing is.</param>
-internal sealed class TensorLoan(Action ended, KeptLoan? kept = null)
+/// <param name="isAwaited">Whether the end is waited for, so that the receiver is asked for its receipt.</param>
+internal sealed class TensorLoan(Action ended, KeptLoan? kept = null, bool isAwaited = true)
 {
     private int _isOver;
+    private int _isSent;
+
+    /// <summary>Whether the end is waited for.</summary>
+    internal bool IsAwaited => isAwaited;
+
+    /// <summary>
+    /// Whether the memory may be changed by whoever knows that the receiver has it: the link has sent all of it, and would read it again only if the receiver did not have it.
+    /// </summary>
+    internal bool IsSent => IsOver || Volatile.Read(ref _isSent) != 0;
 
     /// <summary>Whether the link no longer reads the memory: the receiver has it, or the link was given up.</summary>
     internal bool IsOver => Volatile.Read(ref _isOver) != 0;
 
     /// <summary>What is kept of it; null where nothing is.</summary>
     internal KeptLoan? Kept => kept;
+
+    /// <summary>The link has sent all of the memory.</summary>
+    internal void Sent() => Volatile.Write(ref _isSent, 1);
 
     /// <summary>The link no longer reads the memory.</summary>
     internal void End()

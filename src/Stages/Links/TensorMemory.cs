@@ -29,7 +29,7 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
 
     /// <summary>A tensor to send, which stays the caller's: the memory lives until both have let go of it.</summary>
     /// <param name="tensor">The tensor.</param>
-    /// <param name="loan">Ended when the memory is no longer read; null where nobody waits for that.</param>
+    /// <param name="loan">Told when the memory is no longer read; null where nobody waits for that.</param>
     internal static TensorMemory ToSend(Tensor tensor, TensorLoan? loan = null)
     {
         using var guard = no_grad();
@@ -59,7 +59,10 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
     }
 
     /// <inheritdoc/>
-    public bool IsAwaited => _loan is not null;
+    public bool IsAwaited => _loan is { IsAwaited: true };
+
+    /// <inheritdoc/>
+    public void Sent() => _loan?.Sent();
 
     /// <inheritdoc/>
     public void HandBack(FrameKey key, FrameOutcome outcome) => Free();

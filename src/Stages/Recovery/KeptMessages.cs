@@ -95,6 +95,13 @@ internal sealed class KeptMessages(KeptVolume volume)
         return tensor.clone().DetachFromDisposeScope();
     }
 
+    /// <summary>Memory for so many values of fp32, owned by the caller.</summary>
+    internal static torch.Tensor New(int length)
+    {
+        using var guard = torch.no_grad();
+        return torch.empty(length, torch.ScalarType.Float32, torch.CPU).DetachFromDisposeScope();
+    }
+
     private void Free(List<KeptMessage> messages)
     {
         foreach (var kept in messages.OfType<KeptTensor>())

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
@@ -11,8 +10,9 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// One replica's part in the reduction of one bucket: it sends its sums as soon as the gradients are final, completes the shards that it
-/// owns, and takes the others' from their owners. What has come is worked on whenever the compute thread looks; only
-/// <see cref="Reduce"/> and <see cref="Finish"/> wait. Afterwards all replicas hold the same bits. Owns its buffers. On the compute thread only.
+/// owns, and takes the others' from their owners. What comes over a link and is not compressed is worked on by the thread that brings it; all else
+/// whenever the compute thread looks. Only <see cref="Reduce"/> and <see cref="Finish"/> wait. Afterwards all replicas hold the same bits. Owns its buffers. Called on the compute thread
+/// only.
 /// </summary>
 internal sealed class BucketReduction : IBucketReduction
 {
@@ -28,14 +28,17 @@ internal sealed class BucketReduction : IBucketReduction
     private readonly Transfer[] _contributions;
     private readonly Transfer[] _answers;
     private readonly ILookup<int, Transfer> _told;
-    private readonly HashSet<(int Start, int Length)> _exchanged;
-    private readonly Dictionary<int, TensorLoan> _loans = [];
-    private readonly List<Transfer> _awaitedContributions = [];
-    private readonly List<Transfer> _awaitedAnswers = [];
-    private readonly int _shortestLoan;
+    private readonly HashSet<int> _returned;
+    private readonly int _answerCount;
+    // Guards the sums, the streams and the loans, which threads of links use as well.
+    private readonly Lock _gate = new();
+    private readonly AwaitedTransfers _awaitedContributions;
+    private readonly AwaitedTransfers _awaitedAnswers;
+    private readonly BucketLoans _loans;
     private IReadOnlyList<TreePart> _sums = [];
     private bool _hasContributed;
-    private long _ready;
+    private bool _isDisposed;
+    private int _answeredCount;
 
     /// <param name="plan">Who sends what to whom.</param>
     /// <param name="self">Who this is: a replica, or the reducer beside them.</param>
@@ -51,7 +54,7 @@ internal sealed class BucketReduction : IBucketReduction
         _plan = plan;
         _self = self;
         _bucket = bucket;
-        (_links, _shortestLoan) = (links, settings.ShortestLoan);
+        (_links, _loans) = (links, new BucketLoans(bucket, links, settings.ShortestLoan));
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
         _streams = new SpanStreams(plan, _self, bucket, settings, residuals, seed);
         _own = plan.Own(_self);
@@ -61,7 +64,10 @@ internal sealed class BucketReduction : IBucketReduction
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
         _told = plan.Answers.Where(answer => answer.From == _self).ToLookup(answer => answer.Shard.Index);
-        _exchanged = [.. plan.Shards.Where(shard => shard.Owner == _self && plan.ContributionsTo(_self, shard) is [{ Nodes.Count: 1 }]).Select(shard => (shard.Start, shard.Length))];
+        _returned = [.. _answers.Select(answer => answer.Shard.Index).Where(_direct.ContainsKey)];
+        _answerCount = plan.Shards.Count(shard => shard.Owner == _self && _told[shard.Index].Any());
+        _awaitedContributions = new AwaitedTransfers(links, (transfer, step) => KeyOf(transfer, FrameKind.GradientContribution, step), _ => null, Guarded(Take));
+        _awaitedAnswers = new AwaitedTransfers(links, (answer, step) => KeyOf(answer, FrameKind.ReducedGradient, step), Unsent, Guarded(TakeAnswer));
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -80,9 +86,8 @@ internal sealed class BucketReduction : IBucketReduction
     {
         if (_hasContributed) return;
         _hasContributed = true;
-        _ready = 0;
-        _awaitedContributions.AddRange(_contributions);
-        _awaitedAnswers.AddRange(_answers);
+        _awaitedContributions.Begin(_contributions);
+        _awaitedAnswers.Begin(_answers);
         if (_leaves is null)
         {
             _bucket.Gather();
@@ -98,25 +103,26 @@ internal sealed class BucketReduction : IBucketReduction
     public void Proceed(StepKey step)
     {
         if (!_hasContributed) return;
-        TakeContributions(step, null);
-        TakeAnswers(step, null);
+        _awaitedContributions.Proceed(step);
+        _awaitedAnswers.Proceed(step);
     }
 
     /// <inheritdoc/>
     public long Reduce(StepKey step, Action beforeWaiting)
     {
-        TakeContributions(step, beforeWaiting);
-        return _ready;
+        _awaitedContributions.Finish(step, beforeWaiting);
+        return _awaitedContributions.Ready;
     }
 
     /// <inheritdoc/>
     public long Finish(StepKey step)
     {
-        TakeAnswers(step, () => { });
+        _awaitedAnswers.Finish(step, () => { });
+        _loans.AwaitAnswers();
         FreeSums();
         _bucket.Scatter();
         _hasContributed = false;
-        return _ready;
+        return Math.Max(_awaitedContributions.Ready, _awaitedAnswers.Ready);
     }
 
     /// <summary>Most bytes that sums under way have taken: of its own leaves, and of what came from others.</summary>
@@ -125,11 +131,15 @@ internal sealed class BucketReduction : IBucketReduction
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var part in _parts.Values) part.Dispose();
-        _streams.Dispose();
-        FreeSums();
-        _leaves?.Dispose();
-        _bucket.Dispose();
+        lock (_gate)
+        {
+            _isDisposed = true;
+            foreach (var part in _parts.Values) part.Dispose();
+            _streams.Dispose();
+            FreeSums();
+            _leaves?.Dispose();
+            _bucket.Dispose();
+        }
     }
 
     /// <summary>The sums of leaves are in those of all.</summary>
@@ -139,40 +149,57 @@ internal sealed class BucketReduction : IBucketReduction
         _sums = [];
     }
 
-    /// <summary>Sends or adds the replica's own sums. What nobody adds to here goes from where it lies.</summary>
+    /// <summary>
+    /// Adds the replica's own sums, sends those that nobody adds to here from where they lie, and has links work on what comes of the others: on contributions once its own are in the sum,
+    /// on answers once its own have left the place that these take.
+    /// </summary>
     private void Contribute(IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
-        foreach (var transfer in _direct.Values)
+        _answeredCount = 0;
+        lock (_gate)
         {
-            if (_leaves is null && TryLend(transfer, step)) continue;
-            var shard = transfer.Shard;
-            Send(transfer, step, joined =>
-            {
-                for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
-            });
+            foreach (var part in _parts.Values.Where(part => !_direct.ContainsKey(part.Shard.Index))) AddOwn(part, nodes, sums, step);
         }
 
-        foreach (var part in _parts.Values.Where(part => !_direct.ContainsKey(part.Shard.Index))) AddOwn(part, nodes, sums, step);
+        // What compression keeps is the compute thread's.
+        var isPlain = _streams.ArePlainAt(step.Step);
+        foreach (var transfer in _contributions.Where(_ => isPlain)) WorkOn(transfer, FrameKind.GradientContribution, step, Take);
+        foreach (var transfer in _direct.Values)
+        {
+            lock (_gate) Contribute(transfer, nodes, sums, step);
+        }
+
+        foreach (var answer in _answers.Where(answer => isPlain && _returned.Contains(answer.Shard.Index))) WorkOn(answer, FrameKind.ReducedGradient, step, TakeAnswer);
+    }
+
+    private void Contribute(Transfer transfer, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
+    {
+        var shard = transfer.Shard;
+        var isLendable = _leaves is null && _returned.Contains(shard.Index) && _streams.Of(transfer).IsPlainAt(step.Step) && !IsAnswered(shard, step);
+        if (isLendable && _loans.TryContribute(transfer, KeyOf(transfer, FrameKind.GradientContribution, step))) return;
+        Send(transfer, step, joined =>
+        {
+            for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
+        });
     }
 
     /// <summary>
-    /// Sends a range of the bucket without a copy, where the sum of the same range is completed here as well and takes its place: by then the other end has it, so that
-    /// nobody waits for long. Small ones are copied sooner than a receipt comes.
+    /// Whether a shard's answer is there before its contribution is: one of a former life of this rank. It proves nothing of what is sent now, which a receiver that was replaced meanwhile may
+    /// lack, and may have to be sent again when the answer has taken its place.
     /// </summary>
-    private bool TryLend(Transfer transfer, StepKey step)
-    {
-        var (start, length) = (transfer.Shard.Start, transfer.Shard.Length);
-        if (length < _shortestLoan || !_exchanged.Contains((start, length)) || !_streams.Of(transfer).IsPlainAt(step.Step)) return false;
-        if (_bucket.ViewOf(start, length) is not { } view) return false;
-        if (_links.Lend(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), view) is not { } loan)
-        {
-            view.Dispose();
-            return false;
-        }
+    private bool IsAnswered(Shard shard, StepKey step) => _answers.Any(answer => answer.Shard.Index == shard.Index && _links.HasCome(KeyOf(answer, FrameKind.ReducedGradient, step)));
 
-        _loans.Add(start, loan);
-        return true;
-    }
+    /// <summary>Has what comes of a transfer worked on by who brings it.</summary>
+    private void WorkOn(Transfer transfer, FrameKind kind, StepKey step, Action<Transfer, Tensor, StepKey> take) => _links.WorkOn(KeyOf(transfer, kind, step), tensor =>
+    {
+        lock (_gate)
+        {
+            var stream = kind == FrameKind.ReducedGradient ? _streams.Answer(transfer.Shard) : _streams.Of(transfer);
+            if (_isDisposed || !stream.IsPlain(tensor, step.Step) || (kind == FrameKind.ReducedGradient && _loans.Unsent(transfer.Shard) is not null)) return false;
+            take(transfer, tensor, step);
+            return true;
+        }
+    });
 
     private void AddOwn(ShardReduction part, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
@@ -200,37 +227,15 @@ internal sealed class BucketReduction : IBucketReduction
         Answer(part.Shard, step);
     }
 
-    /// <summary>
-    /// As <see cref="Complete"/>, where what was sent lies in the sum's place: what is kept of it for a loss goes to the memory of what has come, in the same pass.
-    /// </summary>
-    private void Exchange(ShardReduction part, Transfer transfer, ReplicaArrival arrival, TensorLoan loan, StepKey step) => _streams.Of(transfer).Read(arrival.Tensor, step.Step, sums =>
-    {
-        if (loan.Kept is null)
-        {
-            Complete(part, transfer.Nodes[0], sums, step);
-            return;
-        }
-
-        var own = arrival.IsShared ? KeptMessages.CopyOf(arrival.Tensor) : KeptMessages.Alias(arrival.Tensor);
-        using (_links.Settle(loan, own)) part.ExchangeSum(transfer.Nodes[0], sums, Range(part.Shard), MemoryMarshal.Cast<byte, float>(own.bytes));
-        Answer(part.Shard, step);
-    });
-
-    private void TakeContributions(StepKey step, Action? beforeWaiting) => Take(_awaitedContributions, FrameKind.GradientContribution, step, beforeWaiting, (transfer, arrival) =>
+    private void Take(Transfer transfer, Tensor tensor, StepKey step)
     {
         var part = _parts[transfer.Shard.Index];
-        if (_loans.Remove(transfer.Shard.Start, out var loan))
-        {
-            Exchange(part, transfer, arrival, loan, step);
-            return;
-        }
-
-        _streams.Of(transfer).Read(arrival.Tensor, step.Step, sums =>
+        _streams.Of(transfer).Read(tensor, step.Step, sums =>
         {
             if (part.AwaitsOne && part.Shard.Owner == _self) Complete(part, transfer.Nodes[0], sums, step);
             else Add(part, transfer, sums, step);
         });
-    });
+    }
 
     private void Add(ShardReduction part, Transfer transfer, ReadOnlySpan<float> sums, StepKey step)
     {
@@ -239,36 +244,23 @@ internal sealed class BucketReduction : IBucketReduction
         Advance(part, step);
     }
 
-    private void TakeAnswers(StepKey step, Action? beforeWaiting) => Take(_awaitedAnswers, FrameKind.ReducedGradient, step, beforeWaiting, (answer, arrival) =>
+    /// <summary>A sum takes its place, where the replica's own contribution was.</summary>
+    private void TakeAnswer(Transfer answer, Tensor tensor, StepKey step)
     {
-        var sum = Range(answer.Shard);
-        _streams.Answer(answer.Shard).Decode(arrival.Tensor, sum, step.Step);
-        PassOn(arrival.Tensor, answer.Shard, step);
-    });
-
-    private void Take(List<Transfer> awaited, FrameKind kind, StepKey step, Action? beforeWaiting, Action<Transfer, ReplicaArrival> take)
-    {
-        for (var index = 0; index < awaited.Count;)
-        {
-            var (transfer, key) = (awaited[index], KeyOf(awaited[index], kind, step));
-            var loan = _loans.GetValueOrDefault(transfer.Shard.Start);
-            var isWaitedFor = beforeWaiting is not null;
-            if ((!isWaitedFor && loan is { IsOver: false }) || _links.Take(key, beforeWaiting) is not { } arrival)
-            {
-                index++;
-                continue;
-            }
-
-            awaited.RemoveAt(index);
-            using (arrival.Tensor)
-            {
-                if (loan is { IsOver: false }) _links.AwaitEnd(loan, key);
-                take(transfer, arrival);
-            }
-
-            _ready = Math.Max(_ready, arrival.Ready);
-        }
+        using (_loans.Change(answer.Shard)) _streams.Answer(answer.Shard).Decode(tensor, Range(answer.Shard), step.Step);
+        PassOn(tensor, answer.Shard, step);
     }
+
+    /// <summary>What a link may still read of the place of an answer.</summary>
+    private TensorLoan? Unsent(Transfer answer)
+    {
+        lock (_gate) return _loans.Unsent(answer.Shard);
+    }
+
+    private Action<Transfer, Tensor, StepKey> Guarded(Action<Transfer, Tensor, StepKey> take) => (transfer, tensor, step) =>
+    {
+        lock (_gate) take(transfer, tensor, step);
+    };
 
     /// <summary>Passes a shard's sums on, or answers for it, once all that is awaited has come.</summary>
     private void Advance(ShardReduction part, StepKey step)
@@ -303,12 +295,18 @@ internal sealed class BucketReduction : IBucketReduction
     private void Answer(Shard shard, StepKey step)
     {
         if (!_told.Contains(shard.Index)) return;
+        _answeredCount++;
         var stream = _streams.Answer(shard);
+        // What several await is one copy for all of them.
+        if (stream.IsPlainAt(step.Step) && _told[shard.Index].ToArray() is [var told] && TryLend(told, step)) return;
         using var answer = stream.Encode(step.Step, values => Range(shard).CopyTo(values));
         // The owner goes on with what the others get, not with what it knows better.
         if (stream.HasAltered) stream.Decode(answer, Range(shard), step.Step);
         PassOn(answer, shard, step);
     }
+
+    private bool TryLend(Transfer answer, StepKey step) => _loans.TryAnswer(
+        answer, KeyOf(answer, FrameKind.ReducedGradient, step), KeyOf(answer with { From = answer.To }, FrameKind.GradientContribution, step), isLast: _answeredCount == _answerCount);
 
     private void PassOn(Tensor answer, Shard shard, StepKey step)
     {

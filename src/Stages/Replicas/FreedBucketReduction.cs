@@ -97,7 +97,7 @@ internal sealed class FreedBucketReduction : IBucketReduction
     {
         foreach (var owned in _owned)
         {
-            while (owned.Next is var (transfer, round) && _links.Take(KeyOf(transfer, round, step), beforeWaiting) is var (tensor, ready, _))
+            while (owned.Next is var (transfer, round) && _links.Take(KeyOf(transfer, round, step), beforeWaiting) is var (tensor, ready))
             {
                 _ready = Math.Max(_ready, ready);
                 using (tensor) _streams.Of(transfer).Read(tensor, step.Step, sum => owned.Add(transfer.From.Replica, round, sum));

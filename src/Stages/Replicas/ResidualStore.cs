@@ -32,9 +32,6 @@ internal sealed class ResidualStore : IDisposable
     /// <summary>Whether nothing is compressed here.</summary>
     internal bool IsEmpty => _tensors.Count == 0;
 
-    /// <summary>Whether anything that compression has lost is held, in use or loaded; what replicas last shared is no loss.</summary>
-    internal bool Owes => _tensors.Keys.Concat(_loaded.Keys).Any(name => !IsOf(OuterWeights.Prefix, name));
-
     /// <summary>Everything that it holds, in the order of the names; views that stay its own.</summary>
     internal IEnumerable<StateTensor> State => _tensors.Select(entry => new StateTensor("", entry.Key, IsMoment: true, entry.Value));
 

@@ -54,6 +54,9 @@ internal sealed class SpanStream : IDisposable
     /// <summary>Whether what is sent in a step is what was put in, fp32 as it is.</summary>
     internal bool IsPlainAt(long step) => !LosesAt(step) && !_owes;
 
+    /// <summary>Whether a tensor of the other end is what a step's values are sent as that are not compressed.</summary>
+    internal bool IsPlain(Tensor tensor, long step) => !LosesAt(step) && tensor.dtype == ScalarType.Float32 && tensor.numel() == _length;
+
     /// <summary>A tensor to send, which the caller owns.</summary>
     /// <param name="step">Step.</param>
     /// <param name="fill">Writes the values, all of them.</param>

@@ -34,6 +34,9 @@ internal sealed class SpanStreams : IDisposable
     /// <summary>That of a shard's answer.</summary>
     internal SpanStream Answer(Shard shard) => _answers[shard.Index];
 
+    /// <summary>Whether everything of a step is sent as it is.</summary>
+    internal bool ArePlainAt(long step) => _contributions.Values.Concat(_answers.Values).All(stream => stream.IsPlainAt(step));
+
     /// <inheritdoc/>
     public void Dispose()
     {

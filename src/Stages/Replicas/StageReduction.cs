@@ -83,7 +83,7 @@ internal sealed class StageReduction : IDisposable
     }
 
     /// <summary>Most bytes that sums under way have taken; of gradients that are freed nothing is counted here.</summary>
-    internal long PeakSumBytes => _buckets.Sum(bucket => (bucket.Reduction as BucketReduction)?.PeakSumBytes ?? (bucket.Reduction as PairReduction)?.PeakSumBytes ?? 0);
+    internal long PeakSumBytes => _buckets.Sum(bucket => (bucket.Reduction as BucketReduction)?.PeakSumBytes ?? 0);
 
     /// <summary>While one bucket waits, the others go on.</summary>
     private void Proceed(StepKey step, IBucketReduction except)
@@ -102,10 +102,7 @@ internal sealed class StageReduction : IDisposable
         {
             // One replica, which invariant sums keep busy, needs nobody beside it.
             var topology = place.Count == 1 ? ReductionTopology.Sharded : settings.Topology;
-            return place.Count == 2 && topology == ReductionTopology.Sharded && !settings.IsLossy ? new PairReduction(settings, residuals.Owes, Made) : Made(isExact: false);
-
-            BucketReduction Made(bool isExact) => Whole(
-                ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece, isExact), Gradients());
+            return Whole(ReductionPlans.Make(topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece), Gradients());
         }
 
         var gradients = Gradients();

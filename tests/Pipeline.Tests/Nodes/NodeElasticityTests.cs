@@ -125,6 +125,31 @@ public sealed class NodeElasticityTests : IDisposable
         Assert.Equal((4, 6), (last.Select(work => work.Rank).Distinct().Count(), last.Select(work => work.MicroBatch).Distinct().Count()));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task A_run_of_one_replica_becomes_one_of_several_as_nodes_join_and_has_the_same_bits(int stages)
+    {
+        var plan = Plan(stages, 1, 4, ProtectionKind.Memory, steps: 32) with { MostReplicas = 3 };
+        using var cluster = new SimulatedCluster(1, plan, stages);
+        var joined = 0;
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                if (notice is not (RunNotice.StepCommitted { Step.Step: 3 } or RunNotice.ReplicasChanged { To: 2 })) return;
+                for (var stage = 0; stage < stages; stage++) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode($"x{Interlocked.Increment(ref joined)}")));
+            },
+        });
+        await AssertCompletedAsync(cluster, plan);
+        var changes = cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().ToArray();
+        Assert.Equal([(1, 2), (2, 3)], changes.Select(change => (change.From, change.To)));
+        Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
+        var last = cluster.Work.Keys.Where(work => work.Step == plan.Steps).ToArray();
+        Assert.Equal((3 * stages, 4), (last.Select(work => work.Rank).Distinct().Count(), last.Select(work => work.MicroBatch).Distinct().Count()));
+    }
+
     [Fact]
     public async Task Fewer_replicas_that_would_not_fit_are_not_tried_and_the_lost_rank_goes_where_it_fits()
     {

@@ -22,37 +22,6 @@ public sealed class SummationTreeTests
     }
 
     [Fact]
-    public void A_sum_that_takes_the_place_of_a_lent_one_leaves_that_in_the_memory_of_the_other()
-    {
-        var cases = from length in Gen.Int[1, 100] from left in Spans.Moderate(length) from right in Spans.Moderate(length) from lent in Gen.Int[0, 1] select (left, right, lent);
-        cases.Sample((left, right, lent) =>
-        {
-            float[][] leaves = [left, right];
-            var (own, came) = (leaves[lent], (float[])leaves[1 - lent].Clone());
-            using var memory = new FloatBuffer(own.Length);
-            own.CopyTo(memory.Span);
-            using var sums = new TreeAccumulator(new SummationTree(2), own.Length);
-            sums.AddLent(TreeNode.Leaf(lent), memory.Span);
-            sums.ExchangeRoot(TreeNode.Leaf(1 - lent), came, memory.Span, came);
-            Assert.True(Spans.SameBits(Naive(leaves), memory.Span));
-            Assert.True(Spans.SameBits(own, came));
-            Assert.Equal((0, 0L), (sums.HeldCount, sums.PeakByteCount));
-        });
-    }
-
-    [Fact]
-    public void A_sum_takes_the_place_of_a_lent_one_only_where_the_two_are_all()
-    {
-        using var memory = new FloatBuffer(Length);
-        memory.Span.Clear();
-        using var sums = new TreeAccumulator(new SummationTree(3), Length);
-        sums.AddLent(TreeNode.Leaf(0), memory.Span);
-        var came = new float[Length];
-        Assert.Throws<InvalidOperationException>(() => sums.ExchangeRoot(TreeNode.Leaf(1), came, memory.Span, came));
-        Assert.Throws<InvalidOperationException>(() => sums.ExchangeRoot(TreeNode.Leaf(2), came, memory.Span, came));
-    }
-
-    [Fact]
     public void The_bits_do_not_depend_on_how_the_leaves_are_spread_over_replicas()
     {
         var cases = from count in Gen.Int[1, 33]

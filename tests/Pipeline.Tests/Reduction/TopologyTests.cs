@@ -20,17 +20,16 @@ public sealed class TopologyTests
                     from topology in Gen.Enum<ReductionTopology>()
                     from length in Gen.Int[0, 200]
                     from pieceLength in Gen.Int[1, 250]
-                    from isExact in Gen.Bool
                     from leafCount in Gen.Int[1, 20]
                     from gradients in Spans.Moderate(length).Array[leafCount]
                     from cuts in Gen.Int[0, leafCount].Array[groups.Sum(members => members.Length) - 1]
                     from chance in Gen.UInt
-                    select (groups, topology, (pieceLength, isExact), gradients, cuts, chance);
-        cases.Sample((groups, topology, pieces, gradients, cuts, chance) =>
+                    select (groups, topology, pieceLength, gradients, cuts, chance);
+        cases.Sample((groups, topology, pieceLength, gradients, cuts, chance) =>
         {
             int[] bounds = [0, .. cuts.Order(), gradients.Length];
             LeafShare[] shares = [.. bounds.Zip(bounds.Skip(1), (start, end) => new LeafShare(start, end - start))];
-            var plan = ReductionPlans.Make(topology, gradients[0].Length, new SummationTree(gradients.Length), shares, groups, pieces.pieceLength, pieces.isExact);
+            var plan = ReductionPlans.Make(topology, gradients[0].Length, new SummationTree(gradients.Length), shares, groups, pieceLength);
             var answers = Run(plan, gradients, new Random((int)(chance >> 1)));
             var expected = TreeSum(gradients);
             foreach (var answer in answers) Assert.True(Spans.SameBits(expected, answer));
@@ -80,22 +79,6 @@ public sealed class TopologyTests
             var plan = Plan(ReductionTopology.Sharded, d * 1024, d, []);
             Assert.All(plan.Participants, replica => Assert.Equal(2L * (d - 1) * 1024, plan.ElementsSentBy(replica)));
         }
-    }
-
-    [Fact]
-    public void Two_replicas_with_a_sum_each_send_each_other_as_much_without_an_answer_where_nothing_is_lost()
-    {
-        var shares = LeafShare.OnePerReplica(2);
-        var (exact, lossy) = (Make(shares, isExact: true), Make(shares, isExact: false));
-        Assert.Empty(exact.Answers);
-        Assert.NotEmpty(lossy.Answers);
-        foreach (var replica in exact.Participants) Assert.Equal(lossy.ElementsSentBy(replica), exact.ElementsSentBy(replica));
-        // Two subtrees each of three leaves would have to travel whole.
-        Assert.NotEmpty(Make(LeafShare.Even(6, 2), isExact: true).Answers);
-        Assert.NotEmpty(Make(LeafShare.OnePerReplica(3), isExact: true).Answers);
-
-        static ReductionPlan Make(IReadOnlyList<LeafShare> shares, bool isExact) =>
-            ReductionPlans.Make(ReductionTopology.Sharded, 2048, new SummationTree(shares.Sum(share => share.Count)), shares, [], 500, isExact);
     }
 
     [Fact]

@@ -34,7 +34,7 @@ public sealed class KeptLoanTests : IDisposable
     {
         ActorLinks links = new(0, ActorRefs.Nobody, new StageInbox(), Table(Generation.First), new FlightRecorder(), new KeptVolume(long.MaxValue));
         using var gradient = torch.arange(0, 3 * Length, dtype: torch.ScalarType.Float32);
-        TensorLoan[] loans = [.. Enumerable.Range(0, 3).Select(bucket => links.Lend(1, Key(bucket), gradient.narrow(0, bucket * Length, Length))!)];
+        TensorLoan[] loans = [.. Enumerable.Range(0, 3).Select(bucket => links.Lend(1, Key(bucket), gradient.narrow(0, bucket * Length, Length), isAwaited: true)!)];
         var second = Generation.First.Next();
         var sent = links.Regenerate(Table(second), [0, 0]);
         // The rank takes no inputs yet, so that the first one is still to be received. Meanwhile the sum of the last one takes its place, as it does while others wait.
@@ -50,7 +50,7 @@ public sealed class KeptLoanTests : IDisposable
     {
         ActorLinks links = new(0, ActorRefs.Nobody, new StageInbox(), Table(Generation.First), new FlightRecorder(), new KeptVolume(long.MaxValue));
         using var gradient = torch.arange(0, 3 * Length, dtype: torch.ScalarType.Float32);
-        for (var bucket = 0; bucket < 3; bucket++) links.Lend(1, Key(bucket, step: bucket + 1), gradient.narrow(0, bucket * Length, Length));
+        for (var bucket = 0; bucket < 3; bucket++) links.Lend(1, Key(bucket, step: bucket + 1), gradient.narrow(0, bucket * Length, Length), isAwaited: true);
         var (second, third) = (Generation.First.Next(), Generation.First.Next().Next());
         var former = links.Regenerate(Table(second), [0, 0]);
         var sent = links.Regenerate(Table(third), [0, 0]);
@@ -78,7 +78,7 @@ public sealed class KeptLoanTests : IDisposable
         var layout = RunLayout.For(TinyRun.Plan(1, 2) with { ReplicaCount = 2 });
         PipelineLayout pipeline = new(TestLinks.Run, generation, Generation.First, layout.UnitCounts, ScheduleText.Format(layout.Schedule),
             [Place("near", _near), Place("far", _far)], TensorLinkKind.Automatic, new StepCadence(9, 0, 1), ProtectionDuties.None, "");
-        return new LinkTable(0, pipeline, ActorRefs.Nobody, _ => ActorRefs.Nobody, new RankLinks(_near, 0, pipeline, ActorRefs.Nobody));
+        return new LinkTable(0, pipeline, ActorRefs.Nobody, _ => ActorRefs.Nobody, new RankLinks(_near, 0, pipeline, ActorRefs.Nobody, new StageInbox()));
     }
 
     private static RankPlace Place(string node, LinkHub hub) => new(new NodeId(node, 1), "", LinkAddressText.Of(hub.Address), null);

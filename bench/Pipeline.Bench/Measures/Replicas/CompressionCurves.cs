@@ -55,34 +55,45 @@ internal static class CompressionCurves
         var missing = Enumerable.Range(1, seedCount).SelectMany(seed => wanted.Select(kind => Folder(folder, kind.Name, seed))).Count(run => !IsWhole(run, stepCount));
         var start = Stopwatch.GetTimestamp();
         var trainedCount = 0;
+        Dictionary<string, string> failed = [];
         foreach (var (kind, seed) in Enumerable.Range(1, seedCount).SelectMany(seed => wanted.Select(kind => (kind, seed))))
         {
+            // Seed for seed is held against seed for seed: of what has failed no further one is tried.
+            if (failed.ContainsKey(kind.Name)) continue;
             var run = Folder(folder, kind.Name, seed);
             if (!IsWhole(run, stepCount))
             {
                 Console.WriteLine($"training {run}, {trainedCount + 1} of {missing}{(trainedCount > 0 ? $"; about {Stopwatch.GetElapsedTime(start).TotalMinutes / trainedCount * (missing - trainedCount):F0} min for all" : "")}");
-                Train(run, kind.Settings, seed, stepCount, options.IsQuick);
                 trainedCount++;
+                // Nobody may be there to start what is left once more.
+                if (Train(run, kind.Settings, seed, stepCount, options.IsQuick) is var code and not 0)
+                {
+                    failed[kind.Name] = $"seed {seed} ended with {code}";
+                    Console.WriteLine($"{run} ended with {code}");
+                    continue;
+                }
             }
 
             curves[kind.Name].Add(Points(new RunFiles(run).Metrics));
-            keep(Report(curves, stepCount, seedCount));
+            keep(Report(curves, failed, stepCount, seedCount));
         }
 
-        return Report(curves, stepCount, seedCount);
+        return Report(curves, failed, stepCount, seedCount);
     }
 
-    private static BenchReport Report(Dictionary<string, List<Point[]>> curves, int stepCount, int seedCount) => new(
+    private static BenchReport Report(Dictionary<string, List<Point[]>> curves, Dictionary<string, string> failed, int stepCount, int seedCount) => new(
         "curves",
         "Validation loss with compression between two replicas",
         $"The preset gpt-nano on the default corpus, the SDK's own reference documentation, with parallelism.data = 2 and one stage, {stepCount} steps of {string.Join(", ", s_small.Take(2))}, {seedCount} seeds. Bytes are those of tensors "
         + "sent to the other replica in the last half of the steps, after any warm-up, contribution and answer together, as the runs' metrics have them. The loss is the mean over the seeds, of the same 32 held-out micro-batches, held against that of the same seeds "
         + $"without compression; within 1 %: at most {AllowedLoss:P0} above it. Losing configurations are shown too.",
         ["compression", "validation loss", "each seed", "against none", "less traffic", "× fewer bytes", "verdict"],
-        [.. curves.Where(kind => kind.Value.Count > 0).Select(kind => Row(kind.Key, kind.Value, curves[Uncompressed]))])
+        [.. curves.Where(kind => kind.Value.Count > 0 && curves[Uncompressed].Count > 0).Select(kind => Row(kind.Key, kind.Value, curves[Uncompressed]))])
     {
         Remarks =
         [
+            .. failed.Count > 0 ? [$"Failed: {string.Join("; ", failed.Select(kind => $"{kind.Key}, {kind.Value}"))}."] : Array.Empty<string>(),
+            .. curves[Uncompressed].Count > 0 ? [Verdicts(curves)] : Array.Empty<string>(),
             .. curves.Values.Any(runs => runs.Count < seedCount)
                 ? [$"Not finished: {string.Join(", ", curves.Where(kind => kind.Value.Count < seedCount).Select(kind => $"{kind.Key} ({kind.Value.Count} of {seedCount} seeds)"))}. The same command goes on."]
                 : Array.Empty<string>(),
@@ -90,6 +101,13 @@ internal static class CompressionCurves
             .. curves.SelectMany(kind => kind.Value.Select((curve, seed) => $"{kind.Key}, seed {seed + 1}: {string.Join(", ", curve.Select(point => $"{point.Step}: {point.Loss:F3}"))}")),
         ],
     };
+
+    /// <summary>Which configurations do what is wanted, which are near without it, and which lose.</summary>
+    private static string Verdicts(Dictionary<string, List<Point[]>> curves)
+    {
+        var groups = curves.Where(kind => kind.Key != Uncompressed && kind.Value.Count > 0).Select(kind => Row(kind.Key, kind.Value, curves[Uncompressed])).GroupBy(row => row[^1], row => row[0]);
+        return string.Join("; ", groups.OrderByDescending(group => group.Key).Select(group => $"{group.Key}: {string.Join(", ", group)}")) + ".";
+    }
 
     private static IReadOnlyList<string> Row(string name, List<Point[]> runs, List<Point[]> uncompressed)
     {
@@ -118,10 +136,10 @@ internal static class CompressionCurves
         return [.. lines.OfType<EvaluationMetrics>().Select(line => new Point(line.Step, line.ValidationLoss, sent))];
     }
 
-    private static void Train(string run, string[] settings, int seed, int stepCount, bool isQuick)
+    /// <summary>Trains, and returns the exit code.</summary>
+    private static int Train(string run, string[] settings, int seed, int stepCount, bool isQuick)
     {
         if (Directory.Exists(run)) Directory.Delete(run, recursive: true);
-        Console.WriteLine($"training {run}");
         ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true };
         string[] quick = isQuick ? ["model.layers=2", "model.width=32", "model.heads=2", "model.context=32", "model.vocabulary=257"] : [];
         string[] all = ["parallelism.data=2", .. s_small, "run.sample-tokens=0", $"run.eval-every={Math.Max(1, stepCount / 10)}", .. settings, .. quick];
@@ -130,7 +148,7 @@ internal static class CompressionCurves
         using var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start.");
         process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        if (process.ExitCode != 0) throw new InvalidOperationException($"{run} ended with {process.ExitCode}.");
+        return process.ExitCode;
     }
 
     /// <summary>A point of a curve.</summary>

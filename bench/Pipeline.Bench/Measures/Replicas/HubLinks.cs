@@ -52,25 +52,34 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion)
     {
         completion.Wait();
-        Send(key, TensorMemory.ToSend(tensor));
-        if (_kept is null) tensor.Dispose();
-        else _kept.Add(rank, key, tensor, completion);
+        lock (_gate)
+        {
+            Send(key, TensorMemory.ToSend(tensor));
+            if (_kept is null) tensor.Dispose();
+            else _kept.Add(rank, key, tensor, completion);
+        }
     }
 
     /// <inheritdoc/>
-    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view)
+    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view, bool isAwaited)
     {
-        var loan = new TensorLoan(_inbox.LoanEnded, _kept?.AddLent(rank, key, view));
-        Send(key, TensorMemory.ToSend(view, loan));
-        if (_kept is null) view.Dispose();
-        return loan;
+        lock (_gate)
+        {
+            var loan = new TensorLoan(_inbox.LoanEnded, _kept?.AddLent(rank, key, view), isAwaited);
+            Send(key, TensorMemory.ToSend(view, loan));
+            if (_kept is null) view.Dispose();
+            return loan;
+        }
     }
 
     /// <inheritdoc/>
     public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
 
     /// <summary>A step is safe: what was kept of it is not needed any longer.</summary>
-    internal void Forget(long step) => _kept?.Forget(step);
+    internal void Forget(long step)
+    {
+        lock (_gate) _kept?.Forget(step);
+    }
 
     /// <inheritdoc/>
     public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => TensorMemory.ToReceive(header.Tensors[0]);
@@ -78,7 +87,8 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)
     {
-        _inbox.Post(new ReceivedTensor(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take())));
+        var received = new ReceivedTensor(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take()));
+        if (!_inbox.TryWork(received)) _inbox.Post(received);
         frame.Consume();
     }
 

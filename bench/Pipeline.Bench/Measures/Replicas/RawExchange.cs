@@ -1,10 +1,14 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using static TorchSharp.torch;
 
 namespace Pipeline.Bench.Measures.Replicas;
 
-/// <summary>What a reduction between two processes is measured against: bare sockets that carry as many bytes, both ways at once.</summary>
+/// <summary>
+/// What a reduction between two processes is measured against: bare sockets that carry as many bytes, both ways at once, from and to memory as gradients have it. Memory that nobody has
+/// written would be read from a cache: all its pages are one.
+/// </summary>
 internal static class RawExchange
 {
     /// <summary>The word that makes the child an echo of this.</summary>
@@ -48,7 +52,9 @@ internal static class RawExchange
 
     private static List<Elapsed> Rounds(Socket socket, int byteCount, int roundCount, Action together)
     {
-        var (own, theirs) = (new byte[byteCount], new byte[byteCount]);
+        using var own = empty(byteCount, ScalarType.Byte, CPU);
+        using var theirs = empty(byteCount, ScalarType.Byte, CPU);
+        new Random(1).NextBytes(own.bytes);
         List<Elapsed> rounds = [];
         for (var round = 0; round < roundCount + ReplicaSpec.WarmUpCount; round++)
         {
@@ -61,14 +67,14 @@ internal static class RawExchange
         return rounds;
     }
 
-    private static void Exchange(Socket socket, byte[] own, byte[] theirs)
+    private static void Exchange(Socket socket, Tensor own, Tensor theirs)
     {
         var sending = new Thread(() =>
         {
-            for (ReadOnlySpan<byte> left = own; !left.IsEmpty;) left = left[socket.Send(left)..];
+            for (ReadOnlySpan<byte> left = own.bytes; !left.IsEmpty;) left = left[socket.Send(left)..];
         });
         sending.Start();
-        for (Span<byte> left = theirs; !left.IsEmpty;)
+        for (var left = theirs.bytes; !left.IsEmpty;)
         {
             var count = socket.Receive(left);
             left = count > 0 ? left[count..] : throw new IOException("The other end is gone.");

@@ -40,8 +40,8 @@ internal static class ReplicaLinkSpeed
         return new BenchReport(
             "replica-link",
             "Two processes add a gradient up",
-            $"{gradientBytes / BytesPerMebibyte:F1} MiB of fp32 in each process, sharded: uncompressed each sends the other all of it, compressed half as its contribution and half as the answer, so that as many elements travel each way as the bare "
-            + $"sockets carry, both ways at once. Contribution and answer are compressed alike, with error feedback; gathering, adding, compressing and restoring are part of the time. Bytes are counted at the socket, "
+            $"{gradientBytes / BytesPerMebibyte:F1} MiB of fp32 in each process, sharded: each sends the other half of it as its contribution and half as the answer, so that as many elements travel each way as the bare "
+            + $"sockets carry, both ways at once, from and to memory as large, which was written before. Contribution and answer are compressed alike, with error feedback; gathering, adding, compressing and restoring are part of the time. Bytes are counted at the socket, "
             + $"headers and receipts included, of one direction. Processor time is that of one process, all threads. Medians of {roundCount} rounds after {ReplicaSpec.WarmUpCount}, {turns.Length} times in turns; the two processes begin each round together.",
             ["what", "ms", "processor ms", "MiB of gradient/s", "share of bare", "goal", "MiB sent each way", "none ÷ bytes", "goal"], rows)
         {
@@ -50,7 +50,7 @@ internal static class ReplicaLinkSpeed
                 "Frames alone: as many bytes each way in frames of 1 MiB with checksums, over the links that runs use, and nothing added up: what of the difference to bare sockets is the link's. "
                     + $"Against them the uncompressed reduction has a share of {Distribution.Median(turns.Select(turn => turn.Frames.Seconds / turn.None.Seconds)):F2}; the goal is held against bare sockets, which have no checksums.",
                 "None, copied: each piece is copied before it is sent, as for a receiver in the same process or with invariant sums; otherwise it is sent from where the gradient lies.",
-                "None, kept: what was sent stays for a loss until the round after the next begins, as in a run over several processes that copies its state after each step; in the other rows nothing is kept.",
+                "None, kept: what was sent stays for a loss until the round after the next begins, as in any run over several processes, here of one that copies its state after each step; in the other rows nothing is kept.",
                 $"Wanted besides: {WantedRate:F0} MiB of gradient a second uncompressed, where bare sockets carry it; they carry {Rate(gradientBytes, raw)}, the reduction {Rate(gradientBytes, Seconds(turn => turn.None))}.",
                 "Top-k is exact in what it sends, and its answer holds 1 % of each shard's sum again: the last column counts contribution and answer together.",
                 "Steps between two meetings of local steps send no tensor to other replicas; the notes that say what a step amounts to, some hundred bytes a stage, are not on these sockets.",

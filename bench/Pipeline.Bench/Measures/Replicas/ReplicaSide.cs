@@ -7,7 +7,6 @@ using Pipeline.Model.Training;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
-using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using static TorchSharp.torch;
@@ -30,6 +29,7 @@ internal sealed class ReplicaSide : IDisposable
     private readonly RandomTokens _batches;
     private readonly int _first;
     private readonly int _self;
+    private Tensor? _bytes;
 
     internal ReplicaSide(int self, ReplicaSpec spec)
     {
@@ -85,6 +85,7 @@ internal sealed class ReplicaSide : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _bytes?.Dispose();
         _reduction.Dispose();
         _residuals.Dispose();
         _model.Dispose();
@@ -121,14 +122,21 @@ internal sealed class ReplicaSide : IDisposable
         return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed, window);
     }
 
-    /// <summary>Sends as much as a gradient has in frames of a reduction's size, and takes as much.</summary>
+    /// <summary>Sends as much as a gradient has in frames of a reduction's size, from memory as large, and takes as much.</summary>
     private void ExchangeFrames(StepKey key)
     {
-        using var frame = zeros(ReductionSettings.DefaultPieceLength, ScalarType.Float32, CPU);
-        var count = (int)Math.Max(1, GradientBytes / (frame.numel() * sizeof(float)));
-        for (var index = 0; index < count; index++) _links.Send(1 - _self, Key(_self, index), KeptMessages.Alias(frame), AlreadyDone.Instance);
+        var count = (int)Math.Max(1, GradientBytes / (_spec.PieceLength * sizeof(float)));
+        _bytes ??= FilledBytes(count);
+        for (var index = 0; index < count; index++) _links.Send(1 - _self, Key(_self, index), _bytes.narrow(0, index * _spec.PieceLength, _spec.PieceLength).DetachFromDisposeScope(), AlreadyDone.Instance);
         for (var index = 0; index < count; index++) _inbox.TakeTensor(Key(1 - _self, index)).Value.Take(CPU).Dispose();
         _inbox.FinishPhase(StageInbox.StepPhase(key.Step));
+
+        Tensor FilledBytes(int frameCount)
+        {
+            var bytes = empty(frameCount * _spec.PieceLength, ScalarType.Float32, CPU).DetachFromDisposeScope();
+            new Random(_self).NextBytes(bytes.bytes);
+            return bytes;
+        }
 
         FrameKey Key(int from, int index) => new(key, 0, from, index, FrameKind.GradientContribution);
     }

@@ -19,9 +19,10 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="Keeps">Whether what was sent is kept for a loss until the round after the next begins, as a run keeps it that copies its state after each step.</param>
 /// <param name="HasChecksums">Whether frames carry checksums, as they do unless a run is told otherwise.</param>
 /// <param name="Lends">Whether gradients are sent from where they lie; otherwise they are copied first.</param>
+/// <param name="PieceLength">Elements of a message.</param>
 internal sealed record ReplicaSpec(
     bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1, ReplicaWay Way = ReplicaWay.Large,
-    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true)
+    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true, int PieceLength = ReductionSettings.DefaultPieceLength)
 {
     internal const int DefaultLayerCount = 6;
 
@@ -39,6 +40,7 @@ internal sealed record ReplicaSpec(
                 Contributions = compression,
                 Answers = compression,
                 Overlaps = Overlaps,
+                PieceLength = PieceLength,
                 BucketLength = IsQuick ? 4000 : ReductionSettings.DefaultBucketLength,
                 ShortestLoan = !Lends ? int.MaxValue : IsQuick ? 1 : ReductionSettings.DefaultShortestLoan,
             };

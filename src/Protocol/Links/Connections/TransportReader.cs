@@ -28,12 +28,15 @@ internal sealed class TransportReader(ILinkTransport transport)
     }
 
     /// <summary>Reads the next bytes to a place of their own, at most so many as one call gives.</summary>
+    /// <param name="into">The place.</param>
+    /// <param name="most">Most bytes wanted at once.</param>
     /// <returns>At least 1.</returns>
     /// <exception cref="EndOfStreamException">The other end closed.</exception>
-    internal int Read(Span<byte> into)
+    internal int Read(Span<byte> into, int most = int.MaxValue)
     {
         var buffered = Math.Min(_end - _start, into.Length);
-        if (buffered == 0) return ReceiveAhead(into);
+        // What follows amid a block belongs behind it, not into the small buffer.
+        if (buffered == 0) return into.Length <= most ? ReceiveAhead(into) : Receive(into[..most], []);
         _buffer.AsSpan(_start, buffered).CopyTo(into);
         _start += buffered;
         return buffered;

@@ -11,6 +11,9 @@ internal sealed class FrameReader(TransportReader reader, FrameLimits limits, bo
 {
     private const int SkipBytes = 64 * 1024;
 
+    // So much is still in the processor's nearer cache when it is hashed, with the kernel's memory that it came from.
+    private const int HashedBytes = 256 * 1024;
+
     private byte[]? _skipped;
 
     /// <summary>Reads and judges a header.</summary>
@@ -53,7 +56,7 @@ internal sealed class FrameReader(TransportReader reader, FrameLimits limits, bo
     {
         while (!bytes.IsEmpty)
         {
-            var count = reader.Read(bytes);
+            var count = reader.Read(bytes, hash is null ? int.MaxValue : HashedBytes);
             hash?.Append(bytes[..count]);
             bytes = bytes[count..];
         }

@@ -219,8 +219,15 @@ internal sealed class OutgoingLink : ILink
         OutgoingFrame? done = null;
         try
         {
-            if (frame is null) connection.Writer.Write(new LinkRecord(LinkRecordKind.Ping, 0, 0));
-            else connection.Writer.Write(frame);
+            if (frame is null)
+            {
+                connection.Writer.Write(new LinkRecord(LinkRecordKind.Ping, 0, 0));
+            }
+            else
+            {
+                connection.Writer.Write(frame);
+                frame.Payload.Sent();
+            }
         }
         finally
         {

@@ -52,11 +52,11 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
 
     public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) => throw new InvalidOperationException($"{key} was copied.");
 
-    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view)
+    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view, bool isAwaited)
     {
         lock (_gate)
         {
-            var loan = new TensorLoan(_inbox.LoanEnded, _kept.AddLent(rank, key, view));
+            var loan = new TensorLoan(_inbox.LoanEnded, _kept.AddLent(rank, key, view), isAwaited);
             var payload = TensorMemory.ToSend(view, loan);
             _link!.Send(payload.Header(key.In(Generation.First)), payload);
             return loan;
@@ -79,7 +79,8 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
     {
         var tensor = ((TensorMemory)frame.Buffer).Take();
         lock (_gate) _arrived.Add((frame.Header.Key.In(Generation.None), XxHash3.HashToUInt64(tensor.bytes)));
-        _inbox.Post(new ReceivedTensor(new TensorReceived(frame.Header.Key, tensor)));
+        var received = new ReceivedTensor(new TensorReceived(frame.Header.Key, tensor));
+        if (!_inbox.TryWork(received)) _inbox.Post(received);
         frame.Consume();
     }
 

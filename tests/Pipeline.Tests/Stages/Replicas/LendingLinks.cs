@@ -9,16 +9,17 @@ namespace Pipeline.Tests.Stages.Replicas;
 /// <summary>Links that read what they are lent, and let go of it, when a test says so. Keep what they send, as those of a run over several nodes.</summary>
 internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks, IDisposable
 {
-    private readonly List<(int Rank, FrameKey Key, torch.Tensor View, TensorLoan Loan)> _lent = [];
+    private readonly List<Lent> _lent = [];
     private readonly KeptMessages _kept = new(new KeptVolume(long.MaxValue));
     private readonly Lock _gate = new();
+    private int _deliveredCount;
 
     public void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion) => throw new InvalidOperationException($"{key} was copied.");
 
-    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view)
+    public TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view, bool isAwaited)
     {
-        var loan = new TensorLoan(inboxes[self].LoanEnded, _kept.AddLent(rank, key, view));
-        _lent.Add((rank, key, KeptMessages.Alias(view), loan));
+        var loan = new TensorLoan(inboxes[self].LoanEnded, _kept.AddLent(rank, key, view), isAwaited);
+        _lent.Add(new Lent(rank, key, KeptMessages.Alias(view), loan, XxHash3.HashToUInt64(view.bytes)));
         return loan;
     }
 
@@ -34,19 +35,35 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
     {
     }
 
-    /// <summary>Everything that was lent arrives at the other end.</summary>
+    /// <summary>Whether the replica waits for something.</summary>
+    internal bool Waits => inboxes[self].Awaited is not null;
+
+    /// <summary>Whether the receiver is asked for its receipt, by frame.</summary>
+    internal IReadOnlyList<(FrameKey Key, bool IsAwaited)> Awaited => [.. _lent.Select(lent => (lent.Key, lent.Loan.IsAwaited))];
+
+    /// <summary>Everything that was lent since the last time arrives at the other end.</summary>
     internal void Deliver()
     {
-        foreach (var (rank, key, view, _) in _lent) inboxes[rank].Post(new FrameArrival(TensorBytes.ToFrame(key, view)));
+        foreach (var (rank, key, view, _, _) in _lent.Skip(_deliveredCount)) inboxes[rank].Post(new FrameArrival(TensorBytes.ToFrame(key, view)));
+        _deliveredCount = _lent.Count;
     }
 
-    /// <summary>What lies now in the memory that was lent, as a hash for each frame.</summary>
-    internal IReadOnlyList<(FrameKey, ulong)> Read() => [.. _lent.Select(lent => (lent.Key, XxHash3.HashToUInt64(lent.View.bytes)))];
+    /// <summary>What lay in the memory when it was lent, as a hash for each frame.</summary>
+    internal IReadOnlyList<(FrameKey, ulong)> AsLent() => [.. _lent.Select(lent => (lent.Key, lent.Hash))];
+
+    /// <summary>What lies there now.</summary>
+    internal IReadOnlyList<(FrameKey, ulong)> Now() => [.. _lent.Select(lent => (lent.Key, XxHash3.HashToUInt64(lent.View.bytes)))];
+
+    /// <summary>The links have sent everything.</summary>
+    internal void Sent()
+    {
+        foreach (var lent in _lent) lent.Loan.Sent();
+    }
 
     /// <summary>The links no longer read.</summary>
     internal void EndLoans()
     {
-        foreach (var (_, _, _, loan) in _lent) loan.End();
+        foreach (var lent in _lent) lent.Loan.End();
     }
 
     /// <summary>What would be sent again, as a hash for each frame.</summary>
@@ -54,9 +71,11 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
 
     public void Dispose()
     {
-        foreach (var (_, _, view, _) in _lent) view.Dispose();
+        foreach (var lent in _lent) lent.View.Dispose();
         _kept.Close();
     }
+
+    private sealed record Lent(int Rank, FrameKey Key, torch.Tensor View, TensorLoan Loan, ulong Hash);
 }
 
 /// <summary>What a rank would be sent again.</summary>
