@@ -106,7 +106,8 @@ public sealed class ReadablePageTests(HeadlessBrowser browser) : IClassFixture<H
 
         await page.AfterStepAsync(100_199);
         var longest = await page.Page.EvaluateAsync<double>("() => window.longest");
-        Assert.True(longest < 500, $"the page was busy for {longest} ms at once");
+        // Some hundred on an idle machine: what draws all points anew at each step takes many times as long as this on any.
+        Assert.True(longest < 2500, $"the page was busy for {longest} ms at once");
         Assert.Empty(page.Errors);
     }
 
