@@ -14,8 +14,8 @@ internal sealed class StageOrders
     // The newest hold that the rank has heard of, by its own words or a grant's.
     private (Generation Generation, int Number) _hold;
 
-    private (long Step, Generation Generation) _copy;
-    private (long Step, Generation Generation) _copied;
+    private long _copyStep;
+    private long _copiedStep;
 
     /// <summary>The last granted step.</summary>
     internal long GrantedStep { get; private set; }
@@ -34,8 +34,7 @@ internal sealed class StageOrders
         if (!Heeds((grant.Generation, grant.Hold), begunStep)) return;
         GrantedStep = Math.Max(GrantedStep, grant.ThroughStep);
         AssuredStep = Math.Max(AssuredStep, grant.AssuredStep);
-        // Asked for again in a later generation it is taken again: what was taken may have found nobody to hold it.
-        if (grant.CopyStep > _copy.Step || (grant.CopyStep == _copy.Step && grant.Generation.CompareTo(_copy.Generation) > 0)) _copy = (grant.CopyStep, grant.Generation);
+        _copyStep = Math.Max(_copyStep, grant.CopyStep);
         _saves.RemoveAll(save => save.Step > grant.ThroughStep && (save.Generation, save.Hold).CompareTo(_hold) < 0);
     }
 
@@ -66,13 +65,13 @@ internal sealed class StageOrders
     /// <summary>Whether a copy of the state after this step is asked for that was not taken yet; from now on it was.</summary>
     internal bool TryTakeCopy(long step)
     {
-        if (step != _copy.Step || _copied == _copy) return false;
-        _copied = _copy;
+        if (step != _copyStep || step == _copiedStep) return false;
+        _copiedStep = step;
         return true;
     }
 
     /// <summary>The state after a step is being copied.</summary>
-    internal void Copied(long step) => _copied = (step, step == _copy.Step ? _copy.Generation : _hold.Generation);
+    internal void Copied(long step) => _copiedStep = step;
 
     private bool Heeds((Generation Generation, int Number) hold, long begunStep)
     {

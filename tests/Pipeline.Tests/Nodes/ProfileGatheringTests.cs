@@ -79,7 +79,7 @@ public sealed class ProfileGatheringTests
         MeasureUnits ask = new("id", "", [1], 0, 1);
         var first = member.Ask<UnitsMeasured>(ask, s_patience);
         var stop = await begun.Task;
-        Assert.Contains("measures already", (await member.Ask<UnitsMeasured>(ask, s_patience)).Fault, StringComparison.Ordinal);
+        Assert.Contains("measures already", (await member.Ask<UnitsMeasured>(ask with { Id = "other" }, s_patience)).Fault, StringComparison.Ordinal);
         member.Tell(new AnnounceRun(new SubmitRun("", "/runs/one", 0, 1, "start", false)));
         var refused = await first;
         Assert.True(stop.IsCancellationRequested);
@@ -87,10 +87,31 @@ public sealed class ProfileGatheringTests
         Assert.Contains("at the run in /runs/one", (await member.Ask<UnitsMeasured>(ask, s_patience)).Fault, StringComparison.Ordinal);
         member.Tell(new ForgetRun("start"));
         var again = member.Ask<UnitsMeasured>(ask, s_patience);
-        Assert.Contains("measures already", (await member.Ask<UnitsMeasured>(ask, s_patience)).Fault, StringComparison.Ordinal);
+        Assert.Contains("measures already", (await member.Ask<UnitsMeasured>(ask with { Id = "other" }, s_patience)).Fault, StringComparison.Ordinal);
         await system.Terminate();
         // The node's end is the measurement's.
         _ = again.ContinueWith(static _ => { }, TaskScheduler.Default);
+    }
+
+    [Fact]
+    public async Task A_measurement_that_another_leader_asks_for_again_while_it_goes_on_is_answered_to_that_leader()
+    {
+        using var system = ActorSystem.Create("profiled");
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource<MeasuredUnits> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var member = system.ActorOf(MemberActor.Props(Self(), _ => { }, () => [], null, (_, _) =>
+        {
+            begun.TrySetResult();
+            return ended.Task;
+        }));
+        MeasureUnits ask = new("id", "", [1], 0, 1);
+        member.Tell(ask, ActorRefs.Nobody);
+        await begun.Task;
+        var answer = member.Ask<UnitsMeasured>(ask, s_patience);
+        // What is asked after it is answered at once: then it has been heard.
+        Assert.Contains("measures already", (await member.Ask<UnitsMeasured>(ask with { Id = "other" }, s_patience)).Fault, StringComparison.Ordinal);
+        ended.SetResult(s_costs);
+        Assert.Equal(s_costs, (await answer).Costs);
     }
 
     [Fact]
