@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Pipeline.Coordinator;
 using Pipeline.Runs;
 
 namespace Pipeline.Chaos;
@@ -85,9 +86,6 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     /// <summary>A line that tells of a recovery's begin (with the ranks that run again) or of its end (with its parts).</summary>
     private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts, bool IsPlanned = false)
     {
-        /// <summary>How a run begins to tell of a rank that leaves its leader's node.</summary>
-        private const string Relief = "a spare relieves";
-
         internal static Event? Parse(string line)
         {
             using var json = JsonDocument.Parse(line);
@@ -95,7 +93,7 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
             var at = root.GetProperty("time").GetDateTimeOffset();
             return root.GetProperty("event").GetString() switch
             {
-                "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null, root.GetProperty("message").GetString()!.StartsWith(Relief, StringComparison.Ordinal)),
+                "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null, root.GetProperty("message").GetString()!.StartsWith(LeaderRelief.Reason, StringComparison.Ordinal)),
                 "recovered" => new Event(at, [], (root.GetProperty("placement").GetDouble(), root.GetProperty("loading").GetDouble(), root.GetProperty("replay").GetDouble())),
                 _ => null,
             };

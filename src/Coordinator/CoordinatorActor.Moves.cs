@@ -49,13 +49,13 @@ public sealed partial class CoordinatorActor
         if (_move is not null || _outcome is not null || _ranks.Unready.Count > 0 || !IsSettled || _progress.IsPaused || _progress.IsStopWanted) return;
         if (LeaderRelief.Decide(home, _nodes.Usable, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes, _relieved) is not { } relief) return;
         _relieved.Add((relief.Rank, relief.Node));
-        Plan(new PlannedMove(ActorRefs.Nobody) { Wanted = relief, Reason = LeaderRelief.Reason });
+        Plan(new PlannedMove(ActorRefs.Nobody) { Wanted = relief, IsRelief = true });
     }
 
     private void Plan(PlannedMove move)
     {
         // What an operator, or a node that leaves, wants is not to wait for what nobody asked for.
-        if (_move is { IsRelief: true }) _move = null;
+        if (_move is { IsRelief: true }) (_move, _progress.Limit) = (null, long.MaxValue);
         if (_progress.IsStopWanted || !_hasBegun || _move is not null)
         {
             move.Refuse(_ranks.UnitCounts, _progress.Committed, !_hasBegun ? "The run has not begun yet." : _move is null ? "The run is stopping." : "Something is being moved already.");
@@ -107,7 +107,7 @@ public sealed partial class CoordinatorActor
         _progress.Limit = long.MaxValue;
         if (move.Change is { } change) Apply(change, boundary);
         else if (move.Division is { } division) Divide(division, boundary);
-        else if (move.Wanted is { } wanted) PutOn(wanted, move.Reason);
+        else if (move.Wanted is { } wanted) PutOn(wanted, move.IsRelief ? LeaderRelief.Reason : "an operator moves");
         else Recover($"{move.Drained} is being left", _ranks.On(move.Drained!.Value));
         if (_outcome is null) move.Done(_ranks.UnitCounts, boundary);
         else move.Refuse(_ranks.UnitCounts, _progress.Committed, _outcome.Error ?? "");
@@ -140,7 +140,7 @@ public sealed partial class CoordinatorActor
     /// <summary>Of a paused run, ranks that keep their units may start from an older copy: what they run again, the others have kept.</summary>
     private bool IsReplayable(PlannedMove move) => IsProtected && _progress.IsPaused && move.Division is null;
 
-    /// <summary>A rank goes to the node that was named for it.</summary>
+    /// <summary>A rank goes to the node that was named for it. The reason is the beginning of a sentence.</summary>
     private void PutOn(MoveRank wanted, string reason)
     {
         _wanted[wanted.Rank] = wanted.Node;
@@ -177,11 +177,8 @@ public sealed partial class CoordinatorActor
         /// <summary>The rank to put elsewhere.</summary>
         internal MoveRank? Wanted { get; init; }
 
-        /// <summary>Who puts it there, the beginning of a sentence.</summary>
-        internal string Reason { get; init; } = "an operator moves";
-
-        /// <summary>Whether it is made for the leader's sake only.</summary>
-        internal bool IsRelief => Reason == LeaderRelief.Reason;
+        /// <summary>Whether it is put there for the leader's sake only.</summary>
+        internal bool IsRelief { get; init; }
 
         /// <summary>The setting to change.</summary>
         internal ChangeSetting? Change { get; init; }

@@ -5,13 +5,13 @@ namespace Pipeline.Coordinator;
 /// <summary>
 /// Which rank leaves the leader's node for a spare: while the leader's process holds ranks, its death stops them all until another leads. Pure.
 /// </summary>
-internal static class LeaderRelief
+public static class LeaderRelief
 {
     // A spare that is much slower would hold up each step for the sake of a loss that may never come.
     private const double LeastSpeed = 0.5;
 
-    /// <summary>What such a move is said to be for, the beginning of a sentence.</summary>
-    internal const string Reason = "a spare relieves the leader's node of";
+    /// <summary>What such a move is said to be for: so begins the message of its event.</summary>
+    public const string Reason = "a spare relieves the leader's node of";
 
     /// <summary>The first rank on the leader's node that a node without ranks has memory for, and that node: one of the leader's machine first, then the fastest. Nodes of less than half the speed are no help.</summary>
     /// <param name="home">The leader's node.</param>

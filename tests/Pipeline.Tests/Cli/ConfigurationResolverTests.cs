@@ -99,6 +99,7 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.parallelism.optimizer = 2", "Expected 1 or the 1 of pipeline.parallelism.data")]
     [InlineData("pipeline.parallelism.elastic = on", "one replica cannot become fewer")]
     [InlineData("pipeline.parallelism { data-most = 4, elastic = on }", "one replica that adds up as fast does")]
+    [InlineData("pipeline { parallelism.data-most = 4, numerics.summation = invariant, reduction.topology = coordinator }", "Expected sharded or hierarchical beside one replica that may become several")]
     [InlineData("pipeline.parallelism { data = 2, data-most = 4 }", "only an elastic run has more replicas than it begins with")]
     [InlineData("pipeline.parallelism { data = 2, data-most = 1 }\npipeline.numerics.summation = invariant", "Expected from the 2 of pipeline.parallelism.data to the 8 micro-batches of a step")]
     [InlineData("pipeline { parallelism { data = 2, data-most = 9, elastic = on } }", "of which each replica computes one at least; found 9")]

@@ -34,6 +34,19 @@ public sealed class ProfileStoreTests
     }
 
     [Fact]
+    public void The_state_of_units_is_that_of_the_run_which_reads_a_profile_and_not_of_the_one_that_was_measured()
+    {
+        using TemporaryFolder folder = new();
+        var path = ProfileStore.Write(s_settings, Path.Combine(folder.Path, "named.json"), Measured());
+        var alone = s_settings with { Profile = path };
+        var shared = alone with { Step = alone.Step with { ReplicaCount = 4, OptimizerShardCount = 4, GradientShardCount = 4 } };
+        var (whole, part) = (ProfileStore.Find(alone)!.For(1), ProfileStore.Find(shared)!.For(1));
+        // In fp32 16 bytes a parameter, of which the weight is everybody's: 4 + 12 ÷ 4.
+        Assert.All(whole.Zip(part), pair => Assert.Equal(pair.First.StateBytes * 7.0 / 16, pair.Second.StateBytes, 1.0));
+        Assert.All(whole.Zip(part), pair => Assert.Equal(pair.First.Forward, pair.Second.Forward));
+    }
+
+    [Fact]
     public void A_node_s_profile_is_its_own_and_the_machine_s_is_taken_where_nobody_measured_the_node()
     {
         using TemporaryFolder folder = new();

@@ -128,6 +128,13 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void Nodes_of_one_machine_share_its_memory_though_each_says_all_of_it()
+    {
+        NodeInfo[] nodes = [Node(0, "same", 100), Node(1, "same", 100), Node(2, "other", 100)];
+        Assert.Equal([35, 65, 100], Placement.RoomOf(nodes, [nodes[0].Id, nodes[1].Id, nodes[2].Id], [20, 50, 10]));
+    }
+
+    [Fact]
     public void A_replica_with_fewer_and_larger_ranks_goes_to_the_node_that_can_hold_them()
     {
         // Two halves and a whole: placed in the order of ranks, a half would take the only node that has room for the whole.

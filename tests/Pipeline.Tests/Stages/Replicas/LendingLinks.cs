@@ -48,6 +48,12 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
         _deliveredCount = _lent.Count;
     }
 
+    /// <summary>What was lent of a kind arrives somewhere else, too.</summary>
+    internal void Deliver(FrameKind kind, StageInbox inbox)
+    {
+        foreach (var lent in _lent.Where(lent => lent.Key.Kind == kind)) inbox.Post(new FrameArrival(TensorBytes.ToFrame(lent.Key, lent.View)));
+    }
+
     /// <summary>What lay in the memory when it was lent, as a hash for each frame.</summary>
     internal IReadOnlyList<(FrameKey, ulong)> AsLent() => [.. _lent.Select(lent => (lent.Key, lent.Hash))];
 

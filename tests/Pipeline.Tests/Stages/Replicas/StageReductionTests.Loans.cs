@@ -3,6 +3,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
+using Pipeline.Stages;
 using Pipeline.Tests.Protocol.Links;
 using Xunit;
 
@@ -48,6 +49,29 @@ public sealed partial class StageReductionTests
         foreach (var link in links) link.Dispose();
 
         static IEnumerable<FrameKey> LastOf(IEnumerable<(FrameKey Key, bool)> bucket) => bucket.Select(lent => lent.Key).Where(key => key.Kind == FrameKind.ReducedGradient).TakeLast(1);
+    }
+
+    [Fact]
+    public void A_contribution_whose_answer_is_there_before_it_is_copied_since_a_receiver_that_was_replaced_may_be_sent_it_again()
+    {
+        var former = new LendingLinks[2];
+        using var before = new Replicas(2, Summation.Fast, Lending(1_000_000), links: (index, inboxes) => former[index] = new LendingLinks(index, inboxes));
+        var key = new StepKey(TestLinks.Run, Generation.None, 0, 1);
+        int[] both = [0, 1];
+        foreach (var replica in both) before.Compute(replica, key);
+        foreach (var link in former) link.Deliver();
+        foreach (var replica in both) before.Proceed(replica, key);
+        // A rank that replays is sent the answers of its former life before it has come to the step.
+        var links = new LendingLinks[2];
+        StageInbox[] inboxesNow = [];
+        using var replicas = new Replicas(2, Summation.Fast, Lending(1_000_000), links: (index, inboxes) => links[index] = new LendingLinks(index, inboxesNow = inboxes));
+        former[1].Deliver(FrameKind.ReducedGradient, inboxesNow[0]);
+        // These links take nothing but loans, and say so.
+        Assert.Contains("was copied", Assert.Throws<InvalidOperationException>(() => replicas.Compute(0, key)).Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(links[0].Awaited, lent => lent.Key.Kind == FrameKind.GradientContribution);
+        replicas.Compute(1, key);
+        Assert.Contains(links[1].Awaited, lent => lent.Key.Kind == FrameKind.GradientContribution);
+        foreach (var link in former.Concat(links)) link.Dispose();
     }
 
     [Fact]
