@@ -21,10 +21,9 @@ internal sealed class ProcessesTraining(CommandContext context, RunFiles files, 
     /// <exception cref="RunException">The processes did not find each other.</exception>
     public async Task<RunOutcome> RunAsync(RunSubmission submission, CancellationToken stop)
     {
-        var cluster = LocalCluster.Start(ThisProgram.Words, submission.NodeCount, files.Logs, nodeSettings);
+        var cluster = await LocalCluster.StartAsync(ThisProgram.Words, submission.NodeCount, files.Logs, nodeSettings, stop).ConfigureAwait(false);
         await using (cluster.ConfigureAwait(false))
         {
-            await cluster.JoinedAsync(stop).ConfigureAwait(false);
             context.Output.WriteLine($"nodes    {string.Join(", ", cluster.Nodes.Select(node => $"{node.Name} (pid {node.ProcessId})"))}");
             submission = submission with { NodeCount = cluster.Living.Count() };
             if (await SubmitAsync(cluster, submission).ConfigureAwait(false) is { } refusal) return new RunOutcome(RunEnd.Failed, submission.ResumeFrom, refusal) { IsPreparationFailure = true };

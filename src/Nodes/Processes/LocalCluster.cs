@@ -11,6 +11,7 @@ public sealed class LocalCluster : IAsyncDisposable
     private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan JoinPatience = TimeSpan.FromSeconds(90);
     private static readonly TimeSpan AskPatience = TimeSpan.FromSeconds(25);
+    private const int Starts = 4;
     private readonly string _folder;
     private readonly HashSet<string> _reported = new(StringComparer.Ordinal);
 
@@ -22,52 +23,30 @@ public sealed class LocalCluster : IAsyncDisposable
     /// <summary>Those that live.</summary>
     public IEnumerable<LocalNode> Living => Nodes.Where(node => !node.HasEnded);
 
-    /// <summary>Starts the processes; they join each other on their own.</summary>
+    /// <summary>Starts the processes, and waits until every one that lives has joined. Where another program takes a port first, all start anew on other ports.</summary>
     /// <param name="program">The program and its leading arguments, up to the word <c>node</c>.</param>
     /// <param name="count">Processes, at least 2.</param>
     /// <param name="logFolder">Where their words go, a file each.</param>
     /// <param name="words">Further settings of each node, as <c>key=value</c>.</param>
-    public static LocalCluster Start(IReadOnlyList<string> program, int count, string logFolder, IReadOnlyList<string> words)
-    {
-        var folder = ShortFolder.Create();
-        Directory.CreateDirectory(logFolder);
-        var ports = LoopbackPorts.Free(count);
-        string[] seeds = [.. ports.Select(port => FormattableString.Invariant($"127.0.0.1:{port}"))];
-        List<LocalNode> nodes = [];
-        for (var index = 0; index < count; index++)
-        {
-            var name = FormattableString.Invariant($"node-{index + 1}");
-            NodeSettings settings = new()
-            {
-                Name = name,
-                Cluster = FormattableString.Invariant($"pipeline-{Environment.ProcessId}"),
-                Host = "127.0.0.1",
-                Port = ports[index],
-                SeedNodes = seeds,
-                Roles = [NodeRole.Coordinator, NodeRole.Stage],
-                ControlPort = 0,
-                TokenPath = Path.Combine(folder, "token"),
-                JoinPatience = JoinPatience,
-                EndpointPath = Path.Combine(folder, name + ".json"),
-            };
-            nodes.Add(LocalNode.Start(program, settings, Path.Combine(logFolder, name + ".log"), words));
-        }
-
-        return new LocalCluster(folder, nodes);
-    }
-
-    /// <summary>Waits until every node that lives has joined.</summary>
+    /// <param name="cancellation">Ends the wait, and the processes.</param>
+    /// <param name="ports">Chooses so many ports of the loopback.</param>
     /// <exception cref="RunException">None is left, or the patience is over.</exception>
-    public async Task JoinedAsync(CancellationToken cancellation)
+    public static async Task<LocalCluster> StartAsync(
+        IReadOnlyList<string> program, int count, string logFolder, IReadOnlyList<string> words, CancellationToken cancellation, Func<int, IReadOnlyList<int>>? ports = null)
     {
-        var start = TimeProvider.System.GetTimestamp();
-        while (Living.Any(node => node.Endpoint() is null) || !Living.Any())
+        for (var start = 1; ; start++)
         {
-            if (!Living.Any())
-                throw new RunException($"All {Nodes.Count} processes ended before they had joined each other; {Nodes[0].Name} with code {Nodes[0].ExitCode}: {Nodes[0].LastLine}");
-            if (TimeProvider.System.GetElapsedTime(start) > JoinPatience)
-                throw new RunException($"The {Nodes.Count} processes did not find each other within {JoinPatience.TotalSeconds:0} s; their logs say why.");
-            await Task.Delay(TimeSpan.FromMilliseconds(50), cancellation).ConfigureAwait(false);
+            var cluster = Start(program, count, logFolder, words, (ports ?? LoopbackPorts.Free)(count));
+            var isWhole = false;
+            try
+            {
+                isWhole = await cluster.JoinAsync(mayGiveUp: start < Starts, cancellation).ConfigureAwait(false);
+                if (isWhole) return cluster;
+            }
+            finally
+            {
+                if (!isWhole) await cluster.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
@@ -100,4 +79,53 @@ public sealed class LocalCluster : IAsyncDisposable
         foreach (var node in Nodes) node.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
+
+    private static LocalCluster Start(IReadOnlyList<string> program, int count, string logFolder, IReadOnlyList<string> words, IReadOnlyList<int> ports)
+    {
+        var folder = ShortFolder.Create();
+        Directory.CreateDirectory(logFolder);
+        string[] seeds = [.. ports.Select(port => FormattableString.Invariant($"127.0.0.1:{port}"))];
+        List<LocalNode> nodes = [];
+        for (var index = 0; index < count; index++)
+        {
+            var name = FormattableString.Invariant($"node-{index + 1}");
+            NodeSettings settings = new()
+            {
+                Name = name,
+                Cluster = FormattableString.Invariant($"pipeline-{Environment.ProcessId}"),
+                Host = "127.0.0.1",
+                Port = ports[index],
+                SeedNodes = seeds,
+                Roles = [NodeRole.Coordinator, NodeRole.Stage],
+                ControlPort = 0,
+                TokenPath = Path.Combine(folder, "token"),
+                JoinPatience = JoinPatience,
+                EndpointPath = Path.Combine(folder, name + ".json"),
+            };
+            nodes.Add(LocalNode.Start(program, settings, Path.Combine(logFolder, name + ".log"), words));
+        }
+
+        return new LocalCluster(folder, nodes);
+    }
+
+    /// <summary>Waits until every node that lives has joined.</summary>
+    /// <returns>False where one of them found its port taken, and the caller may choose others.</returns>
+    private async Task<bool> JoinAsync(bool mayGiveUp, CancellationToken cancellation)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (Living.Any(node => node.Endpoint() is null) || !Living.Any())
+        {
+            if (mayGiveUp && Nodes.Any(node => node.HasEnded && NodeProcess.IsPortTaken(node.LastLine))) return false;
+            if (!Living.Any())
+                throw new RunException($"All {Nodes.Count} processes ended before they had joined each other; {LastWords(Nodes[0])}");
+            if (TimeProvider.System.GetElapsedTime(start) > JoinPatience)
+                throw new RunException($"The {Nodes.Count} processes did not find each other within {JoinPatience.TotalSeconds:0} s: {string.Join("; ", Nodes.Where(node => node.Endpoint() is null).Select(LastWords))}");
+            await Task.Delay(TimeSpan.FromMilliseconds(50), cancellation).ConfigureAwait(false);
+        }
+
+        return true;
+    }
+
+    private static string LastWords(LocalNode node) =>
+        FormattableString.Invariant($"{node.Name} {(node.HasEnded ? $"ended with code {node.ExitCode}" : "has not joined")}, its last words: {node.LastLine}");
 }

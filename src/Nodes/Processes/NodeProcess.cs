@@ -23,6 +23,7 @@ namespace Pipeline.Nodes;
 public sealed class NodeProcess
 {
     private const string HostName = "host";
+    private const string CannotListen = " cannot listen on ";
     private static readonly string[] TrustedSelections = ["/user/" + MemberActor.Name, "/user/" + StageHostActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan BeatEvery = TimeSpan.FromMilliseconds(500);
@@ -45,6 +46,9 @@ public sealed class NodeProcess
         (_settings, _source, _time, _log) = (settings, source, time, log);
         _refusals = new JoinRefusals(settings.SeedNodes, FormattableString.Invariant($"{settings.Host}:{settings.Port}"));
     }
+
+    /// <summary>Whether a node that has ended says with this line that another program listens on its port.</summary>
+    internal static bool IsPortTaken(string lastLine) => lastLine.Contains(CannotListen, StringComparison.Ordinal);
 
     /// <summary>Runs a node to its end.</summary>
     /// <param name="settings">Who it is and whom it joins.</param>
@@ -88,7 +92,7 @@ public sealed class NodeProcess
         }
         catch (Exception fault) when (SocketFault(fault) is { } taken)
         {
-            throw new RunException($"The node {_settings.Name} cannot listen on {_settings.Host}:{_settings.Port}: {taken.Message.TrimEnd('.')}. Set cluster.host and cluster.port to an address of this machine that is free.", fault);
+            throw new RunException($"The node {_settings.Name}{CannotListen}{_settings.Host}:{_settings.Port}: {taken.Message.TrimEnd('.')}. Set cluster.host and cluster.port to an address of this machine that is free.", fault);
         }
 
         system.EventStream.Subscribe(system.ActorOf(Props.Create(() => new QuarantineWatch(_end))), typeof(ThisActorSystemQuarantinedEvent));
