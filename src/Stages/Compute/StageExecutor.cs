@@ -195,7 +195,7 @@ internal sealed class StageExecutor
         _inbox.TakeCopyPlace();
         _inbox.Copied(_step);
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
-        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals, steps.NextAttempt));
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals, plan.CopyMemory, steps.NextAttempt));
     }
 
     private void Evaluate(RankPlan plan, EvaluationRunner evaluation)

@@ -9,8 +9,9 @@ namespace Pipeline.Stages;
 /// whole and its checksum right. Owns the memory until then, and the way in.
 /// </summary>
 /// <param name="id">Which copy.</param>
+/// <param name="memory">Where the copy is put; stays the caller's.</param>
 /// <param name="inlet">Where parts come in over a link; null where chunks come as messages only.</param>
-internal sealed class CopyAssembly(CopyId id, CopyInlet? inlet) : IDisposable
+internal sealed class CopyAssembly(CopyId id, CopyMemory memory, CopyInlet? inlet) : IDisposable
 {
     private StateCopy? _place;
     private OfferCopy? _offer;
@@ -28,7 +29,7 @@ internal sealed class CopyAssembly(CopyId id, CopyInlet? inlet) : IDisposable
         Sender = sender;
         if (_offer is { } known && known.ByteCount == offer.ByteCount && known.Checksum == offer.Checksum) return;
         _place?.Dispose();
-        _place = new StateCopy(id, offer.Tensors, offer.ByteCount);
+        _place = new StateCopy(id, offer.Tensors, offer.ByteCount, memory);
         (_offer, _received) = (offer, 0);
         inlet?.Direct(_place);
     }
@@ -52,7 +53,7 @@ internal sealed class CopyAssembly(CopyId id, CopyInlet? inlet) : IDisposable
     internal StateCopy? TakeWhole()
     {
         if (_place is not { } place || _received < place.ByteCount || inlet is { IsQuiet: false }) return null;
-        if (place.Checksum() != _offer!.Checksum)
+        if ((inlet?.Checksum(place) ?? place.Checksum()) != _offer!.Checksum)
         {
             _received = 0;
             return null;

@@ -37,7 +37,7 @@ internal sealed class CopyFetcher : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     protected override void PreStart()
     {
-        foreach (var (copy, _) in _sources) _open.Add(copy, new CopyAssembly(copy, _links?.Open(Self)));
+        foreach (var (copy, _) in _sources) _open.Add(copy, new CopyAssembly(copy, CopyMemory.None, _links?.Open(Self)));
         Ask();
     }
 

@@ -37,7 +37,7 @@ internal sealed class CopyFolder(string folder)
     {
         using var file = SafetensorsReader.Open(PathOf(id));
         var tensors = file.Header.Entries.Select(entry => new CopyTensor(entry.Name, entry.DType, entry.Shape)).ToArray();
-        var copy = new StateCopy(id, tensors, file.Header.Entries.Sum(entry => entry.ByteCount));
+        var copy = new StateCopy(id, tensors, file.Header.Entries.Sum(entry => entry.ByteCount), CopyMemory.None);
         var piece = new byte[PieceLength];
         long place = 0;
         foreach (var entry in file.Header.Entries)

@@ -17,6 +17,7 @@ public sealed class CopyHolder : ReceiveActor
     private readonly StrayInputs _strays;
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly Dictionary<CopyId, StateCopy> _whole = [];
+    private readonly Dictionary<(RunId Run, int Rank), CopyMemory> _memories = [];
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public CopyHolder(CopyLinks? links)
@@ -29,7 +30,7 @@ public sealed class CopyHolder : ReceiveActor
         Receive<CopyPartArrived>(OnPart);
         Receive<FetchCopy>(OnFetch);
         Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
-        Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
+        Receive<ForgetRun>(OnForgetRun);
         ReceiveAny(_ => { });
     }
 
@@ -42,6 +43,7 @@ public sealed class CopyHolder : ReceiveActor
     {
         foreach (var assembly in _open.Values) assembly.Dispose();
         foreach (var copy in _whole.Values) copy.Dispose();
+        foreach (var memory in _memories.Values) memory.Dispose();
     }
 
     private void OnOffer(OfferCopy offer)
@@ -58,7 +60,7 @@ public sealed class CopyHolder : ReceiveActor
             return;
         }
 
-        if (!_open.TryGetValue(offer.Copy, out var assembly)) _open.Add(offer.Copy, assembly = new CopyAssembly(offer.Copy, _links?.Open(Self)));
+        if (!_open.TryGetValue(offer.Copy, out var assembly)) _open.Add(offer.Copy, assembly = new CopyAssembly(offer.Copy, MemoryOf(offer.Copy), _links?.Open(Self)));
         assembly.Enter(offer, Sender);
         // A state of no bytes is whole as soon as it is offered.
         Proceed(offer.Copy, assembly);
@@ -114,6 +116,22 @@ public sealed class CopyHolder : ReceiveActor
         // One sender for each asker: a question that is asked again is answered by the one that answers already.
         var name = Uri.EscapeDataString($"to-{Sender.Path.ToStringWithAddress()}-{fetch.Copy.Rank}-{fetch.Copy.Step}").Replace("%", "", StringComparison.Ordinal);
         if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender, _links), name);
+    }
+
+    private void OnForgetRun(ForgetRun forget)
+    {
+        Forget(copy => copy.Run == forget.Run);
+        foreach (var key in _memories.Keys.Where(key => key.Run == forget.Run).ToArray())
+        {
+            _memories[key].Dispose();
+            _memories.Remove(key);
+        }
+    }
+
+    private CopyMemory MemoryOf(CopyId copy)
+    {
+        if (!_memories.TryGetValue((copy.Run, copy.Rank), out var memory)) _memories.Add((copy.Run, copy.Rank), memory = new CopyMemory());
+        return memory;
     }
 
     private void Forget(Func<CopyId, bool> isForgotten)

@@ -1,3 +1,4 @@
+using System.IO.Hashing;
 using Akka.Actor;
 using Pipeline.Protocol.Frames;
 
@@ -14,7 +15,9 @@ namespace Pipeline.Stages;
 internal sealed class CopyInlet(string address, int number, IActorRef receiver, Action closed) : IDisposable
 {
     private readonly Lock _gate = new();
+    private readonly XxHash3 _hash = new();
     private StateCopy? _place;
+    private long _hashed;
     private int _rentedCount;
 
     /// <summary>Where the process's links listen.</summary>
@@ -39,7 +42,20 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
         {
             _place?.Dispose();
             _place = place.Share();
+            _hash.Reset();
+            _hashed = 0;
         }
+    }
+
+    /// <summary>The checksum of the copy that parts go into, all of which have come.</summary>
+    internal ulong Checksum(StateCopy place)
+    {
+        lock (_gate)
+        {
+            if (ReferenceEquals(place, _place) && _hashed == place.ByteCount) return _hash.GetCurrentHashAsUInt64();
+        }
+
+        return place.Checksum();
     }
 
     /// <summary>Memory for a part.</summary>
@@ -53,6 +69,8 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
                 || offset >= place.ByteCount || header.Tensors.Count != 1 || header.Tensors[0].DataType != FrameDataType.Byte || header.Tensors[0].ByteCount != CopyPart.LengthAt(place, offset))
                 throw new FrameException($"Tensor frame {header.Key}: no such part of a copy is taken here.");
             _rentedCount++;
+            // It is written once more: what was summed is not what will lie there.
+            if (offset < _hashed) _hashed = long.MinValue;
             return new CopyPart(place, offset, _ => Returned());
         }
     }
@@ -61,6 +79,16 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
     internal void Arrived(CopyPart part)
     {
         CopyPartArrived arrived = new(number, part.Copy, part.Offset);
+        lock (_gate)
+        {
+            // On the link's thread, while the bytes are at hand, rather than all at once on the actor's.
+            if (ReferenceEquals(part.Copy, _place) && part.Offset == _hashed)
+            {
+                _hash.Append(part.GetSpan());
+                _hashed += part.GetSpan().Length;
+            }
+        }
+
         part.Dispose();
         receiver.Tell(arrived);
     }

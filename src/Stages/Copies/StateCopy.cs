@@ -1,5 +1,4 @@
 using System.IO.Hashing;
-using System.Runtime.InteropServices;
 using Pipeline.Checkpoints;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
@@ -17,17 +16,21 @@ internal sealed unsafe class StateCopy : IDisposable
 {
     /// <summary>Named in a copy that was taken after a clipped step by order, where no rank had known beforehand that it would be: the next step's <see cref="StepKey.Attempt"/> is 1.</summary>
     private const string ClippedMark = "next-attempt";
-    private const int Alignment = 64;
     private const int PieceLength = 1 << 26;
     private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
+    private readonly CopyMemory _owner;
     private byte* _memory;
     private int _holders = 1;
 
     /// <summary>A place for a copy.</summary>
+    /// <param name="id">Which copy.</param>
+    /// <param name="tensors">What lies in it, in order.</param>
+    /// <param name="byteCount">Bytes of all tensors.</param>
+    /// <param name="memory">Where the memory comes from, and goes when the last holder lets go.</param>
     /// <exception cref="ArgumentException">The tensors do not amount to the bytes.</exception>
-    internal StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, long byteCount)
+    internal StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, long byteCount, CopyMemory memory)
     {
-        (Id, Tensors, ByteCount) = (id, tensors, byteCount);
+        (Id, Tensors, ByteCount, _owner) = (id, tensors, byteCount, memory);
         long end = 0;
         foreach (var tensor in tensors)
         {
@@ -36,7 +39,7 @@ internal sealed unsafe class StateCopy : IDisposable
         }
 
         if (end != byteCount) throw new ArgumentException($"A copy claims {byteCount} bytes, its tensors need {end}.", nameof(byteCount));
-        _memory = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(byteCount, 1), Alignment);
+        _memory = memory.Take(byteCount);
     }
 
     /// <summary>Why there can be no place for what is offered, as a clause; null if there can. To be asked before memory is taken.</summary>
@@ -73,7 +76,7 @@ internal sealed unsafe class StateCopy : IDisposable
     internal int NextAttempt => Holds(ClippedMark) ? 1 : 0;
 
     /// <summary>Copies the state of a rank's stages, and what its compression has lost, as they are now. On the compute thread.</summary>
-    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals, int nextAttempt = 0)
+    internal static StateCopy Of(CopyId id, IEnumerable<StageModel> stages, ResidualStore residuals, CopyMemory memory, int nextAttempt = 0)
     {
         using var guard = no_grad();
         // What the rank would load: of a tied parameter that another rank owns, too, since the rank must come back from its own copy alone.
@@ -81,7 +84,7 @@ internal sealed unsafe class StateCopy : IDisposable
         var state = models.SelectMany(stage => stage.StateToLoad()).DistinctBy(tensor => tensor.Name).Concat(residuals.State).ToArray();
         CopyTensor[] tensors = [.. state.Select(tensor => new CopyTensor(tensor.Name, TypeOf(tensor.Tensor), [.. tensor.Tensor.shape]))];
         if (nextAttempt > 0) tensors = [.. tensors, new CopyTensor(ClippedMark, TensorTypes.F32, [1])];
-        var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)));
+        var copy = new StateCopy(id, tensors, tensors.Sum(tensor => TensorTypes.ByteCount(tensor.DataType, tensor.Shape)), memory);
         foreach (var tensor in state) copy.Put(copy._offsets[tensor.Name], tensor.Tensor);
         if (nextAttempt > 0) copy.Write(copy._offsets[ClippedMark], BitConverter.GetBytes((float)nextAttempt));
         foreach (var model in models) model.StateRead();
@@ -151,7 +154,7 @@ internal sealed unsafe class StateCopy : IDisposable
     public void Dispose()
     {
         if (Interlocked.Decrement(ref _holders) > 0) return;
-        NativeMemory.AlignedFree(_memory);
+        _owner.Return(_memory, ByteCount);
         _memory = null;
     }
 

@@ -120,6 +120,29 @@ public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel
         Assert.True(inlet.IsQuiet);
     }
 
+    [Theory]
+    [InlineData(0, 1, 2)]
+    [InlineData(1, 0, 2)]
+    [InlineData(0, 1, 0, 2)]
+    [InlineData(0, 0, 1, 2, 1)]
+    public void Parts_that_come_in_any_order_or_twice_are_summed_as_what_lies_there_in_the_end(params int[] order)
+    {
+        using CopyLinks links = new(_hubs[0], LinkKindChoice.Automatic);
+        using var place = Copy(5 * CopyPart.Length / 2);
+        using var inlet = links.Open(TestActor);
+        inlet.Direct(place);
+        foreach (var (number, turn) in order.Select((number, turn) => (number, turn)))
+        {
+            using CopyPart sent = new(place, (long)number * CopyPart.Length, _ => { });
+            var part = inlet.Rent(sent.Header(inlet.Number));
+            part.GetSpan()[..8].Fill((byte)(turn + 1));
+            inlet.Arrived(part);
+        }
+
+        Assert.True(inlet.IsQuiet);
+        Assert.Equal(place.Checksum(), inlet.Checksum(place));
+    }
+
     private IReadOnlyList<CopyId> Held(IActorRef holder)
     {
         holder.Tell(new ReportHeld(Id.Run), TestActor);
@@ -128,7 +151,7 @@ public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel
 
     private static StateCopy Copy(int byteCount)
     {
-        StateCopy copy = new(Id, [new CopyTensor("weights", TensorTypes.F32, [byteCount / 4])], byteCount);
+        StateCopy copy = new(Id, [new CopyTensor("weights", TensorTypes.F32, [byteCount / 4])], byteCount, CopyMemory.None);
         var bytes = new byte[byteCount];
         new Random(byteCount).NextBytes(bytes);
         copy.Write(0, bytes);

@@ -34,7 +34,7 @@ public sealed class ResidualRangeTests
                 Add(owed, range, former.Of(range.Name, range.Length));
             }
 
-            using var copy = StateCopy.Of(new CopyId(new RunId(1), Generation.First, 0, 1), [], former);
+            using var copy = StateCopy.Of(new CopyId(new RunId(1), Generation.First, 0, 1), [], former, CopyMemory.None);
             var found = new float[length];
             for (var self = 0; self < after; self++)
             {

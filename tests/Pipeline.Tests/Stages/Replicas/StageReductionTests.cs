@@ -150,7 +150,7 @@ public sealed partial class StageReductionTests
         internal IEnumerable<float[]> Gradients() => _models.Select(model => model.Units.SelectMany(unit => Floats(unit).ToArray()).ToArray());
 
         internal StateCopy[] Copies(long step) =>
-            [.. _models.Select((model, index) => StateCopy.Of(new CopyId(default, Generation.First, index, step), [model], _residuals[index]))];
+            [.. _models.Select((model, index) => StateCopy.Of(new CopyId(default, Generation.First, index, step), [model], _residuals[index], CopyMemory.None))];
 
         public void Dispose()
         {
