@@ -40,7 +40,7 @@ internal sealed class ChaosCluster : IDisposable
         new(tiny, run, ProgramRun.Start(tiny.NanoArguments(run, 1_000_000, ["--processes", $"{processes}", .. arguments])));
 
     /// <summary>Waits for a status.</summary>
-    internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 90) => _tiny.StatusAsync(
+    internal Task<ControlStatus> StatusAsync(Func<ControlStatus, bool> until, double seconds = 240) => _tiny.StatusAsync(
         _run,
         status =>
         {

@@ -62,7 +62,7 @@ internal sealed class ProgramRun : IDisposable
 
     /// <summary>Waits for its end.</summary>
     /// <exception cref="TimeoutException">It did not end in time; the message holds what it said.</exception>
-    public async Task<int> EndAsync(double seconds = 120)
+    public async Task<int> EndAsync(double seconds = 240)
     {
         using CancellationTokenSource limit = new(TimeSpan.FromSeconds(seconds));
         try

@@ -73,7 +73,7 @@ public sealed class TinyTraining : IDisposable
     }
 
     /// <summary>Asks a run for its status until it answers and the condition holds.</summary>
-    internal async Task<ControlStatus> StatusAsync(string run, Func<ControlStatus, bool> until, double seconds = 60)
+    internal async Task<ControlStatus> StatusAsync(string run, Func<ControlStatus, bool> until, double seconds = 180)
     {
         var start = TimeProvider.System.GetTimestamp();
         while (true)

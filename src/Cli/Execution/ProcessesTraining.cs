@@ -10,7 +10,8 @@ namespace Pipeline.Cli.Execution;
 /// </summary>
 internal sealed class ProcessesTraining(CommandContext context, RunFiles files, IRunObserver progress, IReadOnlyList<string> nodeSettings)
 {
-    private static readonly TimeSpan TakeOverPatience = TimeSpan.FromSeconds(15);
+    // Far longer than a successor needs on a machine that is not overloaded: to say that a run is over which goes on elsewhere is worse than to wait.
+    private static readonly TimeSpan TakeOverPatience = TimeSpan.FromSeconds(90);
     private readonly RunFollower _follower = new(files, progress);
     private bool _isStopSent;
     private long? _alone;
