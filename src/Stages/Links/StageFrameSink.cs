@@ -7,7 +7,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// Receives a rank's frames straight into tensors and tells its actor, unless the rank has asked for work to be done on them as they come (sums of gradients): that is done
-/// here. Credits go back on arrival, not when an action takes the tensor:
+/// here. Credits go back when that is done, or else once the actor is told, not when an action takes the tensor:
 /// what lies in the inbox is bounded by the schedule, and one that takes frames in another order than they were sent cannot deadlock.
 /// </summary>
 /// <param name="stage">The rank's actor.</param>

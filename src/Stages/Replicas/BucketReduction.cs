@@ -247,7 +247,8 @@ internal sealed class BucketReduction : IBucketReduction
     /// <summary>A sum takes its place, where the replica's own contribution was.</summary>
     private void TakeAnswer(Transfer answer, Tensor tensor, StepKey step)
     {
-        using (_loans.Change(answer.Shard)) _streams.Answer(answer.Shard).Decode(tensor, Range(answer.Shard), step.Step);
+        _loans.BeforeChange(answer.Shard);
+        _streams.Answer(answer.Shard).Decode(tensor, Range(answer.Shard), step.Step);
         PassOn(tensor, answer.Shard, step);
     }
 

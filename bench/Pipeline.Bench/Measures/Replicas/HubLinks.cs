@@ -73,7 +73,10 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     }
 
     /// <inheritdoc/>
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     /// <summary>A step is safe: what was kept of it is not needed any longer.</summary>
     internal void Forget(long step)

@@ -63,7 +63,10 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
         }
     }
 
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     public void Send(int rank, NeighbourProtocol.INote note) => throw new NotSupportedException();
 

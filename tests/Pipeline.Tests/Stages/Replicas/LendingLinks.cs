@@ -23,7 +23,10 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
         return loan;
     }
 
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     public void Send(int rank, NeighbourProtocol.INote note) => inboxes[rank].Post(note);
 
