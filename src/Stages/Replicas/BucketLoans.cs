@@ -45,6 +45,9 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
     /// </summary>
     internal TensorLoan? Unsent(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is { IsSent: false } loan ? loan : null;
 
+    /// <summary>Whether no link will read the contribution of a shard again, whatever happens to its connection.</summary>
+    internal bool IsRead(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is not { IsOver: false };
+
     /// <summary>The memory of a shard is changed when this returns.</summary>
     internal void BeforeChange(Shard shard)
     {

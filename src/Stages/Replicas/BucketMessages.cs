@@ -47,6 +47,9 @@ internal sealed class BucketMessages
     /// <summary>What comes back for a shard that others complete; null if nothing does.</summary>
     internal Transfer? AnswerTo(Shard shard) => _awaited.GetValueOrDefault(shard.Index);
 
+    /// <summary>Whether others await the sum of a shard of this participant.</summary>
+    internal bool Tells(Shard shard) => _told.Contains(shard.Index);
+
     /// <summary>Sends a contribution from its place in the bucket, if its answer is to come there; false where it was not sent.</summary>
     internal bool TryLend(Transfer contribution, StepKey step) =>
         AnswerTo(contribution.Shard) is { } answer && _streams.Of(contribution).IsPlainAt(step.Step) && !HasCome(answer, step)
@@ -59,7 +62,7 @@ internal sealed class BucketMessages
     /// <summary>The sum of a shard stands in the bucket: tells it to who awaits it.</summary>
     internal void Answer(Shard shard, StepKey step)
     {
-        if (!_told.Contains(shard.Index)) return;
+        if (!Tells(shard)) return;
         _answeredCount++;
         var stream = _streams.Answer(shard);
         // What several await is one copy for all of them.

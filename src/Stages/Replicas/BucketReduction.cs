@@ -154,11 +154,11 @@ internal sealed class BucketReduction : IBucketReduction
 
         // What compression keeps is the compute thread's.
         var isPlain = _streams.ArePlainAt(step.Step);
-        foreach (var transfer in _contributions.Where(_ => isPlain)) WorkOn(transfer, FrameKind.GradientContribution, step, Take);
+        foreach (var transfer in _contributions.Where(_ => isPlain)) WorkOn(transfer, FrameKind.GradientContribution, step, Take, place: null);
         foreach (var transfer in _direct.Values)
         {
             lock (_gate) Contribute(transfer, nodes, sums, step);
-            if (isPlain && _messages.AnswerTo(transfer.Shard) is { } answer) WorkOn(answer, FrameKind.ReducedGradient, step, TakeAnswer);
+            if (isPlain && _messages.AnswerTo(transfer.Shard) is { } answer) WorkOn(answer, FrameKind.ReducedGradient, step, TakeAnswer, () => PlaceOf(answer));
         }
     }
 
@@ -174,7 +174,7 @@ internal sealed class BucketReduction : IBucketReduction
     }
 
     /// <summary>Has what comes of a transfer worked on by who brings it.</summary>
-    private void WorkOn(Transfer transfer, FrameKind kind, StepKey step, Action<Transfer, Tensor, StepKey> take) => _links.WorkOn(_messages.KeyOf(transfer, kind, step), tensor =>
+    private void WorkOn(Transfer transfer, FrameKind kind, StepKey step, Action<Transfer, Tensor, StepKey> take, Func<Tensor?>? place) => _links.WorkOn(_messages.KeyOf(transfer, kind, step), tensor =>
     {
         lock (_gate)
         {
@@ -183,7 +183,20 @@ internal sealed class BucketReduction : IBucketReduction
             take(transfer, tensor, step);
             return true;
         }
-    });
+    }, place);
+
+    /// <summary>
+    /// Where an answer may be received before it is known to be whole: only once nobody reads what lies there, not even to send it again, and where nobody is sent it from there.
+    /// </summary>
+    private Tensor? PlaceOf(Transfer answer)
+    {
+        lock (_gate)
+        {
+            if (_isDisposed || _messages.Tells(answer.Shard) || !_loans.IsRead(answer.Shard) || !IsFree(answer.Shard)) return null;
+            _loans.BeforeChange(answer.Shard);
+            return _bucket.ViewOf(answer.Shard.Start, answer.Shard.Length);
+        }
+    }
 
     private void AddOwn(ShardReduction part, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {

@@ -57,6 +57,9 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
         foreach (var lent in _lent.Where(lent => lent.Key.Kind == kind)) inbox.Post(new FrameArrival(TensorBytes.ToFrame(lent.Key, lent.View)));
     }
 
+    /// <summary>The memory that was lent of a kind.</summary>
+    internal IReadOnlyList<(FrameKey Key, torch.Tensor View)> LentOf(FrameKind kind) => [.. _lent.Where(lent => lent.Key.Kind == kind).Select(lent => (lent.Key, lent.View))];
+
     /// <summary>What lay in the memory when it was lent, as a hash for each frame.</summary>
     internal IReadOnlyList<(FrameKey, ulong)> AsLent() => [.. _lent.Select(lent => (lent.Key, lent.Hash))];
 
