@@ -282,10 +282,10 @@ public sealed class StageActor : ReceiveActor
         foreach (var copy in copies) copy.Dispose();
     }
 
-    /// <summary>Any thread may ask.</summary>
     private LinkTable Table(int rank, PipelineLayout layout, IActorRef coordinator) =>
         new(rank, layout, coordinator, Resolve, _hub is null ? null : new RankLinks(_hub, rank, layout, Self, _inbox));
 
+    /// <summary>Asked by the actor, and by any thread that sends: it reads what never changes.</summary>
     private IActorRef Resolve(string path) => _provider.ResolveActorRef(path);
 
     /// <summary>The compute thread has freed everything, by order or after a failure that it has reported.</summary>

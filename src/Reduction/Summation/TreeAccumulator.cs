@@ -35,6 +35,9 @@ public sealed class TreeAccumulator : IDisposable
     /// <summary>Sums that wait for their sibling.</summary>
     public int HeldCount => _held.Count;
 
+    /// <summary>Whether it holds memory that was lent to it.</summary>
+    public bool HasLent => _held.Values.Any(buffer => buffer.IsLent);
+
     /// <summary>Most buffers of its own that it had at the same time since it was made; memory that was lent to it is its owner's.</summary>
     public int PeakBufferCount { get; private set; }
 

@@ -39,6 +39,9 @@ public sealed class ShardReduction : IDisposable
     /// <summary>Whether one sum alone is still awaited.</summary>
     public bool AwaitsOne => _awaited.Count == 1;
 
+    /// <summary>Whether memory that was lent to it is still to be read.</summary>
+    public bool HasLent => _sums.HasLent;
+
     /// <summary>Takes the sum at a node, its own or one received; the values stay the caller's.</summary>
     /// <exception cref="InvalidOperationException">The plan does not send this sum here, or it came before.</exception>
     public void Add(TreeNode node, ReadOnlySpan<float> values) => _sums.Add(Claim(node), values);

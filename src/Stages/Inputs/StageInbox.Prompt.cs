@@ -2,27 +2,68 @@ using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
+using TorchSharp;
 
 namespace Pipeline.Stages;
 
 /// <summary>
 /// Inputs that are worked on as they come, by the thread of the link that brings them: while they are in that processor's cache, and while the compute
-/// thread does something else. What came before it was asked for, or in another way, lies here as any other input does.
+/// thread does something else. Some have a place where they may be received at once. What came before it was asked for, or in another way, lies here as any other input does.
 /// </summary>
 internal sealed partial class StageInbox
 {
-    private readonly Dictionary<FrameKey, Func<ReceivedTensor, bool>> _prompt = [];
+    private readonly Dictionary<FrameKey, Prompt> _prompt = [];
     private readonly Dictionary<FrameKey, Worked> _worked = [];
     private HashSet<FrameKey>? _awaitedWork;
 
     /// <summary>Has an input worked on when it comes, unless it has come.</summary>
     /// <param name="key">Which; belongs to no finished phase.</param>
     /// <param name="work">Works on it, once at most, on any thread; false where it cannot, and has done nothing. The tensor stays the inbox's.</param>
-    internal void WorkOn(FrameKey key, Func<ReceivedTensor, bool> work)
+    /// <param name="place">The memory where it may be received, at the time of asking, on any thread; null where that may not be, or for never. The tensor is who asks'.</param>
+    internal void WorkOn(FrameKey key, Func<ReceivedTensor, bool> work, Func<torch.Tensor?>? place = null)
     {
         lock (_gate)
         {
-            if (!_taken.Contains(key) && !_tensors.ContainsKey(key)) _prompt[key] = work;
+            if (!_taken.Contains(key) && !_tensors.ContainsKey(key)) _prompt[key] = new Prompt(work, place);
+        }
+    }
+
+    /// <summary>
+    /// Where an input is to be received that is about to come; null for anywhere. It is one receiver's until that has the input worked on or returns it. What comes of the same input
+    /// meanwhile is not looked at: whoever took it could be done with the place while it is still written.
+    /// </summary>
+    internal torch.Tensor? TakePlace(FrameKey stamped)
+    {
+        var key = stamped.In(Generation.None);
+        Prompt? prompt;
+        lock (_gate)
+        {
+            if (!IsPromptWanted(key) || !_prompt.TryGetValue(key, out prompt) || prompt.Place is null || prompt.IsInUse) return null;
+            prompt.IsInUse = true;
+        }
+
+        torch.Tensor? place = null;
+        try
+        {
+            return place = prompt.Place();
+        }
+        finally
+        {
+            if (place is null) ReturnPlace(key);
+        }
+    }
+
+    /// <summary>Nothing is received in an input's place any more; what has come of it otherwise lies there now.</summary>
+    internal void ReturnPlace(FrameKey stamped)
+    {
+        var key = stamped.In(Generation.None);
+        lock (_gate)
+        {
+            if (!_prompt.TryGetValue(key, out var prompt)) return;
+            prompt.IsInUse = false;
+            if (prompt.TakeSecond() is not { } second) return;
+            _tensors.Add(key, Now(second));
+            Wake();
         }
     }
 
@@ -33,20 +74,24 @@ internal sealed partial class StageInbox
     }
 
     /// <summary>Works on an input where that was asked for, on the calling thread, and frees it. False where not: it is the caller's still.</summary>
-    internal bool TryWork(ReceivedTensor arrival)
+    /// <param name="arrival">The input.</param>
+    /// <param name="isInPlace">Whether it was received where <see cref="TakePlace"/> said.</param>
+    internal bool TryWork(ReceivedTensor arrival, bool isInPlace = false)
     {
         var key = arrival.Key.In(Generation.None);
-        Func<ReceivedTensor, bool>? work;
+        Prompt? prompt;
         lock (_gate)
         {
-            if (_isClosed || PhaseOf(key) <= _finishedPhase || _tensors.ContainsKey(key) || IsAbandoned(key) || !_prompt.Remove(key, out work) || !_taken.Add(key)) return false;
+            if (!IsPromptWanted(key) || !_prompt.TryGetValue(key, out prompt) || prompt.IsInUse != isInPlace || !_taken.Add(key)) return false;
+            _prompt.Remove(key);
+            prompt.TakeSecond()?.Refuse();
             _flight.Arrived(FlightSubject.Of(key));
         }
 
         ExceptionDispatchInfo? fault = null;
         try
         {
-            if (!work(arrival)) return PutBack(key);
+            if (!prompt.Work(arrival)) return PutBack(key);
         }
 #pragma warning disable CA1031 // It is the compute thread's to report, as if it had worked on the input itself.
         catch (Exception caught)
@@ -109,6 +154,8 @@ internal sealed partial class StageInbox
         }
     }
 
+    private bool IsPromptWanted(FrameKey key) => !_isClosed && PhaseOf(key) > _finishedPhase && !_tensors.ContainsKey(key) && !IsAbandoned(key);
+
     private bool PutBack(FrameKey key)
     {
         lock (_gate) _taken.Remove(key);
@@ -118,8 +165,41 @@ internal sealed partial class StageInbox
     /// <summary>Nothing of a finished phase is worked on.</summary>
     private void ForgetPrompt(long phase)
     {
-        foreach (var key in _prompt.Keys.Where(key => PhaseOf(key) <= phase).ToArray()) _prompt.Remove(key);
+        foreach (var key in _prompt.Keys.Where(key => PhaseOf(key) <= phase).ToArray())
+        {
+            _prompt.Remove(key, out var prompt);
+            prompt?.TakeSecond()?.Refuse();
+        }
+
         foreach (var key in _worked.Keys.Where(key => PhaseOf(key) <= phase).ToArray()) _worked.Remove(key);
+    }
+
+    /// <summary>An input that is to be worked on as it comes.</summary>
+    private sealed class Prompt(Func<ReceivedTensor, bool> work, Func<torch.Tensor?>? place)
+    {
+        private TensorArrival? _second;
+
+        internal Func<ReceivedTensor, bool> Work { get; } = work;
+
+        internal Func<torch.Tensor?>? Place { get; } = place;
+
+        /// <summary>Whether the input is being received in its place.</summary>
+        internal bool IsInUse { get; set; }
+
+        /// <summary>Keeps what has come of the input while it is received in its place as well; false where there is one already.</summary>
+        internal bool TryKeep(TensorArrival second)
+        {
+            if (_second is not null) return false;
+            _second = second;
+            return true;
+        }
+
+        internal TensorArrival? TakeSecond()
+        {
+            var second = _second;
+            _second = null;
+            return second;
+        }
     }
 
     /// <summary>What became of an input.</summary>

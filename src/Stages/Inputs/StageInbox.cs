@@ -74,7 +74,9 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
             }
 
             var isWanted = !_isClosed && PhaseOf(key) > _finishedPhase && !_taken.Contains(key) && !IsAbandoned(key);
-            if (!isWanted || !_tensors.TryAdd(key, Now(arrival)))
+            var inPlace = _prompt.GetValueOrDefault(key) is { IsInUse: true } prompt ? prompt : null;
+            if (isWanted && inPlace?.TryKeep(arrival) == true) return;
+            if (!isWanted || inPlace is not null || !_tensors.TryAdd(key, Now(arrival)))
             {
                 arrival.Refuse();
                 return;
@@ -129,6 +131,7 @@ internal sealed partial class StageInbox(FlightRecorder? flight = null, AwaitedI
         lock (_gate)
         {
             foreach (var tensor in _tensors.Values) tensor.Value.Refuse();
+            foreach (var prompt in _prompt.Values) prompt.TakeSecond()?.Refuse();
             _tensors.Clear();
         }
     }

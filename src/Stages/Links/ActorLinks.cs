@@ -52,7 +52,10 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     /// <inheritdoc/>
     public void Send(int to, NeighbourProtocol.INote note)

@@ -6,8 +6,8 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The ways out of a stage: tensors and notes to other ranks, events to the coordinator. Called by its compute thread; tensors may also be sent by threads of links, which answer what they
-/// have worked on.
+/// The ways out of a stage: tensors and notes to other ranks, events to the coordinator. Called by its compute thread; tensors are also sent, lent and settled by threads of links, which
+/// answer what they have worked on.
 /// </summary>
 internal interface IStageLinks
 {
@@ -15,8 +15,8 @@ internal interface IStageLinks
     void Send(int rank, FrameKey key, torch.Tensor tensor, ICompletion completion);
 
     /// <summary>
-    /// Sends memory from where it lies, without a copy: its owner leaves it as it is until the loan is over. Null where that is not possible: nothing was sent then,
-    /// and the tensor is still the caller's.
+    /// Sends memory from where it lies, without a copy: its owner leaves it as it is until it may change it, as <see cref="TensorLoan"/> says. Null where that is not possible: nothing was
+    /// sent then, and the tensor is still the caller's.
     /// </summary>
     /// <param name="rank">To whom.</param>
     /// <param name="key">Which it is.</param>
@@ -25,12 +25,11 @@ internal interface IStageLinks
     TensorLoan? Lend(int rank, FrameKey key, torch.Tensor view, bool isAwaited) => null;
 
     /// <summary>
-    /// The owner begins to change memory that it has lent and that is kept for a loss, and is done when it disposes what this returns. Nobody looks at what is kept in the
-    /// meantime; afterwards the tensor is what is kept.
+    /// A tensor is kept for a loss instead of memory that was lent: when this returns, nobody reads that memory for what is kept, and its owner may change it as far as the link is concerned.
     /// </summary>
-    /// <param name="loan">Over, and kept.</param>
-    /// <param name="own">Holds in the end what the memory held in the beginning; owned by the links from now on.</param>
-    IDisposable Settle(TensorLoan loan, torch.Tensor own) => throw new UnreachableException("Nothing was lent here.");
+    /// <param name="loan">Of memory that is still as it was lent.</param>
+    /// <param name="own">Holds what the memory holds; owned by the links from now on.</param>
+    void Settle(TensorLoan loan, torch.Tensor own) => throw new UnreachableException("Nothing was lent here.");
 
     /// <summary>Sends a note to a rank.</summary>
     void Send(int rank, NeighbourProtocol.INote note);

@@ -6,8 +6,8 @@ using TorchSharp;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Receives a rank's frames straight into tensors and tells its actor, unless the rank has asked for work to be done on them as they come (sums of gradients): that is done
-/// here. Credits go back on arrival, not when an action takes the tensor:
+/// Receives a rank's frames straight into tensors, or into the place that the rank has for them, and tells its actor, unless the rank has asked for work to be done on them as they come (sums of gradients): that is done
+/// here. Credits go back when that is done, or else once the actor is told, not when an action takes the tensor:
 /// what lies in the inbox is bounded by the schedule, and one that takes frames in another order than they were sent cannot deadlock.
 /// </summary>
 /// <param name="stage">The rank's actor.</param>
@@ -15,6 +15,7 @@ namespace Pipeline.Stages;
 /// <param name="awaited">What it may be sent; null where that is not known.</param>
 internal sealed class StageFrameSink(IActorRef stage, StageInbox inbox, AwaitedInputs? awaited = null) : IFrameSink
 {
+    private readonly FrameReceiver _receiver = new(inbox);
     private volatile bool _isRetired;
 
     /// <summary>The generation is over: what still comes is the actor's to judge.</summary>
@@ -25,14 +26,13 @@ internal sealed class StageFrameSink(IActorRef stage, StageInbox inbox, AwaitedI
     {
         if (header.Tensors.Count != 1) throw new FrameException($"Tensor frame {header.Key}: a stage takes one tensor a frame, found {header.Tensors.Count}.");
         if (awaited?.FaultOf(header) is { } fault) throw new FrameException($"Tensor frame: {fault}.");
-        return TensorMemory.ToReceive(header.Tensors[0]);
+        return _receiver.Rent(header);
     }
 
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)
     {
-        var received = new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take(), frame.Header.Span);
-        if (_isRetired || !inbox.TryWork(new ReceivedTensor(received))) stage.Tell(received);
+        if (_receiver.Arrived(frame, mayWork: !_isRetired) is { } received) stage.Tell(received);
         frame.Consume();
     }
 }

@@ -1,8 +1,9 @@
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Memory that a link sends from where it lies. Its owner leaves it as it is until <see cref="IsOver"/>; what is kept of it for a loss reads it longer, until that
-/// has a tensor of its own (<see cref="IStageLinks.Settle"/>). Ended by a thread of the link, looked at by the compute thread.
+/// Memory that a link sends from where it lies. Its owner leaves it as it is until <see cref="IsOver"/>, or, where it knows by other means that the receiver has all of it, until
+/// <see cref="IsSent"/>; and what is kept of it for a loss reads it until that has a tensor of its own (<see cref="IStageLinks.Settle"/>), however the link stands. Ended by a thread of the
+/// link or of who disposes that; looked at by any thread.
 /// </summary>
 /// <param name="ended">Called once, when the link no longer reads the memory; must not block.</param>
 /// <param name="kept">What is kept of it; null where nothing is.</param>

@@ -16,11 +16,12 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
     private readonly byte* _start;
     private readonly int _length;
     private readonly TensorLoan? _loan;
+    private readonly Action? _returned;
     private Tensor? _tensor;
 
-    private TensorMemory(Tensor tensor, TensorLoan? loan = null)
+    private TensorMemory(Tensor tensor, TensorLoan? loan = null, Action? returned = null)
     {
-        (_tensor, _loan) = (tensor, loan);
+        (_tensor, _loan, _returned) = (tensor, loan, returned);
         var bytes = tensor.bytes;
         _length = bytes.Length;
         // Native memory, which stays where it is as long as the tensor is alive.
@@ -44,6 +45,14 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
         using var guard = no_grad();
         return new TensorMemory(empty([.. header.Shape], TensorBytes.TorchType(header.DataType), CPU).DetachFromDisposeScope());
     }
+
+    /// <summary>The place of a tensor that is about to arrive.</summary>
+    /// <param name="place">Names the memory; owned from now on.</param>
+    /// <param name="returned">Called if it does not arrive.</param>
+    internal static TensorMemory ToReceive(Tensor place, Action returned) => new(place, returned: returned);
+
+    /// <summary>Whether the memory is where the tensor is to lie in the end.</summary>
+    internal bool IsInPlace => _returned is not null;
 
     /// <summary>What a frame of the tensor begins with.</summary>
     /// <param name="key">Which it is.</param>
@@ -90,8 +99,10 @@ internal sealed unsafe class TensorMemory : MemoryManager<byte>, IFramePayload, 
 
     private void Free()
     {
+        var isLeft = _tensor is not null;
         _tensor?.Dispose();
         _tensor = null;
         _loan?.End();
+        if (isLeft) _returned?.Invoke();
     }
 }

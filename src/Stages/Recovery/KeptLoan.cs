@@ -30,18 +30,19 @@ internal sealed record KeptLoan : KeptMessage
     internal KeptTensor? Again() => _tensor is null ? null : new KeptTensor(Rank, Key, _isLent ? KeptMessages.CopyOf(_tensor) : KeptMessages.Alias(_tensor), AlreadyDone.Instance);
 
     /// <summary>Keeps a tensor instead of the memory; takes ownership.</summary>
+    /// <param name="kept">What is kept; null where nothing was.</param>
     /// <param name="own">Holds what the memory held when it was sent.</param>
-    internal void Replace(torch.Tensor own)
+    internal static void Replace(KeptLoan? kept, torch.Tensor own)
     {
-        if (_tensor is null)
+        if (kept?._tensor is not { } view)
         {
-            // Nothing is kept any longer.
+            // Nothing is kept, or nothing any longer.
             own.Dispose();
             return;
         }
 
-        _tensor.Dispose();
-        (_tensor, _isLent) = (own, false);
+        view.Dispose();
+        (kept._tensor, kept._isLent) = (own, false);
     }
 
     /// <summary>Nothing is kept any longer.</summary>

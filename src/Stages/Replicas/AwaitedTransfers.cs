@@ -11,9 +11,10 @@ namespace Pipeline.Stages;
 /// </summary>
 /// <param name="links">Where they come.</param>
 /// <param name="keyOf">Names a transfer in a step.</param>
+/// <param name="hasRoom">Whether a transfer that has come may be taken while more than it is still to come. All may that are waited for.</param>
 /// <param name="unsent">A loan whose memory a transfer is to take the place of, as long as a link may still read it; null for none.</param>
 /// <param name="take">Takes a tensor, which stays the caller's.</param>
-internal sealed class AwaitedTransfers(ReplicaLinks links, Func<Transfer, StepKey, FrameKey> keyOf, Func<Transfer, TensorLoan?> unsent, Action<Transfer, Tensor, StepKey> take)
+internal sealed class AwaitedTransfers(ReplicaLinks links, Func<Transfer, StepKey, FrameKey> keyOf, Func<Transfer, bool> hasRoom, Func<Transfer, TensorLoan?> unsent, Action<Transfer, Tensor, StepKey> take)
 {
     private readonly List<Transfer> _left = [];
 
@@ -65,7 +66,7 @@ internal sealed class AwaitedTransfers(ReplicaLinks links, Func<Transfer, StepKe
     private bool TryTake(Transfer transfer, StepKey step, bool waits)
     {
         var key = keyOf(transfer, step);
-        if (!waits && unsent(transfer) is not null) return false;
+        if (!waits && !hasRoom(transfer)) return false;
         if (links.TakeUnlessWorked(key) is not var (tensor, ready)) return false;
         Ready = Math.Max(Ready, ready);
         if (tensor is null) return true;

@@ -35,7 +35,7 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
         if (transfer.Shard.Length < shortest && !(isLast && _answers.Count > 0)) return false;
         if (Lend(transfer, key, isLast) is not { } loan) return false;
         _answers.Add((loan, from));
-        Keep(loan, transfer.Shard)?.Dispose();
+        Keep(loan, transfer.Shard);
         return true;
     }
 
@@ -45,8 +45,14 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
     /// </summary>
     internal TensorLoan? Unsent(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is { IsSent: false } loan ? loan : null;
 
-    /// <summary>The memory of a shard is changed from now on until the result, if there is one, is disposed.</summary>
-    internal IDisposable? Change(Shard shard) => _contributions.Remove(shard.Index, out var loan) ? Keep(loan, shard) : null;
+    /// <summary>Whether no link will read the contribution of a shard again, whatever happens to its connection.</summary>
+    internal bool IsRead(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is not { IsOver: false };
+
+    /// <summary>The memory of a shard is changed when this returns.</summary>
+    internal void BeforeChange(Shard shard)
+    {
+        if (_contributions.Remove(shard.Index, out var loan)) Keep(loan, shard);
+    }
 
     /// <summary>Waits until no link reads the sums any longer: they lie where the gradients do. On the compute thread, when nothing is answered any more.</summary>
     internal void AwaitAnswers()
@@ -63,13 +69,12 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
         return loan;
     }
 
-    /// <summary>Copies what is kept, if anything is, and has the copy kept instead when the result is disposed.</summary>
-    private IDisposable? Keep(TensorLoan loan, Shard shard)
+    /// <summary>Copies what is kept, if anything is, and has the copy kept instead. The links are locked for the exchange only: others send meanwhile.</summary>
+    private void Keep(TensorLoan loan, Shard shard)
     {
-        if (loan.Kept is null) return null;
+        if (loan.Kept is null) return;
         var own = KeptMessages.New(shard.Length);
-        var settlement = links.Settle(loan, own);
         SpanCopy.PastCaches(bucket.Values.Slice(shard.Start, shard.Length), MemoryMarshal.Cast<byte, float>(own.bytes));
-        return settlement;
+        links.Settle(loan, own);
     }
 }

@@ -16,10 +16,10 @@ namespace Pipeline.Stages;
 /// </summary>
 internal sealed class BucketReduction : IBucketReduction
 {
-    private readonly ReductionPlan _plan;
     private readonly Participant _self;
     private readonly IGradientBucket _bucket;
     private readonly ReplicaLinks _links;
+    private readonly BucketMessages _messages;
     private readonly Dictionary<int, ShardReduction> _parts;
     private readonly SpanStreams _streams;
     private readonly TreeAccumulator? _leaves;
@@ -27,10 +27,7 @@ internal sealed class BucketReduction : IBucketReduction
     private readonly Dictionary<int, Transfer> _direct;
     private readonly Transfer[] _contributions;
     private readonly Transfer[] _answers;
-    private readonly ILookup<int, Transfer> _told;
-    private readonly HashSet<int> _returned;
-    private readonly int _answerCount;
-    // Guards the sums, the streams and the loans, which threads of links use as well.
+    // Guards the sums, the streams, what is sent of them and the loans, which threads of links use as well.
     private readonly Lock _gate = new();
     private readonly AwaitedTransfers _awaitedContributions;
     private readonly AwaitedTransfers _awaitedAnswers;
@@ -38,7 +35,6 @@ internal sealed class BucketReduction : IBucketReduction
     private IReadOnlyList<TreePart> _sums = [];
     private bool _hasContributed;
     private bool _isDisposed;
-    private int _answeredCount;
 
     /// <param name="plan">Who sends what to whom.</param>
     /// <param name="self">Who this is: a replica, or the reducer beside them.</param>
@@ -51,23 +47,18 @@ internal sealed class BucketReduction : IBucketReduction
     internal BucketReduction(
         ReductionPlan plan, Participant self, ReplicaPlace place, IGradientBucket bucket, ReductionSettings settings, ReplicaLinks links, ResidualStore residuals, ulong seed)
     {
-        _plan = plan;
-        _self = self;
-        _bucket = bucket;
-        (_links, _loans) = (links, new BucketLoans(bucket, links, settings.ShortestLoan));
+        (_self, _bucket, _links, _loans) = (self, bucket, links, new BucketLoans(bucket, links, settings.ShortestLoan));
         _parts = plan.Shards.ToDictionary(shard => shard.Index, shard => new ShardReduction(plan, _self, shard));
         _streams = new SpanStreams(plan, _self, bucket, settings, residuals, seed);
+        _messages = new BucketMessages(plan, _self, bucket, links, _streams, _loans);
         _own = plan.Own(_self);
         _direct = _parts.Values.Where(part => part.Outgoing is not null && plan.ContributionsTo(_self, part.Shard).Count == 0)
             .ToDictionary(part => part.Shard.Index, part => part.Outgoing!);
         // What is merely passed on comes first: an owner may wait for it.
         _contributions = [.. plan.Contributions.Where(transfer => transfer.To == _self).OrderBy(transfer => transfer.Shard.Owner == _self)];
         _answers = [.. plan.Answers.Where(answer => answer.To == _self)];
-        _told = plan.Answers.Where(answer => answer.From == _self).ToLookup(answer => answer.Shard.Index);
-        _returned = [.. _answers.Select(answer => answer.Shard.Index).Where(_direct.ContainsKey)];
-        _answerCount = plan.Shards.Count(shard => shard.Owner == _self && _told[shard.Index].Any());
-        _awaitedContributions = new AwaitedTransfers(links, (transfer, step) => KeyOf(transfer, FrameKind.GradientContribution, step), _ => null, Guarded(Take));
-        _awaitedAnswers = new AwaitedTransfers(links, (answer, step) => KeyOf(answer, FrameKind.ReducedGradient, step), Unsent, Guarded(TakeAnswer));
+        _awaitedContributions = new AwaitedTransfers(links, (transfer, step) => _messages.KeyOf(transfer, FrameKind.GradientContribution, step), _ => true, _ => null, Guarded(Take));
+        _awaitedAnswers = new AwaitedTransfers(links, (answer, step) => _messages.KeyOf(answer, FrameKind.ReducedGradient, step), HasRoom, Unsent, Guarded(TakeAnswer));
         if (place.Summation == Summation.Invariant && self.IsReplica) _leaves = new TreeAccumulator(plan.Tree, plan.Length);
     }
 
@@ -151,55 +142,61 @@ internal sealed class BucketReduction : IBucketReduction
 
     /// <summary>
     /// Adds the replica's own sums, sends those that nobody adds to here from where they lie, and has links work on what comes of the others: on contributions once its own are in the sum,
-    /// on answers once its own have left the place that these take.
+    /// on each answer once its own has left the place that this takes.
     /// </summary>
     private void Contribute(IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
-        _answeredCount = 0;
         lock (_gate)
         {
+            _messages.Begin();
             foreach (var part in _parts.Values.Where(part => !_direct.ContainsKey(part.Shard.Index))) AddOwn(part, nodes, sums, step);
         }
 
         // What compression keeps is the compute thread's.
         var isPlain = _streams.ArePlainAt(step.Step);
-        foreach (var transfer in _contributions.Where(_ => isPlain)) WorkOn(transfer, FrameKind.GradientContribution, step, Take);
+        foreach (var transfer in _contributions.Where(_ => isPlain)) WorkOn(transfer, FrameKind.GradientContribution, step, Take, place: null);
         foreach (var transfer in _direct.Values)
         {
             lock (_gate) Contribute(transfer, nodes, sums, step);
+            if (isPlain && _messages.AnswerTo(transfer.Shard) is { } answer) WorkOn(answer, FrameKind.ReducedGradient, step, TakeAnswer, () => PlaceOf(answer));
         }
-
-        foreach (var answer in _answers.Where(answer => isPlain && _returned.Contains(answer.Shard.Index))) WorkOn(answer, FrameKind.ReducedGradient, step, TakeAnswer);
     }
 
     private void Contribute(Transfer transfer, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
         var shard = transfer.Shard;
-        var isLendable = _leaves is null && _returned.Contains(shard.Index) && _streams.Of(transfer).IsPlainAt(step.Step) && !IsAnswered(shard, step);
-        if (isLendable && _loans.TryContribute(transfer, KeyOf(transfer, FrameKind.GradientContribution, step))) return;
-        Send(transfer, step, joined =>
+        // Sums of leaves lie in memory that is used again.
+        if (_leaves is null && _messages.TryLend(transfer, step)) return;
+        _messages.Contribute(transfer, step, joined =>
         {
             for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
         });
     }
 
-    /// <summary>
-    /// Whether a shard's answer is there before its contribution is: one of a former life of this rank. It proves nothing of what is sent now, which a receiver that was replaced meanwhile may
-    /// lack, and may have to be sent again when the answer has taken its place.
-    /// </summary>
-    private bool IsAnswered(Shard shard, StepKey step) => _answers.Any(answer => answer.Shard.Index == shard.Index && _links.HasCome(KeyOf(answer, FrameKind.ReducedGradient, step)));
-
     /// <summary>Has what comes of a transfer worked on by who brings it.</summary>
-    private void WorkOn(Transfer transfer, FrameKind kind, StepKey step, Action<Transfer, Tensor, StepKey> take) => _links.WorkOn(KeyOf(transfer, kind, step), tensor =>
+    private void WorkOn(Transfer transfer, FrameKind kind, StepKey step, Action<Transfer, Tensor, StepKey> take, Func<Tensor?>? place) => _links.WorkOn(_messages.KeyOf(transfer, kind, step), tensor =>
     {
         lock (_gate)
         {
             var stream = kind == FrameKind.ReducedGradient ? _streams.Answer(transfer.Shard) : _streams.Of(transfer);
-            if (_isDisposed || !stream.IsPlain(tensor, step.Step) || (kind == FrameKind.ReducedGradient && _loans.Unsent(transfer.Shard) is not null)) return false;
+            if (_isDisposed || !stream.IsPlain(tensor, step.Step) || (kind == FrameKind.ReducedGradient && !IsFree(transfer.Shard))) return false;
             take(transfer, tensor, step);
             return true;
         }
-    });
+    }, place);
+
+    /// <summary>
+    /// Where an answer may be received before it is known to be whole: only once nobody reads what lies there, not even to send it again, and where nobody is sent it from there.
+    /// </summary>
+    private Tensor? PlaceOf(Transfer answer)
+    {
+        lock (_gate)
+        {
+            if (_isDisposed || _messages.Tells(answer.Shard) || !_loans.IsRead(answer.Shard) || !IsFree(answer.Shard)) return null;
+            _loans.BeforeChange(answer.Shard);
+            return _bucket.ViewOf(answer.Shard.Start, answer.Shard.Length);
+        }
+    }
 
     private void AddOwn(ShardReduction part, IReadOnlyList<TreeNode> nodes, Sums sums, StepKey step)
     {
@@ -224,7 +221,7 @@ internal sealed class BucketReduction : IBucketReduction
     private void Complete(ShardReduction part, TreeNode last, ReadOnlySpan<float> values, StepKey step)
     {
         part.TakeSum(last, values, Range(part.Shard));
-        Answer(part.Shard, step);
+        _messages.Answer(part.Shard, step);
     }
 
     private void Take(Transfer transfer, Tensor tensor, StepKey step)
@@ -247,8 +244,20 @@ internal sealed class BucketReduction : IBucketReduction
     /// <summary>A sum takes its place, where the replica's own contribution was.</summary>
     private void TakeAnswer(Transfer answer, Tensor tensor, StepKey step)
     {
-        using (_loans.Change(answer.Shard)) _streams.Answer(answer.Shard).Decode(tensor, Range(answer.Shard), step.Step);
-        PassOn(tensor, answer.Shard, step);
+        _loans.BeforeChange(answer.Shard);
+        _streams.Answer(answer.Shard).Decode(tensor, Range(answer.Shard), step.Step);
+        _messages.PassOn(tensor, answer.Shard, step);
+    }
+
+    /// <summary>
+    /// Whether nobody will read what lies in the place of a sum: no link, and not this participant for a sum that it is to pass on, to which the others' parts are still to come. Of such a
+    /// sum an answer can be there already if it is one of a former life.
+    /// </summary>
+    private bool IsFree(Shard shard) => _loans.Unsent(shard) is null && !_parts[shard.Index].HasLent;
+
+    private bool HasRoom(Transfer answer)
+    {
+        lock (_gate) return IsFree(answer.Shard);
     }
 
     /// <summary>What a link may still read of the place of an answer.</summary>
@@ -269,7 +278,7 @@ internal sealed class BucketReduction : IBucketReduction
         if (part.Shard.Owner == _self)
         {
             part.TakeSum(Range(part.Shard));
-            Answer(part.Shard, step);
+            _messages.Answer(part.Shard, step);
         }
         else if (part.Outgoing is { } transfer) Contribute(part, transfer, step);
     }
@@ -277,7 +286,7 @@ internal sealed class BucketReduction : IBucketReduction
     private void Contribute(ShardReduction part, Transfer transfer, StepKey step)
     {
         var sums = part.TakeOutgoing();
-        Send(transfer, step, joined =>
+        _messages.Contribute(transfer, step, joined =>
         {
             for (var index = 0; index < sums.Count; index++)
             {
@@ -287,40 +296,7 @@ internal sealed class BucketReduction : IBucketReduction
         });
     }
 
-    /// <summary>The sums lie one behind the other in a tensor of their own.</summary>
-    private void Send(Transfer transfer, StepKey step, SpanStream.Filler fill) =>
-        _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.GradientContribution, step), _streams.Of(transfer).Encode(step.Step, fill));
-
-    /// <summary>The sum stands in the bucket: tells it to who awaits it.</summary>
-    private void Answer(Shard shard, StepKey step)
-    {
-        if (!_told.Contains(shard.Index)) return;
-        _answeredCount++;
-        var stream = _streams.Answer(shard);
-        // What several await is one copy for all of them.
-        if (stream.IsPlainAt(step.Step) && _told[shard.Index].ToArray() is [var told] && TryLend(told, step)) return;
-        using var answer = stream.Encode(step.Step, values => Range(shard).CopyTo(values));
-        // The owner goes on with what the others get, not with what it knows better.
-        if (stream.HasAltered) stream.Decode(answer, Range(shard), step.Step);
-        PassOn(answer, shard, step);
-    }
-
-    private bool TryLend(Transfer answer, StepKey step) => _loans.TryAnswer(
-        answer, KeyOf(answer, FrameKind.ReducedGradient, step), KeyOf(answer with { From = answer.To }, FrameKind.GradientContribution, step), isLast: _answeredCount == _answerCount);
-
-    private void PassOn(Tensor answer, Shard shard, StepKey step)
-    {
-        // Nobody writes a tensor that was sent, so all may share its memory.
-        foreach (var transfer in _told[shard.Index]) _links.Send(transfer.To.Replica, KeyOf(transfer, FrameKind.ReducedGradient, step), KeptMessages.Alias(answer));
-    }
-
     private Span<float> Range(Shard shard) => _bucket.Values.Slice(shard.Start, shard.Length);
-
-    /// <summary>
-    /// The bucket stands where other frames name an edge, the sender instead of the micro-batch, the shard instead of the slice. The reducer
-    /// counts as one replica more.
-    /// </summary>
-    private FrameKey KeyOf(Transfer transfer, FrameKind kind, StepKey step) => new(step, _bucket.Name, transfer.From.IsReplica ? transfer.From.Replica : _plan.ReplicaCount, transfer.Shard.Index, kind);
 
     private delegate ReadOnlySpan<float> Sums(int index);
 }

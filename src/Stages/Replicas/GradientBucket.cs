@@ -9,8 +9,8 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// The gradients of some units as one span: unit after unit, in the bucket's order. Those of one unit are a span already, as are those that lie
-/// in lent memory; others are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On the compute thread only;
-/// fp32 gradients on a CPU.
+/// in lent memory; others are gathered in one, which it owns, and scattered again. The units' memory stays theirs. On one thread at a time: the compute
+/// thread, and, for ranges that its reduction guards, threads of links. fp32 gradients on a CPU.
 /// </summary>
 internal sealed class GradientBucket : IGradientBucket
 {

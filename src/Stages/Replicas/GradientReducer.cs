@@ -8,7 +8,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// The reducer beside the replicas for the units of one rank of the first one (<c>reduction.topology = coordinator</c>): takes what all replicas contribute to
-/// each bucket, adds it up in the same tree as they would, and answers all. It holds no unit and no weight. Owns its buckets. On one thread only.
+/// each bucket, adds it up in the same tree as they would, and answers all. It holds no unit and no weight. Owns its buckets. Called on one thread only.
 /// </summary>
 internal sealed class GradientReducer : IDisposable
 {

@@ -4,7 +4,7 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// One replica's part in adding one bucket's gradients up over the replicas. What has come is worked on whenever the compute thread looks; only
-/// <see cref="Reduce"/> and <see cref="Finish"/> wait. Owns its buffers. On the compute thread only.
+/// <see cref="Reduce"/> and <see cref="Finish"/> wait. Owns its buffers. Called on the compute thread only, whoever else works for it.
 /// </summary>
 internal interface IBucketReduction : IDisposable
 {

@@ -34,10 +34,10 @@ internal sealed class ReplicaLinks(IStageLinks links, StageInbox inbox, StepReco
     internal void AwaitEnd(TensorLoan loan, FrameKey key) => inbox.AwaitEnd(loan, key);
 
     /// <inheritdoc cref="IStageLinks.Settle"/>
-    internal IDisposable Settle(TensorLoan loan, torch.Tensor own) => links.Settle(loan, own);
+    internal void Settle(TensorLoan loan, torch.Tensor own) => links.Settle(loan, own);
 
     /// <summary>Has a tensor worked on as it comes, as <see cref="StageInbox.WorkOn"/>.</summary>
-    internal void WorkOn(FrameKey key, Func<torch.Tensor, bool> work) => inbox.WorkOn(key, received => work(received.Tensor));
+    internal void WorkOn(FrameKey key, Func<torch.Tensor, bool> work, Func<torch.Tensor?>? place) => inbox.WorkOn(key, received => work(received.Tensor), place);
 
     /// <inheritdoc cref="StageInbox.HasCome"/>
     internal bool HasCome(FrameKey key) => inbox.HasCome(key);

@@ -101,7 +101,9 @@ internal sealed class SpanStream : IDisposable
     {
         if (!LosesAt(step))
         {
-            Plain(tensor).CopyTo(values);
+            var plain = Plain(tensor);
+            // It may have been received there.
+            if (!plain.Overlaps(values)) plain.CopyTo(values);
             return;
         }
 

@@ -38,7 +38,8 @@ public sealed class KeptLoanTests : IDisposable
         var second = Generation.First.Next();
         var sent = links.Regenerate(Table(second), [0, 0]);
         // The rank takes no inputs yet, so that the first one is still to be received. Meanwhile the sum of the last one takes its place, as it does while others wait.
-        using (links.Settle(loans[2], torch.full(Length, 100, dtype: torch.ScalarType.Float32))) gradient.narrow(0, 2 * Length, Length).zero_();
+        links.Settle(loans[2], torch.full(Length, 100, dtype: torch.ScalarType.Float32));
+        gradient.narrow(0, 2 * Length, Length).zero_();
         using var receiving = _far.Receive(LinkPurpose.Frames, TestLinks.Run, second, 1, _sink);
         Assert.Equal([0, 8, 100], Enumerable.Range(0, 3).Select(Arrived));
         await sent;

@@ -94,6 +94,52 @@ public sealed class PromptInputTests
         Assert.Throws<StageClosedException>(() => inbox.AwaitAny([keys[2]]));
     }
 
+    [Fact]
+    public void What_comes_of_an_input_while_it_is_received_in_its_place_is_looked_at_only_if_it_does_not_arrive_there()
+    {
+        StageInbox inbox = new();
+        var before = LiveTensors.Settle();
+        var places = new torch.Tensor?[2];
+        for (var index = 0; index < places.Length; index++)
+        {
+            inbox.WorkOn(Key(index), _ => true, () => torch.zeros(1).DetachFromDisposeScope());
+            places[index] = inbox.TakePlace(Key(index).In(Generation.First));
+            Assert.NotNull(places[index]);
+            Assert.Null(inbox.TakePlace(Key(index)));
+            for (var value = 1; value <= 2; value++)
+            {
+                var again = Received(Key(index), value);
+                Assert.False(inbox.TryWork(again));
+                inbox.Post(again);
+            }
+
+            Assert.Null(inbox.TryTakeUnlessWorked(Key(index)));
+        }
+
+        places[0]?.Dispose();
+        inbox.ReturnPlace(Key(0));
+        using (var tensor = inbox.TryTakeUnlessWorked(Key(0))?.Value?.Take(torch.CPU)) Assert.Equal(1, tensor?.item<float>());
+        Assert.True(inbox.TryWork(new ReceivedTensor(new TensorReceived(Key(1), places[1]!)), isInPlace: true));
+        Assert.True(inbox.TryTakeUnlessWorked(Key(1)) is { Value: null });
+        inbox.FinishPhase(StageInbox.StepPhase(3));
+        Assert.Equal(before, LiveTensors.Settle());
+    }
+
+    [Fact]
+    public void A_place_that_cannot_be_had_leaves_an_input_to_come_as_any_other()
+    {
+        StageInbox inbox = new();
+        var worked = 0;
+        inbox.WorkOn(Key(0), _ => ++worked > 0, () => null);
+        inbox.WorkOn(Key(1), _ => ++worked > 0, () => throw new InvalidOperationException("There is none."));
+        Assert.Null(inbox.TakePlace(Key(0)));
+        Assert.Throws<InvalidOperationException>(() => inbox.TakePlace(Key(1)));
+        Assert.True(inbox.TryWork(Received(Key(0), 0)));
+        Assert.True(inbox.TryWork(Received(Key(1), 0)));
+        Assert.Equal(2, worked);
+        Assert.Null(inbox.TakePlace(Key(0)));
+    }
+
     private static bool IsWorkedOn(StageInbox inbox, FrameKey key)
     {
         var received = Received(key, 0);

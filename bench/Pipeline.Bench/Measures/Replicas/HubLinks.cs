@@ -13,6 +13,7 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
 
     private readonly LinkHub _hub;
     private readonly StageInbox _inbox;
+    private readonly FrameReceiver _receiver;
     private readonly bool _isTcp;
     private readonly int _self;
     private readonly KeptMessages? _kept;
@@ -21,7 +22,7 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
 
     internal HubLinks(int self, StageInbox inbox, ReplicaSpec spec)
     {
-        (_self, _inbox, _isTcp) = (self, inbox, spec.IsTcp);
+        (_self, _inbox, _receiver, _isTcp) = (self, inbox, new FrameReceiver(inbox), spec.IsTcp);
         if (spec.Keeps) _kept = new KeptMessages(new KeptVolume(long.MaxValue));
         _hub = LinkHub.Start(
             new LinkHubOptions
@@ -73,7 +74,10 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     }
 
     /// <inheritdoc/>
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     /// <summary>A step is safe: what was kept of it is not needed any longer.</summary>
     internal void Forget(long step)
@@ -82,13 +86,12 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     }
 
     /// <inheritdoc/>
-    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => TensorMemory.ToReceive(header.Tensors[0]);
+    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => _receiver.Rent(header);
 
     /// <inheritdoc/>
     public void Arrived(ArrivedFrame frame)
     {
-        var received = new ReceivedTensor(new TensorReceived(frame.Header.Key, ((TensorMemory)frame.Buffer).Take()));
-        if (!_inbox.TryWork(received)) _inbox.Post(received);
+        if (_receiver.Arrived(frame) is { } received) _inbox.Post(new ReceivedTensor(received));
         frame.Consume();
     }
 

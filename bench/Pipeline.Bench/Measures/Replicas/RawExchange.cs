@@ -56,11 +56,11 @@ internal static class RawExchange
         using var theirs = empty(byteCount, ScalarType.Byte, CPU);
         new Random(1).NextBytes(own.bytes);
         List<Elapsed> rounds = [];
-        for (var round = 0; round < roundCount + ReplicaSpec.WarmUpCount; round++)
+        for (var round = 0; round < roundCount + ReplicaSpec.LongWarmUp; round++)
         {
             together();
             var elapsed = Elapsed.Of(() => Exchange(socket, own, theirs));
-            if (round >= ReplicaSpec.WarmUpCount) rounds.Add(elapsed);
+            if (round >= ReplicaSpec.LongWarmUp) rounds.Add(elapsed);
         }
 
         together();

@@ -25,7 +25,7 @@ internal static class ReplicaBytes
             "replica-bytes",
             "Bytes that two replicas of gpt-nano send in a step",
             $"The gradient of the preset gpt-nano, {plain.GradientBytes / BytesPerKibibyte:F0} KiB of fp32, between two processes over Unix sockets, sharded, with numbers as gradients have them; both directions alike. Uncompressed each "
-            + $"sends the other all of it; compressed, half as its contribution and half as its answer, compressed alike with error feedback. At the socket: everything that one process writes, headers, checksums and receipts included, in the mean of the rounds after {ReplicaSpec.WarmUpCount}.",
+            + $"sends the other all of it; compressed, half as its contribution and half as its answer, compressed alike with error feedback. At the socket: everything that one process writes, headers, checksums and receipts included, in the mean of the rounds after the first ones.",
             ["compression", "KiB at the socket", "none ÷ that", "goal", "of it contributions", "fp32 ÷ that", "of it answers", "fp32 ÷ that"],
             [
                 .. results.Select(entry => (IReadOnlyList<string>)

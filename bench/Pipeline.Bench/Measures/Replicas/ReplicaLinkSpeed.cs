@@ -42,7 +42,7 @@ internal static class ReplicaLinkSpeed
             "Two processes add a gradient up",
             $"{gradientBytes / BytesPerMebibyte:F1} MiB of fp32 in each process, sharded: each sends the other half of it as its contribution and half as the answer, so that as many elements travel each way as the bare "
             + $"sockets carry, both ways at once, from and to memory as large, which was written before. Contribution and answer are compressed alike, with error feedback; gathering, adding, compressing and restoring are part of the time. Bytes are counted at the socket, "
-            + $"headers and receipts included, of one direction. Processor time is that of one process, all threads. Medians of {roundCount} rounds after {ReplicaSpec.WarmUpCount}, {turns.Length} times in turns; the two processes begin each round together.",
+            + $"headers and receipts included, of one direction. Processor time is that of one process, all threads. Medians of {roundCount} rounds after {spec.WarmUpCount} that warm up, {turns.Length} times in turns; the two processes begin each round together.",
             ["what", "ms", "processor ms", "MiB of gradient/s", "share of bare", "goal", "MiB sent each way", "none ÷ bytes", "goal"], rows)
         {
             Remarks =

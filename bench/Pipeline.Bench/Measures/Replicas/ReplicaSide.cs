@@ -59,15 +59,15 @@ internal sealed class ReplicaSide : IDisposable
     {
         List<double> seconds = [], exposed = [], windows = [], processor = [];
         var (sent, former) = (0L, default(SentTensors));
-        for (var round = 1; round <= _spec.RoundCount + ReplicaSpec.WarmUpCount; round++)
+        for (var round = 1; round <= _spec.RoundCount + _spec.WarmUpCount; round++)
         {
             if (!_spec.Trains) Fill(round);
-            if (round == ReplicaSpec.WarmUpCount + 1) (sent, former) = (_links.SentBytes, _links.Tensors);
+            if (round == _spec.WarmUpCount + 1) (sent, former) = (_links.SentBytes, _links.Tensors);
             together();
             if (round % _spec.Every != 0) continue;
             var (all, waited, window) = (0.0, 0.0, 0.0);
             var elapsed = Elapsed.Of(() => (all, waited, window) = Round(round));
-            if (round <= ReplicaSpec.WarmUpCount) continue;
+            if (round <= _spec.WarmUpCount) continue;
             processor.Add(elapsed.CpuSeconds);
             seconds.Add(all);
             exposed.Add(waited);

@@ -9,7 +9,7 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="Kind">Compression both ways.</param>
 /// <param name="Overlaps">Whether buckets leave while backward goes on.</param>
 /// <param name="MicroBatchCount">Micro-batches of each replica and step.</param>
-/// <param name="RoundCount">Rounds or steps; the first two are not counted.</param>
+/// <param name="RoundCount">Rounds or steps that count, after those that warm up.</param>
 /// <param name="BytesPerSecond">Rate of the link each way; 0 for what it carries.</param>
 /// <param name="IsTcp">TCP rather than a Unix socket.</param>
 /// <param name="IsQuick">A tiny model.</param>
@@ -26,8 +26,13 @@ internal sealed record ReplicaSpec(
 {
     internal const int DefaultLayerCount = 6;
 
-    /// <summary>Rounds that warm up.</summary>
-    internal const int WarmUpCount = 2;
+    /// <summary>Rounds that warm up where a round lasts some hundredths of a second: for the first seconds of a process its hot loops run as they were compiled first, not as they will be.</summary>
+    internal const int LongWarmUp = 20;
+
+    private const int ShortWarmUp = 2;
+
+    /// <summary>Rounds that warm up: few where nothing is timed, or a round is a whole training step.</summary>
+    internal int WarmUpCount => Trains || IsQuick || Way == ReplicaWay.Nano ? ShortWarmUp : LongWarmUp;
 
     /// <summary>How gradients are added up.</summary>
     internal ReductionSettings Reduction

@@ -14,6 +14,7 @@ internal sealed class FrameReader(TransportReader reader, FrameLimits limits, bo
     // So much is still in the processor's nearer cache when it is hashed, with the kernel's memory that it came from.
     private const int HashedBytes = 256 * 1024;
 
+    private readonly WideHash _wide = new();
     private byte[]? _skipped;
 
     /// <summary>Reads and judges a header.</summary>
@@ -33,6 +34,7 @@ internal sealed class FrameReader(TransportReader reader, FrameLimits limits, bo
     /// <returns>Whether it is what was sent; always true without a checksum.</returns>
     internal bool ReadBlock(in ParsedHeader parsed, IFrameBuffer buffer)
     {
+        if (parsed is { Checksum: { } checksum, Header.Tensors.Count: 1 } && WideHash.PaysFor(parsed.BlockLength)) return Hash(parsed, buffer.BytesOf(0).Span) == checksum;
         var hash = parsed.Checksum is null ? null : new XxHash3(parsed.ChecksumSeed);
         long end = 0;
         for (var index = 0; index < parsed.Header.Tensors.Count; index++)
@@ -50,6 +52,18 @@ internal sealed class FrameReader(TransportReader reader, FrameLimits limits, bo
     internal void SkipBlock(in ParsedHeader parsed)
     {
         for (var left = parsed.BlockLength; left > 0;) left -= Skip((int)Math.Min(left, SkipBytes), null);
+    }
+
+    private ulong Hash(in ParsedHeader parsed, Span<byte> block)
+    {
+        _wide.Begin(parsed.ChecksumSeed, block.Length);
+        for (var filled = 0; filled < block.Length;)
+        {
+            filled += reader.Read(block[filled..], HashedBytes);
+            _wide.Advance(block[..filled]);
+        }
+
+        return _wide.Finish(block);
     }
 
     private void Fill(Span<byte> bytes, XxHash3? hash)

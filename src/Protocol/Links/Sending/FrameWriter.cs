@@ -10,6 +10,7 @@ internal sealed class FrameWriter(ILinkTransport transport, bool hasChecksum)
     private static readonly byte[] Padding = new byte[TensorFrame.Alignment];
 
     private readonly ArrayBufferWriter<byte> _head = new(256);
+    private readonly WideHash _wide = new();
     private long _byteCount;
 
     /// <summary>Bytes written so far.</summary>
@@ -60,6 +61,12 @@ internal sealed class FrameWriter(ILinkTransport transport, bool hasChecksum)
     private ulong Checksum(FrameHeader header, IFramePayload payload)
     {
         var seed = FrameHeaderCodec.ChecksumSeed(_head.WrittenSpan[LinkRecord.Length..]);
+        if (header.Tensors.Count == 1 && WideHash.PaysFor(header.BlockLength))
+        {
+            _wide.Begin(seed, header.BlockLength);
+            return _wide.Finish(payload.BytesOf(0).Span);
+        }
+
         // Seen on memory that no cache holds: 9 to 15 GB/s, in one call for the whole span 6 to 8.
         var hash = new XxHash3(seed);
         long end = 0;

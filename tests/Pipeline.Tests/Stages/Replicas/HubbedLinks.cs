@@ -16,18 +16,23 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
     private readonly KeptMessages _kept = new(new KeptVolume(long.MaxValue));
     private readonly Lock _gate = new();
     private readonly StageInbox _inbox;
+    private readonly FrameReceiver _receiver;
     private readonly int _self;
     private ILink? _link;
     private int _attemptCount;
+    private int _placedCount;
 
     internal HubbedLinks(int self, StageInbox inbox)
     {
-        (_self, _inbox) = (self, inbox);
+        (_self, _inbox, _receiver) = (self, inbox, new FrameReceiver(inbox));
         _hub.Receive(LinkPurpose.Frames, TestLinks.Run, Generation.First, self, this);
     }
 
     /// <summary>Connections that were cut.</summary>
     internal int CutCount => Math.Max(0, Volatile.Read(ref _attemptCount) - 1);
+
+    /// <summary>How often a frame was to be received where it lies in the end.</summary>
+    internal int PlacedCount => Volatile.Read(ref _placedCount);
 
     /// <summary>What has come, as a hash for each frame, in order.</summary>
     internal IReadOnlyList<(FrameKey, ulong)> Arrived
@@ -63,7 +68,10 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
         }
     }
 
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     public void Send(int rank, NeighbourProtocol.INote note) => throw new NotSupportedException();
 
@@ -73,14 +81,17 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
     {
     }
 
-    public IFrameBuffer Rent(LinkPeer from, FrameHeader header) => TensorMemory.ToReceive(header.Tensors[0]);
+    public IFrameBuffer Rent(LinkPeer from, FrameHeader header)
+    {
+        var memory = _receiver.Rent(header);
+        if (memory.IsInPlace) Interlocked.Increment(ref _placedCount);
+        return memory;
+    }
 
     void IFrameSink.Arrived(ArrivedFrame frame)
     {
-        var tensor = ((TensorMemory)frame.Buffer).Take();
-        lock (_gate) _arrived.Add((frame.Header.Key.In(Generation.None), XxHash3.HashToUInt64(tensor.bytes)));
-        var received = new ReceivedTensor(new TensorReceived(frame.Header.Key, tensor));
-        if (!_inbox.TryWork(received)) _inbox.Post(received);
+        lock (_gate) _arrived.Add((frame.Header.Key.In(Generation.None), XxHash3.HashToUInt64(frame.Buffer.BytesOf(0).Span)));
+        if (_receiver.Arrived(frame) is { } received) _inbox.Post(new ReceivedTensor(received));
         frame.Consume();
     }
 

@@ -23,7 +23,10 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
         return loan;
     }
 
-    public IDisposable Settle(TensorLoan loan, torch.Tensor own) => new LoanSettlement(_gate, loan, own);
+    public void Settle(TensorLoan loan, torch.Tensor own)
+    {
+        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+    }
 
     public void Send(int rank, NeighbourProtocol.INote note) => inboxes[rank].Post(note);
 
@@ -53,6 +56,9 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
     {
         foreach (var lent in _lent.Where(lent => lent.Key.Kind == kind)) inbox.Post(new FrameArrival(TensorBytes.ToFrame(lent.Key, lent.View)));
     }
+
+    /// <summary>The memory that was lent of a kind.</summary>
+    internal IReadOnlyList<(FrameKey Key, torch.Tensor View)> LentOf(FrameKind kind) => [.. _lent.Where(lent => lent.Key.Kind == kind).Select(lent => (lent.Key, lent.View))];
 
     /// <summary>What lay in the memory when it was lent, as a hash for each frame.</summary>
     internal IReadOnlyList<(FrameKey, ulong)> AsLent() => [.. _lent.Select(lent => (lent.Key, lent.Hash))];

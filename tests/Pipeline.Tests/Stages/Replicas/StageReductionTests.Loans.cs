@@ -5,6 +5,7 @@ using Pipeline.Reduction;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using Pipeline.Tests.Protocol.Links;
+using TorchSharp;
 using Xunit;
 
 namespace Pipeline.Tests.Stages.Replicas;
@@ -49,6 +50,40 @@ public sealed partial class StageReductionTests
         foreach (var link in links) link.Dispose();
 
         static IEnumerable<FrameKey> LastOf(IEnumerable<(FrameKey Key, bool)> bucket) => bucket.Select(lent => lent.Key).Where(key => key.Kind == FrameKind.ReducedGradient).TakeLast(1);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(1_000_000)]
+    public void An_answer_is_received_in_its_place_once_no_link_can_read_what_lies_there_which_is_kept(int bucketLength)
+    {
+        var links = new LendingLinks[2];
+        StageInbox[] inboxes = [];
+        using var replicas = new Replicas(2, Summation.Fast, Lending(bucketLength), links: (index, all) => links[index] = new LendingLinks(index, inboxes = all));
+        var key = new StepKey(TestLinks.Run, Generation.None, 0, 1);
+        int[] both = [0, 1];
+        foreach (var replica in both) replicas.Compute(replica, key);
+        foreach (var link in links) link.Deliver();
+        foreach (var replica in both) replicas.Proceed(replica, key);
+        foreach (var link in links) link.Sent();
+        Assert.All(links, link => Assert.NotEmpty(link.LentOf(FrameKind.ReducedGradient)));
+        // Sent is not received: a link whose connection breaks would read it again.
+        foreach (var replica in both) Assert.All(links[1 - replica].LentOf(FrameKind.ReducedGradient), answer => Assert.Null(inboxes[replica].TakePlace(answer.Key)));
+        foreach (var link in links) link.EndLoans();
+        foreach (var replica in both) Assert.All(links[1 - replica].LentOf(FrameKind.ReducedGradient), answer => Receive(inboxes[replica], answer.Key, answer.View));
+        foreach (var replica in both) replicas.Finish(replica, key);
+        var expected = replicas.Expected();
+        Assert.All(replicas.Gradients(), gradient => Assert.True(expected.AsSpan().SequenceEqual(gradient)));
+        Assert.All(links, link => Assert.Equal(link.AsLent(), link.Kept()));
+        foreach (var link in links) link.Dispose();
+
+        static void Receive(StageInbox inbox, FrameKey key, torch.Tensor answer)
+        {
+            var place = inbox.TakePlace(key);
+            Assert.NotNull(place);
+            answer.bytes.CopyTo(place.bytes);
+            Assert.True(inbox.TryWork(new ReceivedTensor(new TensorReceived(key, place)), isInPlace: true));
+        }
     }
 
     [Fact]
