@@ -183,7 +183,12 @@ internal sealed class StageExecutor
 
     private void CopyAsAsked(RankPlan plan, StepRunner steps)
     {
-        if (!_links.TakesCopies) return;
+        if (!_links.TakesCopies)
+        {
+            _inbox.Uncopied(_step);
+            return;
+        }
+
         var since = Stopwatch.GetTimestamp();
         Protect(plan, steps);
         _recorder.Exclude(since);
