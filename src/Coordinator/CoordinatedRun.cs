@@ -102,6 +102,9 @@ public sealed record CoordinatedRun
     /// <summary>What a former coordinator has left; null for a run that begins.</summary>
     public Predecessor? Predecessor { get; init; }
 
+    /// <summary>At which steps ranks hung under former leaders, and in former starts.</summary>
+    public IReadOnlyList<KnownHang> Hangs { get; init; } = [];
+
     /// <summary>Asks whoever manages the cluster's membership to shut a node out. Called by the coordinator; must not block.</summary>
     public Action<NodeId, string> Down { get; init; } = (_, _) => { };
 

@@ -73,7 +73,7 @@ public sealed partial class CoordinatorActor
     private void GiveUp(HungRank hung)
     {
         if (_hang.IsFirst(hung, _ranks.UnitsOf(hung.Rank), _ranks.ReplicaCount)) OnSuspected(hung.Node, $"{hung.Sentence}: its node is given up.");
-        else End(Failed($"{hung.Sentence}, as it did before on another node: this step's action does not end. Look at what the units do there, or resume the run from another checkpoint."));
+        else End(Failed($"{hung.Sentence}, as it did before on another node or in an earlier start of the run: this step's action does not end. Look at what the units do there, or resume the run from another checkpoint."));
     }
 
     private bool IsSomebodyAtWork => CurrentStanding.SelectMany(report => report.Stages)

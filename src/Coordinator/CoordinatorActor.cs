@@ -52,7 +52,7 @@ public sealed partial class CoordinatorActor : ReceiveActor, IWithTimers
         _reached = new ReachedSteps(_ranks.RankCount);
         _knowsGrants = run.Predecessor is null;
         _standstill = new Standstill(run.Recovery.RepeatLimit);
-        _hang = new HangWatch(run.Recovery.HangAfter, run.Predecessor?.Entry.Hangs);
+        _hang = new HangWatch(run.Recovery.HangAfter, run.Predecessor?.Entry.Hangs ?? run.Hangs);
         _compression = run.Trial is { } trial ? new CompressionWatch(trial) : null;
         _rebalance = new RebalanceWatch(run.Rebalance, _ranks.ReplicaRankCount);
         _nonFinite = new NonFiniteWatch(plan.NonFinite, _progress.Committed, run.Predecessor?.SkippedInRow ?? plan.SkippedInRow, run.Predecessor?.Entry.Failures);

@@ -49,6 +49,27 @@ public static class MembershipProtocol
     [MessagePackObject]
     public sealed record NotAdmitted([property: Key(0)] string Reason) : IWireMessage;
 
+    /// <summary>
+    /// How a cluster stands, said to those of its seed nodes that are no members of it: one that is a member of another cluster answers with how that one stands. Both were founded
+    /// apart, by a mistake.
+    /// </summary>
+    /// <param name="Name">The node that speaks.</param>
+    /// <param name="Address">Its address.</param>
+    /// <param name="Members">Addresses of the members of its cluster, itself among them.</param>
+    /// <param name="SeedNodes">Its list of seed nodes.</param>
+    /// <param name="IsAtRun">Whether its cluster is at a run.</param>
+    /// <param name="UpSince">When it became a member, in milliseconds of Unix time: where nothing else tells, the younger cluster is the mistake.</param>
+    /// <param name="IsAnswer">Whether it answers the same message.</param>
+    [MessagePackObject]
+    public sealed record ClusterStanding(
+        [property: Key(0)] string Name,
+        [property: Key(1)] string Address,
+        [property: Key(2)] IReadOnlyList<string> Members,
+        [property: Key(3)] IReadOnlyList<string> SeedNodes,
+        [property: Key(4)] bool IsAtRun,
+        [property: Key(5)] long UpSince,
+        [property: Key(6)] bool IsAnswer) : IWireMessage;
+
     /// <summary>The cluster is at this run now.</summary>
     [MessagePackObject]
     public sealed record AnnounceRun([property: Key(0)] SubmitRun Run) : IWireMessage;

@@ -142,7 +142,7 @@ public sealed class StageActor : ReceiveActor
         var inbox = _inbox = new StageInbox(flight, AwaitedInputs.Of(assignment.Rank, assignment.Layout), _strays, kept);
         inbox.StartAfter(assignment.Start.Step, assignment.Start.Evaluates);
         _links = new ActorLinks(assignment.Rank, Self, inbox, Table(assignment.Rank, assignment.Layout, coordinator), flight, kept);
-        _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace, _copyLinks);
+        _copies = new CopyOutbox(Context, inbox.ReturnCopyPlace, inbox.Uncopied, _copyLinks);
         _copies.Direct(assignment.Layout, assignment.Rank, Resolve);
         Become(Assigned);
         _links.Report(new StageAssigned(assignment.Generation, assignment.Rank));

@@ -16,6 +16,7 @@ internal sealed class PlanWorkload(TrainingPlan plan) : IStageWorkloadFactory
         Optimizer = plan.Optimizer,
         Batches = plan.Batches,
         Checkpoints = plan.Checkpoints?.Store,
+        CheckpointPatience = plan.Checkpoints?.Patience ?? default,
         Summation = plan.Summation,
         SharesOptimizer = plan.SharesOptimizer && plan.ReplicaCount > 1,
         SharesGradients = plan.ReducesEachMicroBatch,

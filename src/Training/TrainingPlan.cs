@@ -161,6 +161,9 @@ public sealed record CheckpointPlan(ICheckpointStore Store, Func<long, Checkpoin
     /// <summary>Small files that go into every checkpoint, by name.</summary>
     public IReadOnlyDictionary<string, string>? Texts { get; init; }
 
+    /// <summary>For so long a rank's save waits for the one before it: longer than a disk takes that only is slow.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Waits between failed saves.</summary>
     public SaveRetry Retry { get; init; } = SaveRetry.Default;
 }

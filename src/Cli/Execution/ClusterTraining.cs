@@ -31,6 +31,8 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
     /// <returns>How the run ended; null where it goes on without us.</returns>
     public async Task<RunOutcome?> RunAsync(RunSubmission submission, CancellationToken signal)
     {
+        ControlRequest status = new(_token, ControlCommand.Status);
+        await OneCluster.RequireAsync(cluster.Contacts, async (contact, patience) => (await ControlClient.AskAsync(contact, status, patience, _credentials).ConfigureAwait(false))?.Status).ConfigureAwait(false);
         var reply = await AskAsync(new ControlRequest(_token, ControlCommand.Submit, submission)).ConfigureAwait(false)
             ?? throw new RunException($"No node answers at {string.Join(" or ", cluster.Contacts)}. Start one with `pipeline node`, or correct cluster.seed-nodes and cluster.control-port.");
         if (!reply.Done) throw new RunException(reply.Message);

@@ -77,6 +77,7 @@ internal sealed class LedRun : ILedRun, IRunObserver
                 Protection = plan.Protection.Folder.Length > 0 ? plan.Protection : plan.Protection with { Folder = files.Copies },
                 Journal = journal,
                 Predecessor = predecessor,
+                Hangs = RunJournal.Hangs(files.Journal),
                 Plan = coordinated.Plan with { WindowSpan = materials.Settings.Cluster.AheadSpan, MostStepsAhead = materials.Settings.Cluster.AheadSteps },
                 AheadByteCount = materials.Settings.Cluster.AheadByteCount,
                 Recovery = new RecoverySettings

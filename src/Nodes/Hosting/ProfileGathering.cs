@@ -12,6 +12,9 @@ internal sealed class ProfileGathering
     /// <summary>Its words for how far a node is.</summary>
     internal const string Waiting = "waiting", Measuring = "measuring", Measured = "measured", Failed = "failed";
 
+    /// <summary>A node that hears that it was given up ends; until then its process may compute.</summary>
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(30);
+
     private readonly ProfileNodes _ask;
     private readonly List<Entry> _entries = [];
 
@@ -37,6 +40,9 @@ internal sealed class ProfileGathering
     /// <summary>Whether there is nothing more to come.</summary>
     internal bool IsOver => _entries.All(entry => entry.Phase is Measured or Failed);
 
+    /// <summary>A node that was lost while it measured, and whose end nobody sees, measures no longer than this.</summary>
+    internal TimeSpan LongestRest => TimeSpan.FromSeconds(_ask.Seconds * _ask.Sizes.Count) + EndPatience;
+
     /// <summary>How far each node is.</summary>
     internal IReadOnlyList<NodeStanding> Standing => [.. _entries.Select(entry => new NodeStanding(entry.Node.Address, entry.Phase, entry.Sentence))];
 
@@ -46,8 +52,8 @@ internal sealed class ProfileGathering
         List<(string, MeasureUnits)> next = [];
         foreach (var machine in _entries.GroupBy(entry => entry.Host))
         {
-            if (machine.Any(entry => entry.Phase == Measuring) || machine.FirstOrDefault(entry => entry.Phase == Waiting) is not { } first) continue;
-            first.Phase = Measuring;
+            if (machine.Any(entry => entry.HoldsMachine) || machine.FirstOrDefault(entry => entry.Phase == Waiting) is not { } first) continue;
+            (first.Phase, first.HoldsMachine) = (Measuring, true);
             next.Add((first.Node.Address, new MeasureUnits(_ask.Id, _ask.Configuration, _ask.Sizes, _ask.Seconds, first.Node.RankCount)));
         }
 
@@ -57,17 +63,29 @@ internal sealed class ProfileGathering
     /// <summary>Enters an answer; one that nobody waits for says nothing.</summary>
     internal void Enter(UnitsMeasured measured)
     {
-        if (measured.Id != _ask.Id || Find(measured.Address) is not { Phase: Measuring } entry) return;
+        if (measured.Id != _ask.Id || Find(measured.Address) is not { } entry) return;
+        // Also of one that was lost: it computes no longer.
+        entry.HoldsMachine = false;
+        if (entry.Phase != Measuring) return;
         if (measured.Costs is null) entry.End(Failed, measured.Fault);
         else if (measured.Costs.Sizes.Sum(size => size.Units.Count) > MostCosts) entry.End(Failed, "It answered with more than it was asked.");
         else if (!Times(measured.Costs).All(double.IsFinite)) entry.End(Failed, "It answered with times that are no numbers.");
         else (entry.Costs, entry.Phase) = (measured, Measured);
     }
 
-    /// <summary>A node is gone.</summary>
-    internal void Lose(string address)
+    /// <summary>A node is gone. While it measured its process may go on, unseen, and the others of its machine wait until it has ended.</summary>
+    /// <returns>Whether they wait.</returns>
+    internal bool Lose(string address)
     {
-        if (Find(address) is { Phase: Waiting or Measuring } entry) entry.End(Failed, "It was lost while it measured, or before.");
+        if (Find(address) is not { Phase: Waiting or Measuring } entry) return false;
+        entry.End(Failed, "It was lost while it measured, or before.");
+        return entry.HoldsMachine;
+    }
+
+    /// <summary>The process of a node that was lost has ended, or has had the time to.</summary>
+    internal void Free(string address)
+    {
+        if (Find(address) is { Phase: Failed } entry) entry.HoldsMachine = false;
     }
 
     /// <summary>Whatever has not ended is given up.</summary>
@@ -95,6 +113,9 @@ internal sealed class ProfileGathering
         public string Sentence { get; private set; } = "";
 
         public UnitsMeasured? Costs { get; set; }
+
+        /// <summary>Whether its process may be computing for the measurement.</summary>
+        public bool HoldsMachine { get; set; }
 
         public void End(string phase, string sentence) => (Phase, Sentence) = (phase, sentence);
     }

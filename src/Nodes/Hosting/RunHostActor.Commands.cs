@@ -81,6 +81,21 @@ public sealed partial class RunHostActor
         else Sender.Tell(NoRun);
     }
 
+    private void OnVacate(Vacate vacate)
+    {
+        var asker = Sender;
+        if (_coordinator.IsNobody())
+        {
+            asker.Tell(new Answer(true, "There is no run."));
+            return;
+        }
+
+        _ = _coordinator.Ask<NodeDrained>(new DrainNode(vacate.Node), TimeSpan.FromSeconds(60)).PipeTo(
+            asker,
+            success: done => done.Refusal is { } refusal ? new Answer(false, refusal) : new Answer(true, "The node hosts nothing any more."),
+            failure: _ => new Answer(false, "The node's stages were not moved in time."));
+    }
+
     private void OnComplete(CompleteCommand command)
     {
         if (_desk is { } desk) _ = desk.CompleteAsync(command.Line, CancellationToken.None).PipeTo(Sender, Self, words => new CommandAnswered(true, Bounded(string.Join('\n', words)), "", false), Failed);

@@ -13,6 +13,8 @@ public sealed partial class RunHostActor
         Receive<ProfileNodes>(OnProfileNodes);
         Receive<FetchProfile>(OnFetchProfile);
         Receive<UnitsMeasured>(OnUnitsMeasured);
+        Receive<ProcessGone>(gone => EndProfiled(gone.Member));
+        Receive<ProfiledRestTick>(tick => FreeProfiled(tick.Node));
     }
 
     private void OnProfileNodes(ProfileNodes ask)
@@ -49,7 +51,20 @@ public sealed partial class RunHostActor
 
     private void LoseProfiled(Address node)
     {
+        if (_profiling is { } profiling && profiling.Lose(node.ToString())) Timers.StartSingleTimer(node, new ProfiledRestTick(node), profiling.LongestRest);
+        AskNext();
+    }
+
+    /// <summary>The process of a node has ended for certain.</summary>
+    private void EndProfiled(Address node)
+    {
         _profiling?.Lose(node.ToString());
+        FreeProfiled(node);
+    }
+
+    private void FreeProfiled(Address node)
+    {
+        _profiling?.Free(node.ToString());
         AskNext();
     }
 
@@ -57,4 +72,7 @@ public sealed partial class RunHostActor
     {
         foreach (var (address, ask) in _profiling?.TakeNext() ?? []) MemberAt(Address.Parse(address)).Tell(ask);
     }
+
+    /// <summary>A node that was lost while it measured has had the time to end.</summary>
+    internal sealed record ProfiledRestTick(Address Node) : INoSerializationVerificationNeeded;
 }

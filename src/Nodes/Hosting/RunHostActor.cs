@@ -14,7 +14,7 @@ namespace Pipeline.Nodes;
 /// Leads the cluster's run: one of the coordinators, chosen by the cluster, has it. It learns who is there, takes an operator's requests,
 /// opens the submitted run, or the one that a former leader has left, and tells the run's coordinator who comes and goes.
 /// </summary>
-public sealed partial class RunHostActor : ReceiveActor
+public sealed partial class RunHostActor : ReceiveActor, IWithTimers
 {
     private readonly IRunSource _source;
     private readonly Action<string, Uri?> _announce;
@@ -45,6 +45,9 @@ public sealed partial class RunHostActor : ReceiveActor
         Receive<Ended>(ended => OnEnded(ended.Outcome));
     }
 
+    /// <inheritdoc/>
+    public ITimerScheduler Timers { get; set; } = null!;
+
     /// <summary>How to make one.</summary>
     /// <param name="source">Opens what is submitted.</param>
     /// <param name="self">What the node says of itself: others are held against it.</param>
@@ -56,13 +59,17 @@ public sealed partial class RunHostActor : ReceiveActor
         Akka.Actor.Props.Create(() => new RunHostActor(source, self, announce, attend, replaced));
 
     /// <inheritdoc/>
-    protected override void PreStart() => _cluster.Subscribe(
-        Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
+    protected override void PreStart()
+    {
+        _cluster.Subscribe(Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
+        Context.System.EventStream.Subscribe(Self, typeof(ProcessGone));
+    }
 
     /// <inheritdoc/>
     protected override void PostStop()
     {
         _cluster.Unsubscribe(Self);
+        Context.System.EventStream.Unsubscribe(Self);
         _run?.Dispose();
         Leave();
     }
@@ -233,27 +240,13 @@ public sealed partial class RunHostActor : ReceiveActor
             failure: _ => new Answer(false, "The run did not answer in time; `pipeline ctl status` shows what it is at."));
     }
 
-    private void OnVacate(Vacate vacate)
-    {
-        var asker = Sender;
-        if (_coordinator.IsNobody())
-        {
-            asker.Tell(new Answer(true, "There is no run."));
-            return;
-        }
-
-        _ = _coordinator.Ask<NodeDrained>(new DrainNode(vacate.Node), TimeSpan.FromSeconds(60)).PipeTo(
-            asker,
-            success: done => done.Refusal is { } refusal ? new Answer(false, refusal) : new Answer(true, "The node hosts nothing any more."),
-            failure: _ => new Answer(false, "The node's stages were not moved in time."));
-    }
-
     private void OnReportedDead(ReportDead dead)
     {
         if (_nodes.Values.FirstOrDefault(node => node.Name == dead.Name && node.ProcessId == dead.ProcessId) is { } node)
         {
             _coordinator.Tell(new NodeSuspected(node.Info.Id, "its process has ended"));
             _cluster.Down(Address.Parse(node.Info.Id.Address));
+            EndProfiled(Address.Parse(node.Info.Id.Address));
         }
 
         Sender.Tell(new Answer(true, "Noted."));

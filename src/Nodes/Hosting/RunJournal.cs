@@ -9,7 +9,7 @@ namespace Pipeline.Nodes;
 /// <summary>
 /// The journal of a run as a file in its directory: its first line names the one leader that may write, each further line is a decision,
 /// the last whole one holds. A leader takes it by putting a copy with its own name in its place, so that whoever wrote before, and perhaps
-/// only slept, finds another name there, or writes into a file that nobody sees any longer.
+/// only slept, finds another name there, or writes into a file that nobody sees any longer. A second line may say what is known of former starts.
 /// </summary>
 public sealed class RunJournal : IRunJournal
 {
@@ -21,6 +21,22 @@ public sealed class RunJournal : IRunJournal
 
     private RunJournal(string path, string owner) => (_path, _owner) = (path, owner);
 
+    /// <summary>
+    /// Begins it anew for a run that is started again, so that no leader takes the former start over. Of that only this is not forgotten: at which steps ranks hung. What does
+    /// not end at a step does not end because the run was resumed.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="RunException">The file cannot be written.</exception>
+    public static void Restart(string path)
+    {
+        if (Hangs(path) is { Count: > 0 } hangs) AtomicFile.Write(path, stream => Begin(stream, "", hangs));
+        else File.Delete(path);
+    }
+
+    /// <summary>At which steps ranks hung, also in a former start of the run.</summary>
+    public static IReadOnlyList<KnownHang> Hangs(string path) => !File.Exists(path) ? [] : Last(path)?.Hangs
+        ?? File.ReadLines(path).Skip(1).Select(line => Parse(line, JournalJson.Default.FormerHangs)).OfType<FormerHangs>().FirstOrDefault()?.Before ?? [];
+
     /// <summary>Takes the journal over, or begins it.</summary>
     /// <param name="path">The file.</param>
     /// <param name="owner">Names this leader and no other.</param>
@@ -29,10 +45,10 @@ public sealed class RunJournal : IRunJournal
     public static (RunJournal Journal, JournalEntry? Last) Claim(string path, string owner)
     {
         using var _ = Locked(path);
-        var last = Last(path);
+        var (last, hangs) = (Last(path), Hangs(path));
         AtomicFile.Write(path, stream =>
         {
-            Append(stream, new JournalOwner(owner), JournalJson.Default.JournalOwner);
+            Begin(stream, owner, hangs);
             if (last is not null) Append(stream, last, JournalJson.Default.JournalEntry);
         });
         return (new RunJournal(path, owner), last);
@@ -85,6 +101,12 @@ public sealed class RunJournal : IRunJournal
         }
     }
 
+    private static void Begin(Stream stream, string owner, IReadOnlyList<KnownHang> hangs)
+    {
+        Append(stream, new JournalOwner(owner), JournalJson.Default.JournalOwner);
+        if (hangs.Count > 0) Append(stream, new FormerHangs(hangs), JournalJson.Default.FormerHangs);
+    }
+
     private static string? OwnerIn(string? line) => Parse(line ?? "", JournalJson.Default.JournalOwner)?.Owner;
 
     private static bool EndsWithNewLine(FileStream stream)
@@ -132,7 +154,11 @@ public sealed class RunJournal : IRunJournal
 /// <summary>The first line of a journal.</summary>
 internal sealed record JournalOwner(string Owner);
 
+/// <summary>At which steps ranks hung before this start of the run, or under a former leader.</summary>
+internal sealed record FormerHangs(IReadOnlyList<KnownHang> Before);
+
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(JournalOwner))]
 [JsonSerializable(typeof(JournalEntry))]
+[JsonSerializable(typeof(FormerHangs))]
 internal sealed partial class JournalJson : JsonSerializerContext;

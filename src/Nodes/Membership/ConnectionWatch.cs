@@ -87,6 +87,7 @@ public sealed class ConnectionWatch : ReceiveActor, IWithTimers
             _log.Say(LogLevel.WarningLevel, new LogSaying(
                 "process-gone", $"Nobody listens at {_controlAddresses.GetValueOrDefault(probed.Member)} any more: the process of {probed.Member} has ended and is removed."));
             _cluster.Down(probed.Member);
+            Context.System.EventStream.Publish(new ProcessGone(probed.Member));
         }
         else if (probed.Left > 0)
         {
@@ -122,3 +123,6 @@ public sealed class ConnectionWatch : ReceiveActor, IWithTimers
 
     private sealed record Probed(Address Member, bool Refuses, int Left) : INoSerializationVerificationNeeded;
 }
+
+/// <summary>The process of a member has ended for certain: its machine says so.</summary>
+internal sealed record ProcessGone(Address Member) : INoSerializationVerificationNeeded;

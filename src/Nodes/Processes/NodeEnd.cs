@@ -42,6 +42,11 @@ public sealed record NodeEnd(bool IsOrderly, string Sentence, bool Leaves)
     /// <summary>Whoever leads the cluster does not let it take part.</summary>
     internal static NodeEnd NotAdmitted(string sentence) => new(false, sentence, true) { IsRefusal = true };
 
+    /// <summary>Its cluster was founded beside another one, and is the one of both that is given up.</summary>
+    /// <param name="sentence">What was found, and the remedy.</param>
+    /// <param name="isByList">Whether by its list of seed nodes, with which it would come to the same again.</param>
+    internal static NodeEnd FoundedApart(string sentence, bool isByList) => new(false, sentence, false) { IsRefusal = isByList };
+
     internal static NodeEnd Of(CoordinatedShutdown.Reason? reason) => reason switch
     {
         CoordinatedShutdown.ClusterDowningReason => Downed,

@@ -24,7 +24,7 @@ public sealed class NodeProcess
 {
     private const string HostName = "host";
     private const string CannotListen = " cannot listen on ";
-    private static readonly string[] TrustedSelections = ["/user/" + MemberActor.Name, "/user/" + StageHostActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
+    private static readonly string[] TrustedSelections = ["/user/" + MemberActor.Name, "/user/" + SeedWatch.Name, "/user/" + StageHostActor.Name, "/user/" + HostName, $"/user/{HostName}/singleton"];
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan BeatEvery = TimeSpan.FromMilliseconds(500);
     private readonly NodeSettings _settings;
@@ -40,6 +40,7 @@ public sealed class NodeProcess
     private PeerCredentials? _credentials;
     private NodeDescribed? _self;
     private volatile bool _isUp;
+    private volatile bool _isAtRun;
 
     private NodeProcess(NodeSettings settings, IRunSource source, TimeProvider time, NodeLog log)
     {
@@ -126,8 +127,16 @@ public sealed class NodeProcess
             _settings.Name, Environment.ProcessId, controlAddress, info, null, ThisPlatform.Fingerprint(_settings.TensorLibrary), [ClusterHocon.SplitRule(_settings), .. NodeLinks.SharedToken(_settings), .. _settings.Shared]);
         system.ActorOf(StrayTensors.Props());
         system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice, generation => _log.Hears(generation.Number)), StageHostActor.Name);
-        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), run => _log.At(Path.GetFileName(run)), _source.MeasureAsync), MemberActor.Name);
+        system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), IsAt, _source.MeasureAsync), MemberActor.Name);
+        system.ActorOf(SeedWatch.Props(_settings, () => _isAtRun, end => _end.TrySetResult(end), _time), SeedWatch.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
+    }
+
+    /// <summary>Called with the directory of the run that the cluster is at; with nothing for none.</summary>
+    private void IsAt(string run)
+    {
+        _isAtRun = run.Length > 0;
+        _log.At(Path.GetFileName(run));
     }
 
     private PeerRoles Roles() => _settings.Roles.Aggregate(PeerRoles.None, (roles, word) => roles | PeerRoleNames.Role(word));

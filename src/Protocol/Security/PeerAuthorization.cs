@@ -27,6 +27,7 @@ public static class PeerAuthorization
         (typeof(MembershipProtocol.AnnounceRun), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.ForgetRun), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.NotAdmitted), PeerRoles.Coordinator),
+        (typeof(MembershipProtocol.ClusterStanding), Nodes),
         (typeof(MembershipProtocol.DescribeLinks), PeerRoles.Coordinator),
         (typeof(MembershipProtocol.LinksDescribed), Nodes),
         (typeof(ProfileProtocol.MeasureUnits), PeerRoles.Coordinator),

@@ -53,6 +53,7 @@ internal static class WireManifests
         Control<MembershipProtocol.AnnounceRun>("man"),
         Control<MembershipProtocol.ForgetRun>("mfr"),
         Control<MembershipProtocol.NotAdmitted>("mna"),
+        Control<MembershipProtocol.ClusterStanding>("mcs"),
         Control<MembershipProtocol.DescribeLinks>("mdl"),
         Control<MembershipProtocol.LinksDescribed>("mld"),
         Control<ProfileProtocol.ProfileNodes>("ppn"),

@@ -29,6 +29,7 @@ public sealed class WireSerializer(ExtendedActorSystem system) : SerializerWithS
     {
         var entry = WireManifests.Of(manifest)
             ?? throw new SerializationException($"No message has the manifest '{Shortened(manifest)}'; it is refused.");
+        if (NestingLimit.IsExceeded(bytes)) throw new SerializationException($"A message with the manifest '{manifest}' is nested deeper than {NestingLimit.Deepest} levels; it is refused.");
         try
         {
             var message = entry.Read(bytes) ?? throw new SerializationException($"A message with the manifest '{manifest}' is empty; it is refused.");

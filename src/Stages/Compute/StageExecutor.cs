@@ -123,7 +123,7 @@ internal sealed class StageExecutor
     {
         using var steps = new StepRunner(plan, _inbox, _links, _recorder, _flight.Trace, settled => OnSettled(plan, settled));
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
-        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.FirstPart, plan.PartCount) : null;
+        using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.FirstPart, plan.PartCount, plan.Workload.CheckpointPatience) : null;
         try
         {
             if (_assignment.Start.Evaluates) Evaluate(plan, evaluation);
@@ -183,7 +183,12 @@ internal sealed class StageExecutor
 
     private void CopyAsAsked(RankPlan plan, StepRunner steps)
     {
-        if (!_links.TakesCopies) return;
+        if (!_links.TakesCopies)
+        {
+            _inbox.Uncopied(_step);
+            return;
+        }
+
         var since = Stopwatch.GetTimestamp();
         Protect(plan, steps);
         _recorder.Exclude(since);

@@ -9,8 +9,9 @@ namespace Pipeline.Stages;
 /// </summary>
 /// <param name="context">The rank's actor, which is told <see cref="CopyDelivered"/>.</param>
 /// <param name="returned">Called when a copy is freed, so that another may be taken.</param>
+/// <param name="lost">Called with the step of a copy that is freed although it is kept nowhere.</param>
 /// <param name="links">How copies travel to other processes; null where they go as messages.</param>
-internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, CopyLinks? links)
+internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, Action<long> lost, CopyLinks? links)
 {
     private readonly Queue<StateCopy> _waiting = [];
     private StateCopy? _newest;
@@ -29,7 +30,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
         if (_folder is null && _holder.IsNobody())
         {
             // Nobody is left to hold them.
-            while (_waiting.TryDequeue(out var copy)) Free(copy);
+            while (_waiting.TryDequeue(out var copy)) Lose(copy);
         }
 
         if (!_holder.IsNobody() && !_holder.Equals(former) && _newest is { } newest)
@@ -65,7 +66,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
     internal void Failed(StateCopy copy)
     {
         if (_folder is null || !_waiting.TryPeek(out var first) || first != copy) return;
-        Free(_waiting.Dequeue());
+        Lose(_waiting.Dequeue());
         SendNext();
     }
 
@@ -77,6 +78,12 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
         _waiting.Clear();
         _newest?.Dispose();
         _newest = null;
+    }
+
+    private void Lose(StateCopy copy)
+    {
+        lost(copy.Id.Step);
+        Free(copy);
     }
 
     private void Free(StateCopy? copy)

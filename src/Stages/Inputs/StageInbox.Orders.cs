@@ -63,6 +63,12 @@ internal sealed partial class StageInbox
         lock (_gate) _orders.Copied(step);
     }
 
+    /// <inheritdoc cref="StageOrders.Uncopied"/>
+    internal void Uncopied(long step)
+    {
+        lock (_gate) _orders.Uncopied(step);
+    }
+
     /// <summary>Waits for something to do after a step: a save or a copy that is due, the next step, or, while its totals are awaited, these.</summary>
     /// <param name="step">The last step.</param>
     /// <param name="isEnded">Whether no step follows it.</param>

@@ -14,8 +14,11 @@ internal sealed class StageOrders
     // The newest hold that the rank has heard of, by its own words or a grant's.
     private (Generation Generation, int Number) _hold;
 
-    private long _copyStep;
+    // The newest copy that is ordered, and the generation in which that was last said.
+    private (long Step, Generation Generation) _copy;
     private long _copiedStep;
+    // The last copy for which there was no place, and the generation whose order it had followed: a newer one's may find a place.
+    private (long Step, Generation Generation) _placeless;
 
     /// <summary>The last granted step.</summary>
     internal long GrantedStep { get; private set; }
@@ -34,7 +37,7 @@ internal sealed class StageOrders
         if (!Heeds((grant.Generation, grant.Hold), begunStep)) return;
         GrantedStep = Math.Max(GrantedStep, grant.ThroughStep);
         AssuredStep = Math.Max(AssuredStep, grant.AssuredStep);
-        _copyStep = Math.Max(_copyStep, grant.CopyStep);
+        if (grant.CopyStep > 0 && grant.CopyStep >= _copy.Step) _copy = (grant.CopyStep, grant.Generation);
         _saves.RemoveAll(save => save.Step > grant.ThroughStep && (save.Generation, save.Hold).CompareTo(_hold) < 0);
     }
 
@@ -65,9 +68,19 @@ internal sealed class StageOrders
     /// <summary>Whether a copy of the state after this step is asked for that was not taken yet; from now on it was.</summary>
     internal bool TryTakeCopy(long step)
     {
-        if (step != _copyStep || step == _copiedStep) return false;
+        if (step != _copy.Step || step == _copiedStep || (step == _placeless.Step && _copy.Generation <= _placeless.Generation)) return false;
         _copiedStep = step;
         return true;
+    }
+
+    /// <summary>
+    /// There was no place for a copy of the state after a step, or there is none any more: where it is ordered, it is taken again once a newer generation says so. Not sooner,
+    /// since nothing but a newer generation brings another place.
+    /// </summary>
+    internal void Uncopied(long step)
+    {
+        if (step != _copiedStep) return;
+        (_copiedStep, _placeless) = (0, (step, step == _copy.Step ? _copy.Generation : Generation.None));
     }
 
     /// <summary>The state after a step is being copied.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pipeline.Checkpoints;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
@@ -6,16 +7,22 @@ namespace Pipeline.Stages;
 
 /// <summary>
 /// A rank's part in checkpoints: copies its stages' state on the compute thread and writes it on a task of its own. One part at a time:
-/// a second one waits for the first. Owns one snapshot a stage.
+/// a second one waits for the first for as long as a disk may take that only is slow; beside one that hangs it fails, so that no step waits for a disk. Owns one
+/// snapshot a stage.
 /// </summary>
 /// <param name="store">Where checkpoints lie.</param>
 /// <param name="firstPart">Number of the files of stage 0: of a replica that holds a share, those before it are others'.</param>
 /// <param name="partCount">Parts that are written: one a stage, and where replicas hold shares one for each of these.</param>
-internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int partCount) : IDisposable
+/// <param name="patience">A part that has been written for longer holds the next one up no more.</param>
+internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int partCount, TimeSpan patience) : IDisposable
 {
+    /// <summary>What is being written when the rank ends is completed, unless the store hangs: then its memory is freed when it comes back.</summary>
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(60);
+
     private readonly Dictionary<int, StateSnapshot> _snapshots = [];
     private readonly StateSnapshot _lost = new();
     private Task _writing = Task.CompletedTask;
+    private long _begunAt;
 
     /// <summary>Copies now, writes meanwhile, and says how it went.</summary>
     /// <param name="attempt">Step and number of the try.</param>
@@ -25,7 +32,12 @@ internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int 
     /// <param name="failed">Told why not.</param>
     internal void Save(SaveAttempt attempt, IReadOnlyDictionary<int, StageModel> stages, RankResiduals residuals, Action<IReadOnlyList<WrittenFile>> written, Action<Exception> failed)
     {
-        _writing.Wait();
+        if (!IsFree())
+        {
+            failed(new CheckpointException(FormattableString.Invariant($"The part of the checkpoint before it has been written for {Stopwatch.GetElapsedTime(_begunAt).TotalSeconds:0} s and is not done: the store hangs, or is slower than checkpoints come.")));
+            return;
+        }
+
         foreach (var (stage, model) in stages)
         {
             if (!_snapshots.TryGetValue(stage, out var snapshot)) _snapshots.Add(stage, snapshot = new StateSnapshot());
@@ -33,13 +45,25 @@ internal sealed class CheckpointPart(ICheckpointStore store, int firstPart, int 
         }
 
         _lost.Copy(residuals.State);
+        _begunAt = Stopwatch.GetTimestamp();
         _writing = Task.Run(() => Write(attempt, residuals, written, failed));
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _writing.Wait();
+        if (_writing.Wait(EndPatience)) Free();
+        else _ = _writing.ContinueWith(_ => Free(), TaskScheduler.Default);
+    }
+
+    private bool IsFree()
+    {
+        var left = patience - Stopwatch.GetElapsedTime(_begunAt);
+        return _writing.Wait(left > TimeSpan.Zero ? left : TimeSpan.Zero);
+    }
+
+    private void Free()
+    {
         foreach (var snapshot in _snapshots.Values) snapshot.Dispose();
         _lost.Dispose();
     }

@@ -76,6 +76,32 @@ public sealed class StepHoldTests
     }
 
     [Fact]
+    public void A_copy_for_which_there_was_no_place_is_taken_again_once_a_newer_generation_orders_it_and_not_sooner()
+    {
+        StageOrders orders = new();
+        var second = Generation.First.Next();
+        orders.Grant(new GrantSteps(Generation.First, 9, 0, 0, 0, CopyStep: 7), 0);
+        Assert.True(orders.TryTakeCopy(7));
+        orders.Uncopied(7);
+        orders.Grant(new GrantSteps(Generation.First, 9, 0, 0, 0, CopyStep: 7), 7);
+        Assert.False(orders.TryTakeCopy(7));
+        orders.Grant(new GrantSteps(second, 9, 0, 0, 0, CopyStep: 7), 7);
+        Assert.True(orders.TryTakeCopy(7));
+        // It has found one: a still newer generation does not have it taken twice.
+        orders.Grant(new GrantSteps(second.Next(), 9, 0, 0, 0, CopyStep: 7), 7);
+        Assert.False(orders.TryTakeCopy(7));
+        // What is said of another step's copy says nothing of this one's.
+        orders.Uncopied(6);
+        orders.Grant(new GrantSteps(second.Next().Next(), 9, 0, 0, 0, CopyStep: 7), 7);
+        Assert.False(orders.TryTakeCopy(7));
+        // One that was taken without an order is taken as soon as it is ordered.
+        orders.Copied(8);
+        orders.Uncopied(8);
+        orders.Grant(new GrantSteps(second.Next().Next(), 9, 0, 0, 0, CopyStep: 8), 8);
+        Assert.True(orders.TryTakeCopy(8));
+    }
+
+    [Fact]
     public void A_later_try_of_a_save_takes_the_place_of_one_that_was_given_up()
     {
         StageOrders orders = new();

@@ -132,6 +132,30 @@ public sealed class NodeLossTests
     }
 
     [Fact]
+    public async Task A_hang_that_an_earlier_start_of_the_run_has_seen_at_the_same_step_is_the_second_one()
+    {
+        using var cluster = new SimulatedCluster(1, TinyRun.Plan(3, 3) with { Protection = Memory(1) }, 5);
+        var isHung = 0;
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            if (message is StageProtocol.StepCompleted { Step: 3 } && Interlocked.Exchange(ref isHung, 1) == 0) cluster.Network.Cut(["c"], ["a", "b", "d", "e"]);
+            if (message is NodeProtocol.ReportHosted ask && to == "c" && isHung == 1)
+            {
+                HostedStage still = new(1, ask.Generation, Generation.First, 3, 5, 3, false, "", "", "computes 1B2 of step 4", 700);
+                cluster.Coordinator.Tell(new NodeProtocol.HostedReport(cluster.Node("c").Id, cluster.Node("c"), ask.Generation, [still], []), Akka.Actor.ActorRefs.NoSender);
+            }
+        };
+        cluster.StartCoordinator("a", run => run with
+        {
+            Hangs = [new KnownHang(3, [.. Enumerable.Range(0, run.UnitCounts.Sum())])],
+            Recovery = run.Recovery with { SuspectAfter = TimeSpan.Zero, HangAfter = TimeSpan.FromMinutes(10) },
+        });
+        var outcome = await cluster.UntilAsync(cluster.Ended);
+        Assert.Equal(RunEnd.Failed, outcome.End);
+        Assert.Contains("rank 1 computes 1B2 of step 4 after step 3 and has not stirred for 700 s, as it did before on another node or in an earlier start of the run", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_second_hang_at_the_same_step_ends_the_run_also_under_a_leader_that_has_not_seen_the_first()
     {
         var folder = Directory.CreateTempSubdirectory("pipeline-hang-").FullName;

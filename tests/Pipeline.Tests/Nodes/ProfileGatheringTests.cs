@@ -42,7 +42,10 @@ public sealed class ProfileGatheringTests
         gathering.Enter(new UnitsMeasured("id", "b", s_costs, ""));
         Assert.Null(gathering.Of("a"));
         Assert.Null(gathering.Of("b"));
-        gathering.Lose("a");
+        Assert.True(gathering.Lose("a"));
+        // Its process may still compute, beside which b would be measured slower than it is.
+        Assert.Empty(Asked(gathering));
+        gathering.Free("a");
         Assert.Equal(["b"], Asked(gathering));
         var many = s_costs with { Sizes = [.. Enumerable.Repeat(s_costs.Sizes[0], MostCosts + 1)] };
         gathering.Enter(new UnitsMeasured("id", "b", many, ""));
@@ -52,6 +55,29 @@ public sealed class ProfileGatheringTests
         Asked(gathering);
         gathering.Enter(new UnitsMeasured("id", "c", s_costs with { HopLatency = double.NaN }, ""));
         Assert.Equal("It answered with times that are no numbers.", Assert.Single(gathering.Standing).Sentence);
+    }
+
+    [Fact]
+    public void A_node_that_was_lost_while_it_measured_keeps_its_machine_until_it_answers_and_one_that_only_waited_keeps_none()
+    {
+        var gathering = Gathering("a", "b", "c");
+        Assert.Equal(["a", "c"], Asked(gathering));
+        Assert.False(gathering.Lose("b"));
+        Assert.True(gathering.Lose("a"));
+        Assert.False(gathering.Lose("a"));
+        gathering = Gathering("a", "b");
+        Asked(gathering);
+        gathering.Lose("a");
+        gathering.Free("elsewhere");
+        Assert.Empty(Asked(gathering));
+        // What it answers late is not taken, but says that it has ended.
+        gathering.Enter(new UnitsMeasured("id", "a", s_costs, ""));
+        Assert.Equal(["b"], Asked(gathering));
+        Assert.Null(gathering.Of("a"));
+        // One that measures is not freed by a word about its like.
+        gathering.Free("b");
+        Assert.Equal("measuring", gathering.Standing[1].Phase);
+        Assert.Equal(TimeSpan.FromSeconds(30 + (2 * 5)), new ProfileGathering(new ProfileNodes("id", "", [1, 2], 5, []), []).LongestRest);
     }
 
     [Fact]

@@ -63,6 +63,39 @@ public sealed class RunJournalTests : IDisposable
     }
 
     [Fact]
+    public void A_run_that_is_started_again_has_no_decision_of_the_former_start_and_knows_where_its_ranks_hung()
+    {
+        var (former, _) = RunJournal.Claim(File, "one");
+        former.Record(Entry(2));
+        RunJournal.Restart(File);
+        Assert.True(former.IsSuperseded);
+        Assert.Null(RunJournal.Last(File));
+        // Also to whoever takes it over before anything was decided, and where a decision says nothing of it.
+        Assert.Null(RunJournal.Claim(File, "two").Last);
+        var (third, none) = RunJournal.Claim(File, "three");
+        Assert.Null(none);
+        Assert.Equal(["41: 3,4,5"], Hangs());
+        third.Record(Entry(3) with { Hangs = null });
+        Assert.Equal(["41: 3,4,5"], Hangs());
+        third.Record(Entry(4) with { Hangs = [new KnownHang(41, [3, 4, 5]), new KnownHang(50, [1])] });
+        RunJournal.Restart(File);
+        RunJournal.Restart(File);
+        Assert.Equal(["41: 3,4,5", "50: 1"], Hangs());
+
+        IEnumerable<string> Hangs() => RunJournal.Hangs(File).Select(hang => FormattableString.Invariant($"{hang.Step}: {string.Join(',', hang.Units)}"));
+    }
+
+    [Fact]
+    public void A_run_that_is_started_again_without_hangs_begins_its_journal_anew()
+    {
+        RunJournal.Claim(File, "one").Journal.Record(Entry(1) with { Hangs = null });
+        RunJournal.Restart(File);
+        Assert.False(System.IO.File.Exists(File));
+        RunJournal.Restart(File);
+        Assert.Empty(RunJournal.Hangs(File));
+    }
+
+    [Fact]
     public void A_journal_that_was_removed_takes_nothing_more()
     {
         var (journal, _) = RunJournal.Claim(File, "one");

@@ -158,6 +158,8 @@ internal static class WireMessageGenerators
         [typeof(MembershipProtocol.DescribeNode)] = Gen.Const((IWireMessage)new MembershipProtocol.DescribeNode()),
         [typeof(MembershipProtocol.NodeDescribed)] = Gen.Select(Text, Number, Text, Nodes, Gen.Null(Submissions), Platforms, Shared.Array[0, 3]).Select((name, process, control, info, run, platform, shared) =>
             (IWireMessage)new MembershipProtocol.NodeDescribed(name, process, control, info, run, platform, shared)),
+        [typeof(MembershipProtocol.ClusterStanding)] = Gen.Select(Text, Text, Text.Array[0, 3], Text.Array[0, 3], Gen.Bool, Long, Gen.Bool).Select((name, address, members, seeds, isAtRun, since, isAnswer) =>
+            (IWireMessage)new MembershipProtocol.ClusterStanding(name, address, members, seeds, isAtRun, since, isAnswer)),
         [typeof(MembershipProtocol.NotAdmitted)] = Text.Select(reason => (IWireMessage)new MembershipProtocol.NotAdmitted(reason)),
         [typeof(MembershipProtocol.AnnounceRun)] = Submissions.Select(submission => (IWireMessage)new MembershipProtocol.AnnounceRun(submission)),
         [typeof(MembershipProtocol.ForgetRun)] = Text.Select(start => (IWireMessage)new MembershipProtocol.ForgetRun(start)),

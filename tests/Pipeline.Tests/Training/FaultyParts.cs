@@ -65,3 +65,31 @@ internal sealed class FailingStore(ICheckpointStore inner, int failures, long fr
 
     public PruneReport Prune(int keepCount) => inner.Prune(keepCount);
 }
+
+/// <summary>A store whose first write takes until it is let go on, as those of a network's folder do whose server is gone.</summary>
+internal sealed class HangingStore(ICheckpointStore inner, ManualResetEventSlim answers) : ICheckpointStore
+{
+    private int _isHung;
+
+    public StoredFile WriteTensors(SaveAttempt attempt, string fileName, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        if (Interlocked.Exchange(ref _isHung, 1) == 0) answers.Wait();
+        return inner.WriteTensors(attempt, fileName, tensors, metadata);
+    }
+
+    public StoredFile WriteText(SaveAttempt attempt, string fileName, string text) => inner.WriteText(attempt, fileName, text);
+
+    public CheckpointManifest Commit(SaveAttempt attempt, CheckpointDescription description, IReadOnlyList<StoredFile> files) => inner.Commit(attempt, description, files);
+
+    public void Abandon(SaveAttempt attempt) => inner.Abandon(attempt);
+
+    public void RemoveAfter(long step, Func<bool>? mayRemove = null) => inner.RemoveAfter(step, mayRemove);
+
+    public IReadOnlyList<CheckpointSummary> List(bool verify = false) => inner.List(verify);
+
+    public CheckpointReader Open(long step, bool verify = true) => inner.Open(step, verify);
+
+    public CheckpointSelection OpenLatest(bool verify = true) => inner.OpenLatest(verify);
+
+    public PruneReport Prune(int keepCount) => inner.Prune(keepCount);
+}

@@ -64,6 +64,23 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
     }
 
     [Fact]
+    public async Task A_store_that_hangs_costs_checkpoints_and_no_step_and_the_run_saves_again_once_it_answers()
+    {
+        const int Last = 30, Freed = 20;
+        using ManualResetEventSlim answers = new();
+        var store = new FolderCheckpointStore(_folder);
+        var saving = Saving(new HangingStore(store, answers)) with { SaveEvery = 4, Patience = TimeSpan.Zero, Retry = new SaveRetry(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(20), 1000) };
+        // Steps go on while the first save hangs: it is let go on by a step that comes long after those at which saves are due.
+        NoticeList notices = new() { Then = notice => { if (notice is RunNotice.StepCommitted { Step.Step: Freed }) answers.Set(); } };
+        var (outcome, _) = await PipelineFixture.RunAsync(fixture.Plain, TinyRun.Plan(2, 2, steps: Last) with { Checkpoints = saving }, notices);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Last), outcome);
+        Assert.Contains(notices.All.OfType<RunNotice.SaveFailed>(), failed => failed.Step is > 4 and <= Freed && failed.Message.Contains("the store hangs, or is slower than checkpoints come", StringComparison.Ordinal));
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, Last), notices.Steps);
+        using var latest = store.OpenLatest().Require();
+        Assert.Equal(Last, latest.Step);
+    }
+
+    [Fact]
     public async Task A_run_whose_last_save_fails_in_every_try_has_failed_and_keeps_the_checkpoint_before()
     {
         var store = new FolderCheckpointStore(_folder);

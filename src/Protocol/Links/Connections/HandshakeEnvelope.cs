@@ -73,6 +73,7 @@ internal static class HandshakeEnvelope
         secret.CodeOf(bytes.Span[..length], code);
         if (!CryptographicOperations.FixedTimeEquals(code, bytes.Span[length..]))
             throw new AuthenticationException("The other end does not know the cluster's secret.");
+        if (NestingLimit.IsExceeded(bytes.Span[..length])) throw new LinkProtocolException($"The handshake is broken: it is nested deeper than {NestingLimit.Deepest} levels.");
         try
         {
             return MessagePackSerializer.Deserialize<T>(bytes[..length], ClosedResolver.Options)

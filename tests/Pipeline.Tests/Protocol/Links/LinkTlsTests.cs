@@ -43,6 +43,31 @@ public sealed class LinkTlsTests : IDisposable
     }
 
     [Fact]
+    public void A_bit_that_is_altered_under_tls_costs_a_connection_and_no_frame()
+    {
+        const int Frames = 20, Size = 50_000;
+        // Well behind the handshake, once early and once in the middle of a frame.
+        using FlippingProxy proxy = new(_hub.Address.TcpPort, 100_000, 333_333);
+        using var credentials = _authority.Credentials();
+        var events = new EventLog();
+        using var sender = LinkHub.Start(TestLinks.Options("a") with { Credentials = credentials, HasUnix = false }, events.Add);
+        using var link = sender.Open(_hub.Address with { TcpPort = proxy.Port }, TestLinks.Claim(), LinkKindChoice.Tcp);
+        for (var number = 0; number < Frames; number++) link.Send(number, Size);
+        for (var number = 0; number < Frames; number++)
+        {
+            var arrival = _sink.Take();
+            Assert.Equal(number, arrival.Header.Key.MicroBatch);
+            Assert.True(arrival.Buffer.BytesOf(0).Span.SequenceEqual(TestLinks.Bytes(number, Size)));
+        }
+
+        Assert.Equal(2, proxy.FlippedCount);
+        Assert.Equal(0, _sink.WaitingCount);
+        var raised = events.Rest();
+        Assert.DoesNotContain(raised, one => one is LinkEnded);
+        Assert.Contains(raised, one => one is LinkConnected { IsRestored: true });
+    }
+
+    [Fact]
     public void A_certificate_of_another_authority_is_refused()
     {
         using var other = new TestAuthority(name: "run-1");
