@@ -136,7 +136,7 @@ public sealed record CoordinatedRun
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
     /// <summary>What decides how compression between replicas may change.</summary>
-    public CompressionScope Compression { get; init; } = new(false, false, false);
+    public CompressionScope Compression { get; init; } = new(false, false);
 
     /// <summary>How it is found out whether replicas are to compress what they exchange; null where that is not asked.</summary>
     public CompressionTrial? Trial { get; init; }

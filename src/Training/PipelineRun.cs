@@ -140,7 +140,7 @@ public static class PipelineRun
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
         Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
-        Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.SharesOptimizer, plan.Optimizer.FrozenAfter is not null),
+        Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.Optimizer.FrozenAfter is not null),
         UnitNames = [.. plan.Units.Select(unit => unit.Name)],
         DivisionFor = layout.Mesh.IsEven ? (count, units) => RunLayout.For(plan, units, count)?.Division() : null,
         Repartition = layout.Mesh.IsEven ? (counts, seconds, room) => new MeasuredDivision(plan, layout, tokensPerMicroBatch).For(counts, seconds, room) : null,

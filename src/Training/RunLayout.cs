@@ -1,6 +1,7 @@
 using Pipeline.Coordinator;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -42,6 +43,8 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
     /// <exception cref="ScheduleException">More stages than units, an unknown or unsound schedule, or one of another shape.</exception>
     public static RunLayout For(TrainingPlan plan)
     {
+        if (plan is { ReducesEachMicroBatch: true, Reduction.Topology: ReductionTopology.Coordinator })
+            throw new ScheduleException("Gradients that are freed go straight to their owners, and reducers beside the replicas would wait for them. Take another topology, or keep the gradients.");
         var schedule = plan.ScheduleText is { } text ? Given(text, plan) : ScheduleCatalog.Generate(plan.Schedule, plan.StageCount, ShareOf(plan));
         var partition = plan.UnitCounts is { } counts
             ? Partitioner.FromCounts(plan.Units.Count, counts)
