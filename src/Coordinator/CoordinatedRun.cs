@@ -40,6 +40,12 @@ public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?
 {
     /// <summary>The most replicas that the run is to have where there is room for them; null for as many as it began with.</summary>
     public int? Most { get; init; }
+
+    /// <summary>The ranks of each replica that the run began with, where these have stages of their own; null where all are alike.</summary>
+    public IReadOnlyList<int>? RankCounts { get; init; }
+
+    /// <summary>The layout for replicas with so many ranks each, where they have stages of their own; null where there is none.</summary>
+    public Func<IReadOnlyList<int>, UnitDivision?>? DivideAmong { get; init; }
 }
 
 /// <summary>Everything that a coordinator must know of a run.</summary>

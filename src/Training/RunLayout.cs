@@ -85,6 +85,27 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
         }
     }
 
+    /// <summary>
+    /// The layout of a plan under way for replicas with so many ranks each, which share its micro-batches as evenly as can be; null where there is no schedule for one of
+    /// them and its share.
+    /// </summary>
+    public static RunLayout? Among(TrainingPlan plan, IReadOnlyList<int> rankCounts)
+    {
+        var (least, rest) = Math.DivRem(plan.Batches.MicroBatchCount, rankCounts.Count);
+        if (least == 0) return null;
+        try
+        {
+            Dictionary<(int Ranks, int Share), ReplicaStages> known = [];
+            foreach (var kind in rankCounts.Select((ranks, replica) => (ranks, Share: replica < rest ? least + 1 : least)).Distinct())
+                known.Add(kind, UnevenReplicas.Stages(plan, kind.ranks, kind.Share, (schedule, units) => Ended(schedule, plan, units, rankCounts.Count)));
+            return new RunLayout([.. rankCounts.Select((ranks, replica) => known[(ranks, replica < rest ? least + 1 : least)])]);
+        }
+        catch (ScheduleException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>What a coordinator makes of it while the run is under way.</summary>
     /// <param name="gain">Share of the slowest rank's time that it is expected to save.</param>
     public UnitDivision Division(double gain = 0) => new(UnitCounts, ScheduleText.Format(Schedule), gain)

@@ -109,7 +109,7 @@ public sealed class ConfigurationResolverTests
     [InlineData("pipeline.parallelism { data = 2, stages-per-replica = \"1,2\" }", "the first 2 as pipeline.parallelism.pipeline says; found 1,2")]
     [InlineData("pipeline.parallelism { data = 2, stages-per-replica = \"2,1\" }\npipeline.schedule.name = \"own.csv\"", "a schedule from a file is for one number of stages")]
     [InlineData("pipeline.parallelism { data = 2, stages-per-replica = \"2,1\" }\npipeline.schedule.partition = \"7,7\"", "it is for one number of stages")]
-    [InlineData("pipeline { parallelism { data = 2, stages-per-replica = \"2,1\", elastic = on } }", "replicas with stages of their own keep their number")]
+    [InlineData("pipeline { parallelism { data = 2, stages-per-replica = \"2,1\", elastic = on, data-most = 3 } }", "which says what replicas there are at most")]
     [InlineData("pipeline.parallelism { data = 2, stages-per-replica = \"2,1\" }\npipeline.schedule.rebalance = auto", "are not divided anew")]
     [InlineData("pipeline.parallelism { data = 2, elastic = on }\npipeline.schedule.name = \"own.csv\"", "Expected auto or off beside a schedule from a file")]
     [InlineData("pipeline { parallelism.data = 2, reduction.groups = host }", "only pipeline.reduction.topology = hierarchical has groups")]
