@@ -40,6 +40,12 @@ public sealed record ElasticReplicas(Func<int, IReadOnlyList<int>, UnitDivision?
 {
     /// <summary>The most replicas that the run is to have where there is room for them; null for as many as it began with.</summary>
     public int? Most { get; init; }
+
+    /// <summary>The ranks of each replica that the run began with, where these have stages of their own; null where all are alike.</summary>
+    public IReadOnlyList<int>? RankCounts { get; init; }
+
+    /// <summary>The layout for replicas with so many ranks each, where they have stages of their own; null where there is none.</summary>
+    public Func<IReadOnlyList<int>, UnitDivision?>? DivideAmong { get; init; }
 }
 
 /// <summary>Everything that a coordinator must know of a run.</summary>
@@ -139,7 +145,7 @@ public sealed record CoordinatedRun
     public RebalancePolicy Rebalance { get; init; } = RebalancePolicy.None;
 
     /// <summary>What decides how compression between replicas may change.</summary>
-    public CompressionScope Compression { get; init; } = new(false, false, false);
+    public CompressionScope Compression { get; init; } = new(false, false);
 
     /// <summary>How it is found out whether replicas are to compress what they exchange; null where that is not asked.</summary>
     public CompressionTrial? Trial { get; init; }

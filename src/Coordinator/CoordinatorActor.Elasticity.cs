@@ -29,6 +29,7 @@ public sealed partial class CoordinatorActor
     private UnitDivision? Resized(bool grows)
     {
         if (_run.Elastic is not { } elastic || _run.Stages is not null || _ranks.MostPerNode == 0) return null;
+        if (elastic.RankCounts is { } began) return grows ? WithMoreOf(elastic, began) : WithFewerOf(elastic);
         var wanted = Elasticity.ReplicasFor(_nodes.Alive.Select(RoomOf), _ranks.RanksPerReplica, elastic.Most ?? _run.RankCount / _ranks.RanksPerReplica, _run.HasReducers);
         if (wanted == _ranks.ReplicaCount || wanted > _ranks.ReplicaCount != grows) return null;
         var least = grows ? _ranks.ReplicaCount + 1 : 1;
@@ -53,12 +54,20 @@ public sealed partial class CoordinatorActor
 
     private int RoomOf(NodeInfo node)
     {
+        var seats = SeatsOf(node);
+        var bytes = _ranks.RankBytes.Max();
+        return node.MemoryByteCount == 0 || bytes == 0 || IsCordoned(node) ? seats : (int)Math.Min(seats, node.MemoryByteCount / bytes);
+    }
+
+    /// <summary>Ranks that a node may take, whatever memory they need.</summary>
+    private int SeatsOf(NodeInfo node)
+    {
         if (!node.Roles.Contains(NodeInfo.StageRole) || _nodes.IsDraining(node.Id)) return 0;
         // A cordoned node keeps what it has.
-        if (_nodes.Usable.All(usable => usable.Id != node.Id)) return _ranks.On(node.Id).Count;
-        var bytes = _ranks.RankBytes.Max();
-        return node.MemoryByteCount == 0 || bytes == 0 ? _ranks.MostPerNode : (int)Math.Min(_ranks.MostPerNode, node.MemoryByteCount / bytes);
+        return IsCordoned(node) ? _ranks.On(node.Id).Count : _ranks.MostPerNode;
     }
+
+    private bool IsCordoned(NodeInfo node) => _nodes.Usable.All(usable => usable.Id != node.Id);
 
     /// <summary>
     /// After a loss: fewer replicas, from the newest state that is left of the run. Not where the lost ranks alone can begin from a newer one,
@@ -113,16 +122,18 @@ public sealed partial class CoordinatorActor
     /// <summary>All ranks become others, in a new generation; false where they fit nowhere, which ends the run.</summary>
     private bool Spread(UnitDivision division, StartingPoint start, RecoveryEpisode? episode = null)
     {
-        var (formerCount, formerRanks, former) = (_ranks.ReplicaCount, _ranks.RanksPerReplica, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
+        var (formerMesh, formerCount, formerRanks, former) = (_ranks.Mesh, _ranks.ReplicaCount, _ranks.RanksPerReplica, _ranks.Places.Take(_ranks.ReplicaRankCount).ToArray());
         _saving.Abandon();
         NextGeneration();
         _ranks.Divide(division);
         _ranks.Base = start;
         // Of other stages nothing is where it was.
-        if (_ranks.RanksPerReplica != formerRanks) Resize([]);
+        if (_run.Elastic?.RankCounts is not null) ResizeAmong(formerMesh, former);
+        else if (_ranks.RanksPerReplica != formerRanks) Resize([]);
         else if (_ranks.ReplicaCount != formerCount) Resize(former);
         // Ranks of another number of replicas may be too large for where they are.
-        if (_run.Stages is null && _ranks.ReplicaCount != formerCount && Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes) is not null) Resize([]);
+        if (_run.Stages is null && _ranks.ReplicaCount != formerCount && Placement.Overload(_nodes.Alive, [.. _ranks.Places.Select(place => place.Node)], _ranks.RankBytes) is not null)
+            Renumber(Enumerable.Repeat(Nowhere, _ranks.ReplicaRankCount));
         if (!TryPlace([])) return false;
         SetMachines();
         _episode = episode;
@@ -146,11 +157,19 @@ public sealed partial class CoordinatorActor
     private void Resize(IReadOnlyList<RankPlace> former)
     {
         var perReplica = _ranks.RanksPerReplica;
-        bool[] isLeft = [.. former.Select(place => _nodes[place.Node] is not null && !_nodes.IsDraining(place.Node))];
+        var isLeft = AreLeft(former);
         var heirs = Elasticity.Heirs(isLeft, perReplica, _ranks.ReplicaCount);
-        var nowhere = new RankPlace(default, "", "", null);
-        var places = heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] with { StagePath = "" } : nowhere));
-        _ranks.Place([.. places, .. Enumerable.Repeat(nowhere, _ranks.ReducerCount)], []);
+        Renumber(heirs.SelectMany(replica => Enumerable.Range(0, perReplica).Select(rank => replica * perReplica + rank).Select(rank => replica >= 0 && isLeft[rank] ? former[rank] with { StagePath = "" } : Nowhere)));
+    }
+
+    private bool[] AreLeft(IEnumerable<RankPlace> places) => [.. places.Select(place => _nodes[place.Node] is not null && !_nodes.IsDraining(place.Node))];
+
+    private static RankPlace Nowhere { get; } = new(default, "", "", null);
+
+    /// <summary>The ranks of the replicas lie there from now on; those that add up beside them are placed anew.</summary>
+    private void Renumber(IEnumerable<RankPlace> places)
+    {
+        _ranks.Place([.. places, .. Enumerable.Repeat(Nowhere, _ranks.ReducerCount)], []);
         _progress.Resize(_ranks.RankCount, _ranks.Base.Step, _run.Elastic?.KeepsOrder ?? true);
         _saving.Resize(_ranks.RankCount);
         _reached = new ReachedSteps(_ranks.RankCount);

@@ -26,15 +26,21 @@ public sealed class TensorBoardWriter : IDisposable
     /// <summary>The file.</summary>
     public string Path { get; }
 
-    /// <summary>Writes loss, gradient norm, learning rate, speed and bubble of a step.</summary>
+    /// <summary>Writes loss, gradient norm, learning rate, speed and bubble of a step, and where replicas exchange something, the seconds that a rank waits for it.</summary>
     /// <exception cref="RunException">The file cannot be written.</exception>
-    public void Write(StepMetrics metrics) => Scalars(
-        metrics.Step,
-        ("train/loss", metrics.Loss),
-        ("train/gradient_norm", metrics.GradientNorm),
-        ("train/learning_rate", metrics.LearningRate),
-        ("speed/tokens_per_second", metrics.Tokens / metrics.Seconds),
-        ("speed/bubble", metrics.Bubble));
+    public void Write(StepMetrics metrics)
+    {
+        (string, double)[] always =
+        [
+            ("train/loss", metrics.Loss),
+            ("train/gradient_norm", metrics.GradientNorm),
+            ("train/learning_rate", metrics.LearningRate),
+            ("speed/tokens_per_second", metrics.Tokens / metrics.Seconds),
+            ("speed/bubble", metrics.Bubble),
+        ];
+        double[] exposed = [.. metrics.Stages.Select(stage => stage.Exposed).OfType<double>()];
+        Scalars(metrics.Step, exposed.Length == 0 ? always : [.. always, ("speed/exposed_seconds", exposed.Average())]);
+    }
 
     /// <summary>Writes the validation loss.</summary>
     /// <exception cref="RunException">The file cannot be written.</exception>

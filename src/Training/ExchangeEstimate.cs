@@ -47,12 +47,12 @@ internal sealed class ExchangeEstimate(TrainingPlan plan, RunLayout layout, Repl
     /// <summary>Of a tree, whose leaves come in the order of their indices.</summary>
     private static int Buffers(int leafCount) => BitOperations.Log2((uint)Math.Max(1, leafCount - 1) | 1) + (leafCount > 1 ? 2 : 1);
 
-    /// <summary>A residual for what is contributed to others, and one for the own share's answer; in elements of the stage.</summary>
+    /// <summary>A residual for what is contributed to others, and one for the own share's answer, or what the others lack of its weights; in elements of the stage.</summary>
     private double Residuals()
     {
         if (_replicaCount == 1) return 0;
         var contributed = Lossy(plan.Reduction.Contributions) ? (_replicaCount - 1.0) / _replicaCount : 0;
-        return contributed + (Lossy(plan.Reduction.Answers) && !plan.SharesOptimizer ? 1.0 / _replicaCount : 0);
+        return contributed + (Lossy(plan.Reduction.Answers) ? 1.0 / _replicaCount : 0);
 
         static bool Lossy(CompressionSettings compression) => compression is { Kind: not CompressionKind.None, ErrorFeedback: true };
     }

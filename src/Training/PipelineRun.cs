@@ -132,15 +132,19 @@ public static class PipelineRun
         Protection = plan.Protection,
         Rebalance = plan.Rebalance,
         RankBytes = BytesOf(plan, layout, tokensPerMicroBatch),
-        // Replicas with stages of their own are not divided anew: lost ranks go to the nodes that are left.
-        Elastic = !plan.IsElastic || (layout.ReplicaCount == 1 && plan.MostReplicas is null or 1) || plan.StepsLocally || !layout.Mesh.IsEven ? null : new ElasticReplicas(
+        Elastic = !plan.IsElastic || (layout.ReplicaCount == 1 && plan.MostReplicas is null or 1) || plan.StepsLocally ? null : new ElasticReplicas(
             (count, units) => RunLayout.For(plan, units, count) is { } other ? other.Division() with { RankBytes = BytesOf(plan, other, tokensPerMicroBatch) } : null,
             plan.Summation == Summation.Invariant,
-            plan.SharesOptimizer || plan.Reduction.IsLossy) { Most = plan.MostReplicas },
+            plan.SharesOptimizer || plan.Reduction.IsLossy)
+        {
+            Most = plan.MostReplicas,
+            RankCounts = layout.Mesh.IsEven ? null : [.. layout.Replicas.Select(replica => replica.RankCount)],
+            DivideAmong = counts => RunLayout.Among(plan, counts) is { } other ? other.Division() with { RankBytes = BytesOf(plan with { ReplicaCount = counts.Count }, other, tokensPerMicroBatch) } : null,
+        },
         HasReducers = plan.Reduction.Topology == ReductionTopology.Coordinator && layout.ReplicaCount > 1,
         GroupsByMachine = plan.Reduction is { Topology: ReductionTopology.Hierarchical, GroupsByMachine: true },
         Trial = plan.ReplicaCount > 1 ? plan.Reduction.Trial : null,
-        Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.SharesOptimizer, plan.Optimizer.FrozenAfter is not null),
+        Compression = new CompressionScope(plan.Summation == Summation.Invariant, plan.Optimizer.FrozenAfter is not null),
         UnitNames = [.. plan.Units.Select(unit => unit.Name)],
         DivisionFor = layout.Mesh.IsEven ? (count, units) => RunLayout.For(plan, units, count)?.Division() : null,
         Repartition = layout.Mesh.IsEven ? (counts, seconds, room) => new MeasuredDivision(plan, layout, tokensPerMicroBatch).For(counts, seconds, room) : null,

@@ -1,6 +1,7 @@
 using Pipeline.Coordinator;
 using Pipeline.Model.Units;
 using Pipeline.Protocol;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 using Pipeline.Stages;
 
@@ -42,6 +43,8 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
     /// <exception cref="ScheduleException">More stages than units, an unknown or unsound schedule, or one of another shape.</exception>
     public static RunLayout For(TrainingPlan plan)
     {
+        if (plan is { ReducesEachMicroBatch: true, Reduction.Topology: ReductionTopology.Coordinator })
+            throw new ScheduleException("Gradients that are freed go straight to their owners, and reducers beside the replicas would wait for them. Take another topology, or keep the gradients.");
         var schedule = plan.ScheduleText is { } text ? Given(text, plan) : ScheduleCatalog.Generate(plan.Schedule, plan.StageCount, ShareOf(plan));
         var partition = plan.UnitCounts is { } counts
             ? Partitioner.FromCounts(plan.Units.Count, counts)
@@ -78,6 +81,27 @@ public sealed record RunLayout(IReadOnlyList<ReplicaStages> Replicas)
         catch (ScheduleException)
         {
             // Some schedules want a multiple of the ranks.
+            return null;
+        }
+    }
+
+    /// <summary>
+    /// The layout of a plan under way for replicas with so many ranks each, which share its micro-batches as evenly as can be; null where there is no schedule for one of
+    /// them and its share.
+    /// </summary>
+    public static RunLayout? Among(TrainingPlan plan, IReadOnlyList<int> rankCounts)
+    {
+        var (least, rest) = Math.DivRem(plan.Batches.MicroBatchCount, rankCounts.Count);
+        if (least == 0) return null;
+        try
+        {
+            Dictionary<(int Ranks, int Share), ReplicaStages> known = [];
+            foreach (var kind in rankCounts.Select((ranks, replica) => (ranks, Share: replica < rest ? least + 1 : least)).Distinct())
+                known.Add(kind, UnevenReplicas.Stages(plan, kind.ranks, kind.Share, (schedule, units) => Ended(schedule, plan, units, rankCounts.Count)));
+            return new RunLayout([.. rankCounts.Select((ranks, replica) => known[(ranks, replica < rest ? least + 1 : least)])]);
+        }
+        catch (ScheduleException)
+        {
             return null;
         }
     }

@@ -74,6 +74,9 @@ public sealed record TrainingPlan
     /// <summary>The schedule that <see cref="ScheduleText"/> is for one number of ranks, for another number; null where there is none.</summary>
     public Func<int, Schedule>? ScheduleOver { get; init; }
 
+    /// <summary>The schedule that <see cref="ScheduleText"/> is, for another number of ranks and another share of the micro-batches; null where there is none.</summary>
+    public Func<int, int, Schedule>? ScheduleFor { get; init; }
+
     /// <summary>Whether the run goes on with fewer replicas while there is no room for all; otherwise lost ranks go to the nodes that are left.</summary>
     public bool IsElastic { get; init; }
 

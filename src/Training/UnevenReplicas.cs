@@ -36,6 +36,16 @@ internal static class UnevenReplicas
         return new RunLayout([.. counts.Select(count => known[count])]);
     }
 
+    /// <summary>A replica of so many ranks with so many of the step's micro-batches.</summary>
+    /// <exception cref="ScheduleException">There is no schedule for them.</exception>
+    internal static ReplicaStages Stages(TrainingPlan plan, int rankCount, int share, Func<Schedule, IReadOnlyList<int>, Schedule> end)
+    {
+        var schedule = plan.ScheduleFor?.Invoke(rankCount, share) ?? (plan.ScheduleText is null
+            ? ScheduleCatalog.Generate(plan.Schedule, rankCount, share)
+            : throw new ScheduleException("The run's schedule is known for one number of ranks and micro-batches only."));
+        return Cut(plan, schedule, end);
+    }
+
     private static ReplicaStages Replica(TrainingPlan plan, ReplicaStages first, int rankCount, Func<Schedule, IReadOnlyList<int>, Schedule> end)
     {
         var share = first.Schedule.MicroBatchCount;
@@ -48,6 +58,11 @@ internal static class UnevenReplicas
                 + "Lower pipeline.parallelism.stages-per-replica, or add layers.");
         }
 
+        return Cut(plan, schedule, end);
+    }
+
+    private static ReplicaStages Cut(TrainingPlan plan, Schedule schedule, Func<Schedule, IReadOnlyList<int>, Schedule> end)
+    {
         IReadOnlyList<int> unitCounts = [.. Partitioner.Partition([.. plan.Units.Select(unit => unit.Cost)], schedule.StageCount).Select(range => range.Count)];
         return new ReplicaStages(unitCounts, end(schedule, unitCounts));
     }

@@ -66,6 +66,21 @@ public sealed class ReplicaTests(TinyTraining tiny)
         Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps * 4, settings)).Lines, RunBits.Of(tiny.In(run)).Lines);
     }
 
+    [Fact]
+    public async Task A_killed_rank_of_replicas_that_share_the_optimizer_out_and_compress_both_ways_has_the_bits_of_a_run_that_lost_nobody()
+    {
+        string[] settings = [.. s_fast, "--stages", "2", "--set", "parallelism.optimizer=2", "--set", "compression.kind=int4", "--set", "compression.answer=int8", "--set", "compression.warmup=3"];
+        var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("whole-compressed", TinyTraining.Steps * 4, settings));
+        Assert.True(code == 0, output);
+        using var train = ProgramRun.Start(tiny.Arguments("killed-compressed", TinyTraining.Steps * 4, [.. settings, "--processes", "5"]));
+        var status = await tiny.StatusAsync("killed-compressed", status => status.Step >= 12);
+        Signals.Send(status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank >= 2)).Pid, Signal.Kill);
+        code = await train.EndAsync();
+        Assert.True(code == 0, train.Output);
+        Assert.Contains("\"event\":\"recovering\"", File.ReadAllText(new RunFiles(tiny.In("killed-compressed")).Events), StringComparison.Ordinal);
+        Assert.Equal(RunBits.Of(tiny.In("whole-compressed")).Lines, RunBits.Of(tiny.In("killed-compressed")).Lines);
+    }
+
     [Theory]
     [InlineData(1, 2, 1)]
     [InlineData(2, 4, 1)]

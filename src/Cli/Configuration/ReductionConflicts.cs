@@ -1,4 +1,5 @@
 using Pipeline.Model.Training;
+using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Topologies;
 using Pipeline.Schedules;
 
@@ -51,11 +52,14 @@ internal static class ReductionConflicts
         if (step.OptimizerShardCount != 1 && step.OptimizerShardCount != step.ReplicaCount)
             yield return Fault(SettingsSchema.OptimizerAxis, $"Expected 1 or the {step.ReplicaCount} of {SettingsSchema.DataAxis}: each replica holds one shard. Found {step.OptimizerShardCount}.");
 
-        if (step.OptimizerShardCount > 1 && reduction.Topology != ReductionTopology.Sharded)
-            yield return Fault(ReductionKeys.Topology, $"Expected sharded beside {SettingsSchema.OptimizerAxis} above 1: whoever updates a weight adds its gradient up. Set that, or {SettingsSchema.OptimizerAxis} to 1.");
+        if (step.GradientShardCount > 1 && reduction.Topology != ReductionTopology.Sharded)
+            yield return Fault(ReductionKeys.Topology, $"Expected sharded beside {SettingsSchema.GradientAxis} above 1: each micro-batch's gradient goes straight to whoever owns it. Set that, or {SettingsSchema.GradientAxis} to 1.");
 
-        if (step.OptimizerShardCount > 1 && isChanged(ReductionKeys.Answer))
-            yield return Fault(ReductionKeys.Answer, $"It would be ignored: with {SettingsSchema.OptimizerAxis} above 1 weights go back, as they are computed with. Leave it out, or set {SettingsSchema.OptimizerAxis} to 1.");
+        if (step.OptimizerShardCount > 1 && reduction.Answers.Kind != CompressionKind.None && isChanged(ReductionKeys.ErrorFeedback))
+        {
+            yield return Fault(ReductionKeys.ErrorFeedback, $"Expected true beside {SettingsSchema.OptimizerAxis} above 1 and {ReductionKeys.Answer}: the owner of a weight has all of it, and sends what the others lack. "
+                + $"Set that, or {ReductionKeys.Answer} to none.");
+        }
 
         if (reduction.IsLossy && settings.Summation == Summation.Invariant)
             yield return Fault(SettingsSchema.Summation, $"Expected fast beside a compression that loses something: what is lost depends on the number of replicas. Set {ReductionKeys.Kind} and {ReductionKeys.Answer} to none, or this to fast.");

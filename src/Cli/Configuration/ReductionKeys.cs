@@ -45,7 +45,7 @@ public static class ReductionKeys
     /// <summary>Compression of what replicas contribute.</summary>
     public static readonly ChoiceSetting<CompressionKind> Kind = new("compression.kind", [.. s_kinds, ("auto", CompressionKind.Automatic)]);
 
-    /// <summary>Compression of the sums that go back.</summary>
+    /// <summary>Compression of the sums that go back, or of how far weights have moved.</summary>
     public static readonly ChoiceSetting<CompressionKind> Answer = new("compression.answer", s_kinds);
 
     /// <summary>Compression of what travels between stages.</summary>
@@ -96,7 +96,7 @@ public static class ReductionKeys
     {
         var isAutomatic = from.Get(Kind) == CompressionKind.Automatic;
         var (kind, answer) = (from.Get(Kind), from.Get(Answer));
-        if (isAutomatic) (kind, answer) = (CompressionKind.Int8, answer == CompressionKind.None && from.Get(SettingsSchema.OptimizerAxis) == 1 ? CompressionKind.Int8 : answer);
+        if (isAutomatic) (kind, answer) = (CompressionKind.Int8, answer == CompressionKind.None ? CompressionKind.Int8 : answer);
         return new()
         {
             Topology = from.Get(Topology),

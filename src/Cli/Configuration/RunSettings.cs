@@ -58,7 +58,7 @@ public sealed record RunSettings
     public required ElasticChoice Elastic { get; init; }
 
     /// <summary>Whether a run goes on with fewer replicas while there is no room for all.</summary>
-    public bool IsElastic => (Step.ReplicaCount > 1 || Step.MostReplicas > 1) && !Step.IsUneven && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
+    public bool IsElastic => (Step.ReplicaCount > 1 || Step.MostReplicas > 1) && Elastic switch { ElasticChoice.Auto => Summation == Summation.Invariant, var choice => choice == ElasticChoice.On };
 
     /// <summary>File of measured costs; null for the one of this model and machine in the cache, if there is one.</summary>
     public required string? Profile { get; init; }

@@ -29,8 +29,8 @@ internal static class UnevenStageConflicts
         if (step.Partition is not null)
             yield return Fault(SettingsSchema.Partition, $"Expected null beside {SettingsSchema.StagesPerReplica}: it is for one number of stages. Leave one of them out.");
 
-        if (settings.Elastic is ElasticChoice.On)
-            yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside {SettingsSchema.StagesPerReplica}: replicas with stages of their own keep their number, and lost ranks go to the nodes that are left. Set that, or leave the other out.");
+        if (step.MostReplicas is not null)
+            yield return Fault(SettingsSchema.MostReplicas, $"It would be ignored beside {SettingsSchema.StagesPerReplica}, which says what replicas there are at most. Leave one of them out.");
 
         if (step.Rebalance.Kind is RebalanceKind.Auto)
             yield return Fault(SettingsSchema.Rebalance, $"It would be ignored beside {SettingsSchema.StagesPerReplica}: replicas with stages of their own are not divided anew. Set none or propose, or leave that out.");

@@ -103,6 +103,7 @@ internal sealed class RunMaterials : IDisposable
             ScheduleText = ScheduleText.Format(ScheduleChoice.For(step)),
             ScheduleOf = ScheduleChoice.IsGenerated(step) ? share => ScheduleChoice.For(step with { MicroBatchCount = share, ReplicaCount = 1 }) : null,
             ScheduleOver = ScheduleChoice.IsGenerated(step) ? stages => ScheduleChoice.For(step with { StageCount = stages }) : null,
+            ScheduleFor = ScheduleChoice.IsGenerated(step) ? (stages, share) => ScheduleChoice.For(step with { StageCount = stages, MicroBatchCount = share, ReplicaCount = 1 }) : null,
             IsElastic = Settings.IsElastic,
             MostReplicas = step.MostReplicas,
             UnitCounts = step.Partition,

@@ -44,7 +44,7 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
     /// <summary>One line for where there is no terminal.</summary>
     public string Line() => Status["loss"] is null
         ? Invariant($"{SafeText.Of(Text(Status, "phase"))} step {Number(Status, "step"):0}/{Number(Status, "end_step"):0}")
-        : Invariant($"{SafeText.Of(Text(Status, "phase"))} step {Number(Status, "step"):0}/{Number(Status, "end_step"):0}  loss {Number(Status, "loss"):F4}  lr {Number(Status, "lr"):0.00E+0}  {Number(Status, "tokens_per_second"):N0} tokens/s  bubble {Number(Status, "bubble"):P1}{Eta()}");
+        : Invariant($"{SafeText.Of(Text(Status, "phase"))} step {Number(Status, "step"):0}/{Number(Status, "end_step"):0}  loss {Number(Status, "loss"):F4}  lr {Number(Status, "lr"):0.00E+0}  {Number(Status, "tokens_per_second"):N0} tokens/s  bubble {Number(Status, "bubble"):P1}{Exposed()}{Eta()}");
 
     private string Progress(int width)
     {
@@ -52,6 +52,8 @@ internal sealed record TopView(JsonObject Status, JsonArray Stages, JsonArray No
         var done = (int)Math.Round(share * (width - 8));
         return Invariant($"{new string('█', done)}{new string('░', width - 8 - done)} {share:P0}");
     }
+
+    private string Exposed() => Status["exposed"] is null ? "" : Invariant($"  replicas {Number(Status, "exposed"):P1}");
 
     private string Eta() => Status["eta_seconds"] is null ? "" : $"  ETA {TimeSpan.FromSeconds(Math.Round(Number(Status, "eta_seconds"))):c}";
 

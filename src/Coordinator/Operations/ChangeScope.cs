@@ -5,9 +5,8 @@ namespace Pipeline.Coordinator;
 
 /// <summary>What of a run's exchange between replicas decides how its compression may change while it is under way.</summary>
 /// <param name="IsInvariant">Whether no bit may depend on the number of replicas.</param>
-/// <param name="SharesOptimizer">Whether weights go back to replicas instead of sums.</param>
 /// <param name="FreezesMoments">Whether second moments stay as the first steps have left them.</param>
-public sealed record CompressionScope(bool IsInvariant, bool SharesOptimizer, bool FreezesMoments);
+public sealed record CompressionScope(bool IsInvariant, bool FreezesMoments);
 
 /// <summary>What a run is at the moment, as far as it decides what of it may be changed.</summary>
 /// <param name="Progress">How far it is.</param>
@@ -33,8 +32,6 @@ internal sealed record ChangeScope(
     {
         if (ReplicaCount == 1) return "The run has one replica: nothing is exchanged that could be compressed. Start it with parallelism.data above 1.";
         if (IsTrying) return "The run is finding out whether compression pays (compression.kind = auto). Set it once `events` shows what came of that.";
-        if (direction == SettingKind.AnswerCompression && Compression.SharesOptimizer)
-            return "With parallelism.optimizer above 1 weights go back to the replicas, as they are computed with: there is no sum to compress.";
         if (kind == CompressionKind.None) return null;
         if (Compression.IsInvariant) return "With numerics.summation = invariant no bit may depend on the number of replicas, and what compression loses does. Start the run with fast.";
         return kind == CompressionKind.OneBit && !Compression.FreezesMoments

@@ -43,7 +43,7 @@ function figures() {
     'f-loss': last ? last[1] === null ? 'passed over' : format(last[1]) : '–', 's-loss': change === null ? '' : `${change < 0 ? '−' : '+'}${format(Math.abs(change))} over 50 steps`,
     'f-val': format(status.val_loss ?? null), 's-val': status.lr ? 'learning rate ' + format(status.lr) : '',
     'f-speed': status.tokens_per_second ? Math.round(status.tokens_per_second).toLocaleString('en') : '–', 's-speed': status.step_seconds ? `${(1e3 * status.step_seconds).toFixed(1)} ms a step` : '',
-    'f-bubble': percent(status.bubble), 'f-eta': span(status.eta_seconds), 's-eta': status.eta_seconds ? 'until ' + new Date(Date.now() + 1e3 * status.eta_seconds).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false }) : '' };
+    'f-bubble': percent(status.bubble), 's-bubble': 'of the ranks’ time' + (typeof status.exposed === 'number' ? `; ${percent(status.exposed)} for replicas` : ''), 'f-eta': span(status.eta_seconds), 's-eta': status.eta_seconds ? 'until ' + new Date(Date.now() + 1e3 * status.eta_seconds).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false }) : '' };
   for (const [id, value] of Object.entries(text)) if ($(id).textContent !== value) $(id).textContent = value;
   $('progress').style.width = 100 * share + '%';
   $('progressbar').setAttribute('aria-valuenow', Math.round(100 * share));

@@ -16,7 +16,7 @@ internal static class SettingCommands
             Detail = """
                 lr (the peak; warm-up and decay keep their shape), clip, steps (where the run ends), eval-every, checkpoint-every.
                 protection none|memory|disk and protection-every: where copies of the ranks' states go, and after how many steps; no loss depends on them. On disk means protection.folder, or the folder copies of the run's directory.
-                compression and compression-answer none|bf16|int8|int4|top-k|power-sgd|one-bit: what replicas contribute, and the sums that go back; what is lost goes with later steps, and losses differ from there on. rounding, share and rank stay as they were when the run began; one-bit needs moments frozen from the beginning.
+                compression and compression-answer none|bf16|int8|int4|top-k|power-sgd|one-bit: what replicas contribute, and the sums or weights that go back; what is lost goes with later steps, and losses differ from there on. rounding, share and rank stay as they were when the run began; one-bit needs moments frozen from the beginning.
                 lr, clip and both compressions hold after a resume too; the others are the command line's at each start. `verify` knows of lr and clip.
                 """,
             Examples = [("set lr 3e-4 --yes", "half the learning rate"), ("set steps 2000 --yes", "train longer"), ("set protection-every 16 --yes", "fewer copies, longer replays"), ("set compression int8 --yes", "a quarter of the bytes between replicas")],

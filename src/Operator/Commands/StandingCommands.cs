@@ -82,15 +82,15 @@ internal static class StandingCommands
         var rows = status.Stages.Select(stage => (Stage: stage, Node: NameOf(nodes, stage.Node), Share: shares.FirstOrDefault(share => share.Rank == stage.Rank))).ToArray();
         return new CommandAnswer(
             true,
-            TextTable.Of(["rank", "node", "copies", "units", "step", "busy", "wait", "state"], rows.Select(row => (IReadOnlyList<string>)
+            TextTable.Of(["rank", "node", "copies", "units", "step", "busy", "wait", "replicas", "state"], rows.Select(row => (IReadOnlyList<string>)
             [
                 $"{row.Stage.Rank}", row.Node, row.Stage.Holder is { } holder ? NameOf(nodes, holder) : "-", $"{row.Stage.UnitCount}", $"{row.Stage.Step}",
-                Percent(row.Share?.Busy), Percent(row.Share?.Wait), row.Stage.IsReady ? "ready" : "preparing",
+                Percent(row.Share?.Busy), Percent(row.Share?.Wait), Percent(row.Share?.Exposed), row.Stage.IsReady ? "ready" : "preparing",
             ])),
             new JsonArray([.. rows.Select(row => (JsonNode)new JsonObject
             {
                 ["rank"] = row.Stage.Rank, ["node"] = row.Node, ["units"] = row.Stage.UnitCount, ["step"] = row.Stage.Step,
-                ["busy"] = row.Share?.Busy, ["wait"] = row.Share?.Wait, ["ready"] = row.Stage.IsReady,
+                ["busy"] = row.Share?.Busy, ["wait"] = row.Share?.Wait, ["exposed"] = row.Share?.Exposed, ["ready"] = row.Stage.IsReady,
             })]));
     }
 

@@ -22,6 +22,8 @@ public sealed class RunMeter : IRunObserver, IDisposable
     private readonly Counter<long> _tokens;
     private readonly Counter<double> _busy;
     private readonly Counter<double> _wait;
+    private readonly Counter<double> _exposed;
+    private readonly Counter<long> _exchanged;
     private readonly Counter<long> _checkpoints;
     private readonly Counter<long> _checkpointFailures;
     private readonly Counter<long> _recoveries;
@@ -42,6 +44,8 @@ public sealed class RunMeter : IRunObserver, IDisposable
         _tokens = _meter.CreateCounter<long>("pipeline.tokens", "{token}", "Tokens of committed steps");
         _busy = _meter.CreateCounter<double>("pipeline.rank.busy.time", "s", "Time in which a rank computed");
         _wait = _meter.CreateCounter<double>("pipeline.rank.wait.time", "s", "Time in which a rank waited for inputs");
+        _exposed = _meter.CreateCounter<double>("pipeline.rank.exposed.time", "s", "Time in which a rank waited for other replicas: communication that nothing hid");
+        _exchanged = _meter.CreateCounter<long>("pipeline.rank.exchanged", "By", "Bytes of tensors that a rank sent to other replicas");
         _checkpoints = _meter.CreateCounter<long>("pipeline.checkpoints", "{checkpoint}", "Checkpoints saved");
         _checkpointFailures = _meter.CreateCounter<long>("pipeline.checkpoint.failures", "{failure}", "Checkpoints that could not be saved");
         _recoveries = _meter.CreateCounter<long>("pipeline.recoveries", "{recovery}", "Generations begun because something was lost, or to try again");
@@ -86,6 +90,9 @@ public sealed class RunMeter : IRunObserver, IDisposable
             var tag = KeyValuePair.Create<string, object?>("rank", rank.Rank.ToString(CultureInfo.InvariantCulture));
             _busy.Add(rank.Timing.BusySeconds, tag);
             _wait.Add(rank.Timing.WaitSeconds, tag);
+            if (rank.Timing.ExchangedBytes == 0) continue;
+            _exposed.Add(rank.Timing.ExposedSeconds, tag);
+            _exchanged.Add(rank.Timing.ExchangedBytes, tag);
         }
 
         if (Activities.HasListeners()) Trace(step);

@@ -19,6 +19,8 @@ public static class Explanation
     /// <summary>Time that is neither computing nor waiting is worth a sentence from this share on.</summary>
     private const double NotableRest = 0.1;
 
+    private const double BytesPerMebibyte = 1 << 20;
+
     /// <summary>The ranks that compute notably longer than the mean.</summary>
     public static IReadOnlyList<RankShares> Stragglers(IReadOnlyList<RankShares> shares)
     {
@@ -44,6 +46,7 @@ public static class Explanation
         ];
         foreach (var share in shares) lines.Add(Invariant($"  rank {share.Rank}: computes {share.Busy:P0}, waits for inputs {share.Wait:P0}, neither {share.Rest:P0}  {Bar(share)}"));
         lines.Add(Verdict(shares));
+        if (ReplicaExchange.Of(steps) is { } exchange) lines.Add(Sentence(exchange));
         lines.AddRange(LinkExplanation.Sentences(links, seconds));
         if (traced is var (measured, alone))
             lines.Add(Invariant($"The schedule alone would take {alone:F3} s for the same actions, of {measured:F3} s measured: {Math.Max(0, 1 - (alone / measured)):P0} is handing over, links and chance (`timeline`)."));
@@ -57,6 +60,7 @@ public static class Explanation
             ["steps"] = steps.Count, ["step_seconds"] = StatusJson.Finite(seconds), ["bubble"] = StatusJson.Finite(bubble),
             ["clipped"] = (double)clipped / steps.Count, ["redone"] = (double)redone / steps.Count,
             ["ranks"] = new JsonArray([.. shares.Select(share => (JsonNode)new JsonObject { ["rank"] = share.Rank, ["busy"] = share.Busy, ["wait"] = share.Wait, ["rest"] = share.Rest })]),
+            ["exposed_seconds"] = StatusJson.Finite(ReplicaExchange.Of(steps)?.ExposedSeconds), ["exchanged_bytes"] = StatusJson.Finite(ReplicaExchange.Of(steps)?.Bytes),
             ["stragglers"] = new JsonArray([.. Stragglers(shares).Select(share => (JsonNode)share.Rank)]),
             ["links"] = LinkExplanation.Json(links, seconds), ["traced_seconds"] = StatusJson.Finite(traced?.Measured), ["alone_seconds"] = StatusJson.Finite(traced?.Alone),
         });
@@ -70,6 +74,10 @@ public static class Explanation
             ? Invariant($"Rank {slowest.Rank} computes {slowest.Busy / mean:F2} times as long as the mean, and the others wait for it. Equal ranks would save up to {(slowest.Busy - mean) / Math.Max(slowest.Busy, double.Epsilon):P0} of its time: try `rebalance`, or `move` it to a faster node.")
             : "The ranks compute about equally long: what they wait is the schedule's own bubble. More micro-batches a step, or a schedule with less of it, make it smaller (`pipeline plan`).";
     }
+
+    private static string Sentence(ReplicaExchange exchange) =>
+        Invariant($"Of its waiting a rank waits {exchange.ExposedSeconds * 1e3:F1} ms a step, {exchange.Share:P1} of it, for other replicas: communication that nothing hides; it sends them {exchange.Bytes / BytesPerMebibyte:F2} MiB. ")
+        + (exchange.Share > NotableRest ? "Fewer bytes (`set compression int8`), more micro-batches a step or local steps make it less." : "That is little.");
 
     private static string Bar(RankShares share)
     {

@@ -22,6 +22,7 @@ public static class StatusJson
         var step = status?.Step ?? last?.Step ?? 0;
         var recent = watch.Recent(PaceSteps);
         var seconds = recent.Count > 0 ? recent.Average(one => one.Seconds) : 0;
+        var exchange = ReplicaExchange.Of(recent);
         var phase = watch.Outcome is not null ? "ended" : status?.Phase ?? "running";
         return new JsonObject
         {
@@ -45,6 +46,8 @@ public static class StatusJson
             ["val_loss"] = Finite(watch.Evaluations is [.., var evaluated] ? evaluated.ValidationLoss : null),
             ["lr"] = Finite(last?.LearningRate),
             ["bubble"] = recent.Count > 0 ? Finite(recent.Average(one => one.Bubble)) : null,
+            ["exposed"] = Finite(exchange?.Share),
+            ["exchanged_bytes"] = Finite(exchange?.Bytes),
             ["step_seconds"] = recent.Count > 0 ? Finite(seconds) : null,
             ["tokens_per_second"] = seconds > 0 ? Finite(recent.Average(one => one.TokenCount) / seconds) : null,
             ["eta_seconds"] = seconds > 0 && status is { EndStep: > 0 } ? Finite(Math.Max(0, status.EndStep - step) * seconds) : null,

@@ -7,6 +7,8 @@ namespace Pipeline.Operator;
 /// <summary>The status as people read it, made from <see cref="StatusJson"/> so that both say the same.</summary>
 public static class StatusText
 {
+    private const double BytesPerMebibyte = 1 << 20;
+
     /// <summary>A line a fact.</summary>
     public static string Of(JsonObject status)
     {
@@ -19,6 +21,8 @@ public static class StatusText
         ];
         if (status["loss"] is not null) lines.Add(Invariant($"loss        {Number(status, "loss"):F4}{(status["val_loss"] is null ? "" : Invariant($", validation {Number(status, "val_loss"):F4}"))}"));
         if (status["tokens_per_second"] is not null) lines.Add(Invariant($"speed       {Number(status, "tokens_per_second"):N0} tokens/s, {Number(status, "step_seconds"):F3} s a step, bubble {Number(status, "bubble"):P1}"));
+        if (status["exchanged_bytes"] is not null)
+            lines.Add(Invariant($"replicas    each rank sends {Number(status, "exchanged_bytes") / BytesPerMebibyte:F2} MiB a step to others and waits {Number(status, "exposed"):P1} of the step for theirs"));
         // A cluster that has no run yet says nothing of it.
         if (status["health"] is JsonArray health)
         {

@@ -40,35 +40,67 @@ public static class ReductionPlans
         };
     }
 
-    /// <summary>The plan of a reduce-scatter alone: each shard is completed at its owner, and nothing goes back.</summary>
+    /// <summary>
+    /// The plan of a reduce-scatter alone: each shard is completed at its owner, and nothing goes back. Replicas of a group add up at its first one, which passes their sum on to the owner; those of
+    /// the owner's own group, at the owner.
+    /// </summary>
     /// <param name="length">Elements of the bucket.</param>
     /// <param name="tree">Order of addition.</param>
     /// <param name="shares">Leaves of each replica, together all of the tree's, each once.</param>
     /// <param name="shards">Ranges of the bucket, in order, without gaps.</param>
-    /// <exception cref="ArgumentException">Shares do not hold everything once, or the shards are not the bucket.</exception>
-    public static ReductionPlan Scatter(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards)
+    /// <param name="groups">Replicas by group, each once; null where each replica sends to the owner itself.</param>
+    /// <exception cref="ArgumentException">Shares or groups do not hold everything once, or the shards are not the bucket.</exception>
+    public static ReductionPlan Scatter(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards, IReadOnlyList<IReadOnlyList<int>>? groups = null)
+    {
+        groups ??= [.. shares.Select((_, replica) => new[] { replica })];
+        RequireOnce("replicas", groups.SelectMany(group => group), shares.Count);
+        var bare = Bare(length, tree, shares, shards);
+        return bare with
+        {
+            Contributions = [.. shards.SelectMany(shard => groups.SelectMany(group => Contributions(bare, shard, Towards(shard.Owner, group)))).Where(HasNodes)],
+        };
+    }
+
+    /// <summary>The same where the reducer beside the replicas completes every shard, and tells its sum to its owner alone.</summary>
+    /// <inheritdoc cref="Scatter"/>
+    public static ReductionPlan ScatterBeside(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards)
+    {
+        var bare = Bare(length, tree, shares, [.. shards.Select(shard => shard with { Owner = Participant.Reducer })]);
+        return bare with
+        {
+            Contributions = ToReducer(bare),
+            Answers = [.. bare.Shards.Zip(shards, (shard, owned) => new Transfer(Participant.Reducer, owned.Owner, shard, [tree.Root]))],
+        };
+    }
+
+    /// <summary>A plan in which nobody sends anything yet.</summary>
+    private static ReductionPlan Bare(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, IReadOnlyList<Shard> shards)
     {
         RequireOnce("leaves", shares.SelectMany(share => Enumerable.Range(share.First, share.Count)), tree.LeafCount);
         var end = 0;
         foreach (var shard in shards) end = shard.Start == end ? end + shard.Length : throw new ArgumentException($"A shard begins at {shard.Start}, expected {end}.", nameof(shards));
         if (end != length) throw new ArgumentException($"The shards end at {end}, expected {length}.", nameof(shards));
-        var bare = new ReductionPlan(tree, shares, length, shards, [], []);
-        return bare with
-        {
-            Contributions = [.. shards.SelectMany(shard => shares.SelectMany((_, replica) => Contributions(bare, shard, [replica]))).Where(HasNodes)],
-        };
+        return new ReductionPlan(tree, shares, length, shards, [], []);
     }
+
+    /// <summary>A group as a shard's owner sees it: first of its own stands the owner itself.</summary>
+    private static IReadOnlyList<int> Towards(Participant owner, IReadOnlyList<int> group) =>
+        owner.IsReplica && group.Contains(owner.Replica) ? [owner.Replica, .. group.Where(replica => replica != owner.Replica)] : group;
 
     private static ReductionPlan Coordinator(int length, SummationTree tree, IReadOnlyList<LeafShare> shares, int pieceLength)
     {
         var bare = new ReductionPlan(tree, shares, length, Shard.InPieces(Shard.Cut(length, [Participant.Reducer]), pieceLength), [], []);
-        Participant[] replicas = [.. shares.Select((_, index) => new Participant(index))];
         return bare with
         {
-            Contributions = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(replica, Participant.Reducer, shard, bare.Own(replica)))).Where(HasNodes)],
-            Answers = [.. bare.Shards.SelectMany(shard => replicas.Select(replica => new Transfer(Participant.Reducer, replica, shard, [tree.Root])))],
+            Contributions = ToReducer(bare),
+            Answers = [.. bare.Shards.SelectMany(shard => Replicas(bare).Select(replica => new Transfer(Participant.Reducer, replica, shard, [tree.Root])))],
         };
     }
+
+    private static Transfer[] ToReducer(ReductionPlan plan) =>
+        [.. plan.Shards.SelectMany(shard => Replicas(plan).Select(replica => new Transfer(replica, Participant.Reducer, shard, plan.Own(replica)))).Where(HasNodes)];
+
+    private static IEnumerable<Participant> Replicas(ReductionPlan plan) => plan.Shares.Select((_, index) => new Participant(index));
 
     /// <summary>
     /// One shard a group (in pieces), completed at its leader, the group's first replica; with one replica a group that is reduce-scatter and

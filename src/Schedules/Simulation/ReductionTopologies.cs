@@ -45,3 +45,13 @@ public sealed record HierarchicalReduction(
     public double Cost(int stage, int rank) =>
         2 * (GroupSize - 1) * (GradientBytes[stage] / Within) + new ShardedReduction(GroupCount, GradientBytes, BetweenBytesPerSecond, Latency).Cost(stage, rank);
 }
+
+/// <summary>A reduction whose ends compress what they send and restore what they get.</summary>
+/// <param name="Inner">What travels takes so long.</param>
+/// <param name="GradientBytes">Of each stage, before compression.</param>
+/// <param name="SecondsPerByte">Of work, for each byte of the gradient; 0 where nothing is compressed.</param>
+public sealed record CompressingReduction(IReductionModel Inner, ImmutableArray<long> GradientBytes, double SecondsPerByte) : IReductionModel
+{
+    /// <inheritdoc/>
+    public double Cost(int stage, int rank) => Inner.Cost(stage, rank) + GradientBytes[stage] * SecondsPerByte;
+}

@@ -55,7 +55,7 @@ internal sealed class RankPlan : IDisposable
     internal OptimizerOwners? Owners { get; }
 
     /// <summary>Whether the rank's replica speaks for all: they hold the same, or it holds a share.</summary>
-    internal bool Speaks => Place.Index == 0 || Owners is not null;
+    internal bool Speaks => !IsReducer && (Place.Index == 0 || Owners is not null);
 
     /// <summary>How replicas add their gradients up, with what is decided of it while the run is under way.</summary>
     internal ReductionSettings Reduction { get; }
@@ -179,10 +179,14 @@ internal sealed class RankPlan : IDisposable
     private void Load(StartingPoint start, IReadOnlyList<StateCopy> copies)
     {
         if (start.Kind == StartKind.Checkpoint) LoadCheckpoint(start.Step);
-        if (start.Kind != StartKind.Copies) return;
-        foreach (var model in _models.Values) StateLoader.Load(model, copies);
-        Residuals.Load(copies);
-        FirstAttempt = copies.Select(copy => copy.NextAttempt).DefaultIfEmpty(0).Max();
+        if (start.Kind == StartKind.Copies)
+        {
+            foreach (var model in _models.Values) StateLoader.Load(model, copies);
+            Residuals.Load(copies);
+            FirstAttempt = copies.Select(copy => copy.NextAttempt).DefaultIfEmpty(0).Max();
+        }
+
+        foreach (var model in _models.Values) SharedWeight.Restore(model, Residuals, Owners is not null);
     }
 
     private void LoadCheckpoint(long step)

@@ -46,10 +46,14 @@ internal sealed class StepEnd(
     /// <summary>Completes what this replica adds up, and answers.</summary>
     internal void Reduce(StageAction action)
     {
-        Reduction().Reduce(action, _step);
-        // Where nothing goes back, what this replica owns is complete.
-        if (weights is null) return;
-        Reduction().Finish(action.Stage, _step);
+        if (weights is null)
+        {
+            Reduction().Reduce(action, _step);
+            return;
+        }
+
+        // Where no other sum goes back, what this replica owns is complete.
+        Reduction().ReduceOwned(action, _step);
         SumKnown(action.Stage);
     }
 
@@ -121,6 +125,7 @@ internal sealed class StepEnd(
         var started = Stopwatch.GetTimestamp();
         var model = plan.Models[action.Stage];
         var optimizer = plan.OptimizerAt(_step.Step);
+        if (Outcome is { Verdict: StepVerdict.Apply }) weights?.Begin(action.Stage, _step);
         if (Outcome is null) model.StepAhead(_step.Step, optimizer, optimizer.UnclippedFactor(tokenCount));
         else if (Outcome.Verdict == StepVerdict.Apply) model.OptimizerStep(_step.Step, optimizer, optimizer.GradientFactor(Outcome.GradientNorm, plan.StepsLocally ? tokenCount : Outcome.TokenCount));
         else model.PassOver(_step.Step, optimizer);

@@ -18,6 +18,7 @@ internal sealed class StepRunner : IDisposable
     private readonly GradientReduction? _reduction;
     private readonly OuterExchange? _outer;
     private readonly GradientReducer? _reducer;
+    private readonly WeightExchange? _weights;
     private readonly TotalsExchange _totals;
     private readonly StepEnd _end;
     private readonly StepSettlement _settlement;
@@ -40,9 +41,9 @@ internal sealed class StepRunner : IDisposable
         if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
         else if (plan.Place.Reduces && !plan.StepsLocally) _reduction = new GradientReduction(plan, inbox, links, recorder);
         if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
+        if (plan is { IsReducer: false, Owners: { } owners }) _weights = new WeightExchange(plan, owners, inbox, links, recorder);
         plan.Residuals.Settle();
-        var weights = plan.Owners is { } owners ? new WeightExchange(plan, owners, inbox, links, recorder) : null;
-        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, weights, _outer);
+        _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, _weights, _outer);
         _settlement = new StepSettlement(plan, inbox, totals, recorder, plan.ChooseBarrier(), settled);
         _actions = new MicroBatchActions(plan, new StepInputs(inbox, _settlement, SettleUnderway), links, recorder, _losses, _end.UnitsFinished, _end.GradientsComplete);
     }
@@ -81,6 +82,7 @@ internal sealed class StepRunner : IDisposable
         _reduction?.Dispose();
         _outer?.Dispose();
         _reducer?.Dispose();
+        _weights?.Dispose();
     }
 
     /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>

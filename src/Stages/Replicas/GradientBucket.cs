@@ -43,29 +43,6 @@ internal sealed class GradientBucket : IGradientBucket
 
     private torch.Tensor Memory => _gathered ?? _lent ?? _units[0].Gradient;
 
-    /// <summary>Neighbours in the span whose sums one replica completes, as shards.</summary>
-    internal IReadOnlyList<Shard> ShardsOf(OptimizerOwners owners)
-    {
-        List<Shard> shards = [];
-        var unitStart = 0L;
-        foreach (var unit in _units)
-        {
-            var parameters = unit.Parameters.OrderBy(parameter => parameter.Offset).ToArray();
-            for (var index = 0; index < parameters.Length; index++)
-            {
-                var end = unitStart + (index + 1 < parameters.Length ? parameters[index + 1].Offset : unit.Length);
-                var owner = new Participant(owners[parameters[index].FullName]);
-                var start = shards.Count == 0 ? 0 : shards[^1].Start + shards[^1].Length;
-                if (shards.Count > 0 && shards[^1].Owner == owner) shards[^1] = shards[^1] with { Length = (int)end - shards[^1].Start };
-                else shards.Add(new Shard(shards.Count, start, (int)end - start, owner));
-            }
-
-            unitStart += unit.Length;
-        }
-
-        return shards;
-    }
-
     /// <inheritdoc/>
     public IReadOnlyList<MatrixRange> MatricesIn(int start, int length) => BucketMatrices.In([.. _units.Select(unit => unit.Unit)], start, length);
 
@@ -103,7 +80,7 @@ internal sealed class GradientBucket : IGradientBucket
     }
 
     /// <summary>Adds the sums of a shard to those that its owner keeps.</summary>
-    /// <param name="shard">One of <see cref="ShardsOf"/>.</param>
+    /// <param name="shard">One of <see cref="OwnedReduction.ShardsOf"/>.</param>
     /// <param name="sums">As long as the shard.</param>
     internal void AddToOwned(Shard shard, ReadOnlySpan<float> sums)
     {

@@ -55,12 +55,17 @@ internal sealed class GradientReducer : IDisposable
     private static IEnumerable<(int, BucketReduction)> BucketsOf(RankPlan plan, int stage, ReplicaLinks links)
     {
         var first = plan.Own.FirstUnitOf(stage);
-        var (units, settings, place) = (plan.Workload.Units, plan.Reduction, plan.Place);
+        var (units, place) = (plan.Workload.Units, plan.Place);
+        var settings = plan.Owners is null ? plan.Reduction : OwnedReduction.Settings(plan.Reduction);
         long[] lengths = [.. plan.Own.UnitsOf(stage).Select(unit => GradientPlaces.LengthOf(units[unit]))];
         foreach (var bucket in BucketList.Of(lengths, settings.BucketLength, plan.CutsOf(stage)))
         {
-            var span = new ReducerBucket([.. bucket.Units.Select(unit => units[first + unit])], first + bucket.Units[0]);
-            var topology = ReductionPlans.Make(settings.Topology, checked((int)bucket.Length), place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece);
+            Unit[] held = [.. bucket.Units.Select(unit => units[first + unit])];
+            var span = new ReducerBucket(held, first + bucket.Units[0]);
+            var length = checked((int)bucket.Length);
+            var topology = plan.Owners is { } owners
+                ? OwnedReduction.Plan(length, place, OwnedReduction.ShardsOf(held, owners), settings)
+                : ReductionPlans.Make(settings.Topology, length, place.Tree, place.Leaves, settings.GroupsOf(place.Count, place.Machines), settings.LongestPiece);
             yield return (stage, new BucketReduction(topology, Participant.Reducer, place, span, settings, links, plan.Residuals, plan.Workload.Options.Seed));
         }
     }

@@ -43,8 +43,8 @@ internal sealed class GradientReduction : IDisposable
     /// <summary>Takes the sums that the others own.</summary>
     internal void Gather(StageAction action, StepKey step) => Timed(action, stage => stage.Finish(step));
 
-    /// <summary>Leaves the sums that this replica owns in the flat buffers, where nothing is taken from others.</summary>
-    internal void Finish(int stage, StepKey step) => _stages[stage].Finish(step);
+    /// <summary>Leaves the sums that this replica owns in the flat buffers, where it takes no others.</summary>
+    internal void ReduceOwned(StageAction action, StepKey step) => Timed(action, stage => Math.Max(stage.Reduce(step), stage.Finish(step)));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -38,7 +38,11 @@ internal sealed class ResidualStore : IDisposable
     /// <summary>The numbers of a name: those that were loaded, or zeros.</summary>
     /// <param name="name">Unique in the run.</param>
     /// <param name="length">How many.</param>
-    internal Span<float> Of(string name, int length)
+    internal Span<float> Of(string name, int length) => MemoryMarshal.Cast<byte, float>(TensorOf(name, length).bytes);
+
+    /// <summary>The same as a tensor, which stays the store's.</summary>
+    /// <inheritdoc cref="Of"/>
+    internal Tensor TensorOf(string name, int length)
     {
         var key = Prefix + name;
         if (!_tensors.TryGetValue(key, out var tensor))
@@ -55,8 +59,11 @@ internal sealed class ResidualStore : IDisposable
             _tensors.Add(key, tensor);
         }
 
-        return MemoryMarshal.Cast<byte, float>(tensor.bytes);
+        return tensor;
     }
+
+    /// <summary>What a copy or checkpoint that was loaded has under a name, and nobody has asked for yet; null for nothing. It stays the store's.</summary>
+    internal Tensor? Loaded(string name) => _loaded.GetValueOrDefault(NameOf(name));
 
     /// <summary>
     /// Begins a range of a bucket with what was loaded of it, whoever had lost it: one sender's, whole, where nothing has changed; a sum of several
@@ -108,11 +115,12 @@ internal sealed class ResidualStore : IDisposable
 
     /// <summary>
     /// Compression begins anew, as in a first step: what it has lost of a step that was passed over may not be a number, and nothing of that
-    /// step is to be left. What replicas last shared, and their outer momentum, are no losses and stay.
+    /// step is to be left. What replicas last shared, their outer momentum, and weights that others lack something of are no losses and stay.
     /// </summary>
     internal void Forget()
     {
-        foreach (var (_, tensor) in _tensors.Where(entry => !IsOf(OuterWeights.Prefix, entry.Key))) MemoryMarshal.Cast<byte, float>(tensor.bytes).Clear();
+        var losses = _tensors.Where(entry => !IsOf(OuterWeights.Prefix, entry.Key) && !IsOf(SharedWeight.Prefix, entry.Key));
+        foreach (var (_, tensor) in losses) MemoryMarshal.Cast<byte, float>(tensor.bytes).Clear();
     }
 
     /// <summary>Forgets what was loaded and nobody asked for: it belongs to other ranks, or to buckets that are no more.</summary>

@@ -106,10 +106,11 @@ internal sealed class StageReduction : IDisposable
         }
 
         var gradients = Gradients();
-        var shards = gradients.ShardsOf(owners);
+        var shards = OwnedReduction.ShardsOf([.. bucket.Units.Select(index => model.Units[index].Unit)], owners);
+        settings = OwnedReduction.Settings(settings);
         return lent is not null
             ? new FreedBucketReduction(shards, place, gradients, settings, links, residuals, model.Options.Seed)
-            : Whole(ReductionPlans.Scatter(length, place.Tree, place.Leaves, Shard.InPieces(shards, settings.LongestPiece)), gradients);
+            : Whole(OwnedReduction.Plan(length, place, shards, settings), gradients);
 
         GradientBucket Gradients() => new([.. bucket.Units.Select(index => model.Units[index])], lent);
 

@@ -8,93 +8,81 @@ using static TorchSharp.torch;
 namespace Pipeline.Stages;
 
 /// <summary>
-/// Where each replica updates a share of the weights: sends what it has updated, in the type that is computed with, and takes what the others
-/// have. One frame a unit and owner. On the compute thread only; owns nothing.
+/// Where each replica updates a share of the weights: sends what it has updated, in the type that is computed with or as compressed differences, and takes what the others
+/// have. One frame a unit and owner. Owns its streams. On the compute thread only.
 /// </summary>
-internal sealed class WeightExchange
+internal sealed class WeightExchange : IDisposable
 {
     private readonly RankPlan _plan;
     private readonly StageInbox _inbox;
     private readonly IStageLinks _links;
     private readonly StepRecorder _recorder;
-    private readonly OptimizerOwners _owners;
+    private readonly WeightRoutes _routes;
+    private readonly Dictionary<int, UnitWeights[]> _stages;
 
     internal WeightExchange(RankPlan plan, OptimizerOwners owners, StageInbox inbox, IStageLinks links, StepRecorder recorder)
     {
-        (_plan, _inbox, _links, _recorder, _owners) = (plan, inbox, links, recorder, owners);
+        (_plan, _inbox, _links, _recorder) = (plan, inbox, links, recorder);
+        _routes = WeightRoutes.Of(plan.Reduction, plan.Place);
+        _stages = plan.Models.ToDictionary(entry => entry.Key, entry => entry.Value.Units.SelectMany(unit => WeightsOf(plan, unit, owners)).ToArray());
+    }
+
+    /// <summary>Before this replica updates its share of a stage.</summary>
+    internal void Begin(int stage, StepKey step)
+    {
+        foreach (var weights in _stages[stage].Where(IsOwn)) weights.Begin(step.Step);
     }
 
     /// <summary>Sends the weights of a stage that this replica has just updated.</summary>
     internal void Send(int stage, StepKey step)
     {
-        foreach (var unit in _plan.Models[stage].Units)
+        foreach (var weights in _stages[stage].Where(IsOwn))
         {
-            var own = OwnedBy(unit, _plan.Place.Index);
-            if (own.Length == 0) continue;
-            using var joined = Join(own);
-            for (var replica = 0; replica < _plan.Place.Count; replica++)
-            {
-                if (replica == _plan.Place.Index) continue;
-                _recorder.Exchanged(joined.numel());
-                _links.Send(_plan.Mesh.RankOfUnit(replica, unit.Index), KeyOf(unit, _plan.Place.Index, step), KeptMessages.Alias(joined), AlreadyDone.Instance);
-            }
+            using var joined = weights.Encode(step.Step);
+            Send(weights, joined, step);
         }
     }
 
-    /// <summary>Takes the weights of a stage that the others have updated.</summary>
+    /// <summary>Takes the weights of a stage that the others have updated, and passes on what others of its group await.</summary>
     internal void Gather(StageAction action, StepKey step)
     {
         var asked = Stopwatch.GetTimestamp();
         var ready = 0L;
-        foreach (var unit in _plan.Models[action.Stage].Units)
+        foreach (var weights in _stages[action.Stage].Where(weights => !IsOwn(weights)))
         {
-            for (var replica = 0; replica < _plan.Place.Count; replica++)
-            {
-                if (replica == _plan.Place.Index || OwnedBy(unit, replica) is not { Length: > 0 } theirs) continue;
-                var arrived = _inbox.TakeTensor(KeyOf(unit, replica, step));
-                using var joined = arrived.Value.Take(CPU);
-                Split(joined, theirs);
-                ready = Math.Max(ready, arrived.Timestamp);
-            }
+            var arrived = _inbox.TakeTensor(KeyOf(weights, step));
+            using var joined = arrived.Value.Take(CPU);
+            Send(weights, joined, step);
+            weights.Decode(joined, step.Step);
+            ready = Math.Max(ready, arrived.Timestamp);
         }
 
         _recorder.Record(action, asked, ready, Math.Max(asked, ready));
     }
 
-    private ParameterState[] OwnedBy(UnitState unit, int replica) => [.. unit.Parameters.Where(parameter => _owners[parameter.FullName] == replica)];
-
-    /// <summary>The unit stands where other frames name an edge, the sender instead of the micro-batch.</summary>
-    private static FrameKey KeyOf(UnitState unit, int replica, StepKey step) => new(step, unit.Index, replica, 0, FrameKind.UpdatedWeights);
-
-    private static Tensor Join(ParameterState[] parameters)
+    /// <inheritdoc/>
+    public void Dispose()
     {
-        using var guard = no_grad();
-        var joined = empty(parameters.Sum(ByteCount), ScalarType.Byte, CPU).DetachFromDisposeScope();
-        var place = joined.bytes;
-        foreach (var parameter in parameters)
-        {
-            using var scope = NewDisposeScope();
-            var weight = parameter.Weight.cpu().reshape(-1).bytes;
-            weight.CopyTo(place);
-            place = place[weight.Length..];
-        }
-
-        return joined;
+        foreach (var weights in _stages.Values.SelectMany(stage => stage)) weights.Dispose();
     }
 
-    private static void Split(Tensor joined, ParameterState[] parameters)
+    private bool IsOwn(UnitWeights weights) => weights.Owner == _plan.Place.Index;
+
+    private void Send(UnitWeights weights, Tensor joined, StepKey step)
     {
-        if (joined.dtype != ScalarType.Byte || joined.numel() != parameters.Sum(ByteCount))
-            throw new InvalidOperationException($"Expected {parameters.Sum(ByteCount)} bytes of weights of {parameters[0].FullName} and others, found {joined.numel()} of {joined.dtype}.");
-        using var guard = no_grad();
-        var place = joined.bytes;
-        foreach (var parameter in parameters)
+        foreach (var replica in _routes.Targets(_plan.Place.Index, weights.Owner))
         {
-            using var flat = parameter.Weight.view(-1);
-            place[..(int)ByteCount(parameter)].CopyTo(flat.bytes);
-            place = place[(int)ByteCount(parameter)..];
+            _recorder.Exchanged(joined.numel());
+            _links.Send(_plan.Mesh.RankOfUnit(replica, weights.Unit.Index), KeyOf(weights, step), KeptMessages.Alias(joined), AlreadyDone.Instance);
         }
     }
 
-    private static long ByteCount(ParameterState parameter) => parameter.Spec.ElementCount * parameter.Weight.element_size();
+    private static IEnumerable<UnitWeights> WeightsOf(RankPlan plan, UnitState unit, OptimizerOwners owners) =>
+        from replica in Enumerable.Range(0, plan.Place.Count)
+        let parameters = unit.Parameters.Where(parameter => owners[parameter.FullName] == replica).ToArray()
+        where parameters.Length > 0
+        select new UnitWeights(unit, replica, parameters, plan.Reduction.Answers, replica == plan.Place.Index ? plan.Residuals : null, plan.Workload.Options.Seed);
+
+    /// <summary>The unit stands where other frames name an edge, the owner instead of the micro-batch.</summary>
+    private static FrameKey KeyOf(UnitWeights weights, StepKey step) => new(step, weights.Unit.Index, weights.Owner, 0, FrameKind.UpdatedWeights);
 }

@@ -37,6 +37,30 @@ public sealed class ElasticityTests
         });
 
     [Fact]
+    public void Of_replicas_with_stages_of_their_own_those_stay_that_have_lost_the_least_and_take_the_places_of_their_like() =>
+        Gen.Select(Gen.Int[1, 4].Array[1, 5], Gen.Bool.Array[20], Gen.Int[1, 5]).Sample((counts, left, wanted) =>
+        {
+            var isLeft = left[..counts.Sum()];
+            var count = Math.Min(wanted, counts.Length);
+            var staying = Elasticity.Staying(counts, isLeft, count);
+            Assert.Equal(count, staying.Count);
+            Assert.Equal(staying.Distinct().Order(), staying);
+            Assert.All(Enumerable.Range(0, counts.Length).Except(staying), replica => Assert.All(staying, one => Assert.True(Lost(one) <= Lost(replica))));
+            // Those that stay are their own heirs, or have lost as much as who is; those that come back have no former place.
+            int[] sizes = [.. staying.Select(replica => counts[replica])];
+            var heirs = Elasticity.Heirs(counts, isLeft, sizes);
+            Assert.Equal(sizes, heirs.Select(replica => counts[replica]));
+            Assert.Equal(count, heirs.Distinct().Count());
+            Assert.Equal(staying.Sum(Lost), heirs.Sum(Lost));
+            var missing = Elasticity.Missing(counts, sizes);
+            Assert.Equal(counts.Order(), sizes.Concat(missing).Order());
+            var grown = Elasticity.Heirs(sizes, [.. Enumerable.Repeat(true, sizes.Sum())], [.. sizes, .. missing]);
+            Assert.Equal([.. Enumerable.Range(0, count), .. Enumerable.Repeat(-1, missing.Count)], grown);
+
+            int Lost(int replica) => isLeft.Skip(counts.Take(replica).Sum()).Take(counts[replica]).Count(isThere => !isThere);
+        });
+
+    [Fact]
     public void One_copy_for_each_rank_of_a_replica_is_the_whole_state_unless_replicas_share_it_out()
     {
         var (left, right) = (new NodeId("left", 1), new NodeId("right", 1));

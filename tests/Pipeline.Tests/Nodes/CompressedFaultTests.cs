@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
+using Pipeline.Model;
 using Pipeline.Protocol;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
@@ -71,7 +72,7 @@ public sealed class CompressedFaultTests : IDisposable
     {
         var (kind, answer, rounding) = s_kinds[seed % s_kinds.Length];
         var topology = localSteps > 1 ? ReductionTopology.Sharded : (ReductionTopology)chance.Next(3);
-        var sharesOptimizer = localSteps == 1 && topology == ReductionTopology.Sharded && chance.Next(2) == 0;
+        var sharesOptimizer = localSteps == 1 && chance.Next(2) == 0;
         var warmup = chance.Next(0, 3);
         var protection = chance.Next(4) switch
         {
@@ -79,12 +80,13 @@ public sealed class CompressedFaultTests : IDisposable
             1 => new ProtectionDuties(ProtectionKind.Disk, chance.Next(1, 4), Path.Combine(_folder, $"{seed}-{localSteps}-copies")),
             _ => new ProtectionDuties(ProtectionKind.Memory, chance.Next(1, 4), ""),
         };
-        return TinyRun.Plan(chance.Next(1, 3), ReplicaCount * chance.Next(1, 3), steps: Steps) with
+        var precision = chance.Next(2) == 0 ? Precision.Bf16 : Precision.Fp32;
+        return TinyRun.Plan(chance.Next(1, 3), ReplicaCount * chance.Next(1, 3), precision: precision, steps: Steps) with
         {
             ReplicaCount = ReplicaCount,
             Optimizer = kind == CompressionKind.OneBit && localSteps == 1 ? TinyRun.Optimizer with { FrozenAfter = warmup + 1 } : TinyRun.Optimizer,
             SharesOptimizer = sharesOptimizer,
-            SharesGradients = sharesOptimizer && chance.Next(2) == 0,
+            SharesGradients = sharesOptimizer && topology == ReductionTopology.Sharded && chance.Next(2) == 0,
             Reduction = new ReductionSettings
             {
                 Topology = topology,
@@ -92,7 +94,7 @@ public sealed class CompressedFaultTests : IDisposable
                 PieceLength = 2048,
                 GroupSize = 2,
                 Contributions = Of(kind),
-                Answers = Of(sharesOptimizer ? CompressionKind.None : answer),
+                Answers = Of(answer),
                 Outer = localSteps > 1 ? new OuterStep(localSteps, 0.7, 0.9) : null,
             },
             EvaluateEvery = 2,
@@ -121,8 +123,9 @@ public sealed class CompressedFaultTests : IDisposable
     {
         Assert.Equal(expected.Steps, actual.Steps);
         foreach (var (step, digests) in actual.Digests) Assert.Equal(expected.Digests[step], digests);
-        // Who takes over hears again of what its predecessor may not have told, and nothing is lost with that.
-        Assert.Equal(expected.Evaluations, takesOver ? [.. actual.Evaluations.Distinct().OrderBy(evaluation => evaluation.AfterStep)] : actual.Evaluations);
+        // Who takes over hears again of what its predecessor may not have told; what died with its rank and its leader is said to be lost.
+        Assert.Equal(
+            expected.Evaluations.Where(evaluation => !actual.LostEvaluations.Contains(evaluation.AfterStep)), takesOver ? [.. actual.Evaluations.Distinct().OrderBy(evaluation => evaluation.AfterStep)] : actual.Evaluations);
         Assert.Equal(expected.Checkpoint, actual.Checkpoint);
     }
 
@@ -130,6 +133,8 @@ public sealed class CompressedFaultTests : IDisposable
     private sealed record Evidence(
         IReadOnlyList<(long Step, long Loss, long Norm, long Tokens)> Steps, IReadOnlyDictionary<long, string> Digests, IReadOnlyList<(long AfterStep, long Loss)> Evaluations, SortedDictionary<string, string> Checkpoint)
     {
+        internal IReadOnlyList<long> LostEvaluations { get; init; } = [];
+
         internal static Evidence Of(SimulatedCluster cluster, ICheckpointStore store)
         {
             var steps = cluster.Notices.Steps;
@@ -137,7 +142,7 @@ public sealed class CompressedFaultTests : IDisposable
                 [.. steps.Select(step => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), step.TokenCount))],
                 steps.Where(step => step.Digests.Count > 0).ToDictionary(step => step.Step, step => string.Join(' ', step.Digests)),
                 [.. cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluated => (evaluated.AfterStep, BitConverter.DoubleToInt64Bits(evaluated.Loss)))],
-                ContentOf(store));
+                ContentOf(store)) { LostEvaluations = [.. NodeFaultTests.SaidToBeLost(cluster)] };
         }
 
         private static SortedDictionary<string, string> ContentOf(ICheckpointStore store)

@@ -1,3 +1,4 @@
+using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model.Training;
@@ -29,15 +30,51 @@ public sealed class UnevenReplicaFaultTests : IDisposable
     [InlineData(new[] { 1, 2, 3 }, 6, "f", ReductionTopology.Sharded, false)]
     public async Task A_lost_rank_of_any_replica_is_replaced_and_the_run_has_the_bits_of_one_that_lost_nobody(int[] stages, int nodeCount, string victim, ReductionTopology topology, bool shares)
     {
-        var plan = Plan(stages) with { SharesOptimizer = shares, SharesGradients = shares };
+        var plan = Plan(stages) with { SharesOptimizer = shares, SharesGradients = shares, IsElastic = false };
         plan = plan with { Reduction = plan.Reduction with { Topology = topology } };
         using var cluster = new SimulatedCluster(1, plan, nodeCount);
         KillAt(cluster, victim, step: 5);
         cluster.StartCoordinator("a");
         await AssertCompletedAsync(cluster, plan);
         Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
-        // They keep their number, also where nobody is to spare.
+        // Where they are not elastic they keep their number, also where nobody is to spare.
         Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
+    }
+
+    [Theory]
+    [InlineData(new[] { 2, 1 }, 0, ReductionTopology.Sharded, true)]
+    [InlineData(new[] { 2, 1 }, 1, ReductionTopology.Sharded, false)]
+    [InlineData(new[] { 1, 2, 3 }, 3, ReductionTopology.Sharded, true)]
+    [InlineData(new[] { 1, 2, 3 }, 0, ReductionTopology.Hierarchical, false)]
+    [InlineData(new[] { 2, 1, 1 }, 1, ReductionTopology.Coordinator, true)]
+    public async Task A_replica_that_loses_a_rank_which_finds_no_room_is_given_up_whole_and_comes_back_as_it_was(int[] stages, int lostRank, ReductionTopology topology, bool shares)
+    {
+        var plan = Plan(stages, steps: 32) with { SharesOptimizer = shares };
+        plan = plan with { Reduction = plan.Reduction with { Topology = topology } };
+        using var cluster = new SimulatedCluster(1, plan, stages.Sum() + (topology == ReductionTopology.Coordinator ? stages[0] : 0));
+        var (victim, killed, joined) = ("", 0, 0);
+        cluster.Network.Seen = (from, to, message) =>
+        {
+            // None of these ranks lies on the leader's own node, which is given the last one.
+            if (message is NodeProtocol.HostStage { Assignment.Rank: var rank } && rank == lostRank && killed == 0) victim = to;
+            if (from == victim && message is TensorFrame frame && frame.Key.Step.Step == 5 && Interlocked.Exchange(ref killed, 1) == 0) cluster.Kill(victim);
+        };
+        cluster.StartCoordinator("a", observer: new NoticeList
+        {
+            Then = notice =>
+            {
+                cluster.Notices.OnNotice(notice);
+                if (notice is RunNotice.StepCommitted { Step.Step: >= 9 } && Interlocked.Exchange(ref joined, 1) == 0) cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode("x")));
+            },
+        });
+        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
+        AssertIsThatOfTheReference(cluster, plan);
+        var count = stages.Length;
+        Assert.Equal([(count, count - 1), (count - 1, count)], cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().Select(change => (change.From, change.To)));
+        // At the end every micro-batch is computed by one replica, and each replica has as many ranks as at the beginning, in whatever order.
+        var last = cluster.Work.Keys.Where(work => work.Step == plan.Steps).Select(work => (work.Rank, work.MicroBatch)).Distinct().ToArray();
+        Assert.Equal(Enumerable.Range(0, plan.Batches.MicroBatchCount), last.Select(work => work.MicroBatch).Distinct().Order());
+        Assert.Equal(stages.Sum(), last.Select(work => work.Rank).Distinct().Count());
     }
 
     [Fact]
@@ -98,7 +135,7 @@ public sealed class UnevenReplicaFaultTests : IDisposable
         };
     }
 
-    private TrainingPlan Plan(int[] stages, int every = 2, string name = "run") => TinyRun.Plan(stages[0], stages.Length * 2, steps: Steps) with
+    private TrainingPlan Plan(int[] stages, int every = 2, string name = "run", int steps = Steps) => TinyRun.Plan(stages[0], stages.Length * 2, steps: steps) with
     {
         ReplicaCount = stages.Length,
         StagesPerReplica = stages,

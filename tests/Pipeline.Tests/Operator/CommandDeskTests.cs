@@ -80,7 +80,7 @@ public sealed class CommandDeskTests : IDisposable
         var run = await PausedAsync();
         var status = Assert.IsType<JsonObject>((await run.RunAsync("status --json")).Json);
         Assert.Equal(
-            ["nodes", "stages", "generation", "step", "phase", "run", "protected_step", "end_step", "loss", "val_loss", "lr", "bubble", "step_seconds", "tokens_per_second", "eta_seconds", "health"],
+            ["nodes", "stages", "generation", "step", "phase", "run", "protected_step", "end_step", "loss", "val_loss", "lr", "bubble", "exposed", "exchanged_bytes", "step_seconds", "tokens_per_second", "eta_seconds", "health"],
             status.Select(field => field.Key));
         Assert.Equal(["name", "pid", "roles", "address", "host", "coordinates"], status["nodes"]![0]!.AsObject().Select(field => field.Key));
         Assert.Equal(["rank", "node", "holder", "units", "step"], status["stages"]![0]!.AsObject().Select(field => field.Key));

@@ -42,6 +42,25 @@ public sealed class ExplanationTests
     }
 
     [Fact]
+    public void What_nothing_hides_of_the_replicas_communication_is_told_where_there_is_any()
+    {
+        Assert.Null(ReplicaExchange.Of([Steps.Of(1, 4)]));
+        Assert.DoesNotContain("replicas", Explanation.Of([Steps.Of(1, 4)]).Text, StringComparison.Ordinal);
+        // Every second step meets; of the third rank, which adds nothing up, nothing is counted.
+        StepSummary[] steps = [.. Enumerable.Range(1, 10).Select(step => Steps.Of(step, 4, seconds: 0.5) with
+        {
+            Ranks = [.. Enumerable.Range(0, 3).Select(rank => new RankSummary(rank, new StepTiming(0.5, 0.3, 0.2, 0, step % 2 == 0 && rank < 2 ? 0.2 : 0, step % 2 == 0 && rank < 2 ? 4 << 20 : 0), 0, []))],
+        })];
+        var exchange = ReplicaExchange.Of(steps)!;
+        Assert.Equal((0.1, 0.2, 2 << 20), (Math.Round(exchange.ExposedSeconds, 9), Math.Round(exchange.Share, 9), exchange.Bytes));
+        var (text, json) = Explanation.Of(steps);
+        Assert.Contains("waits 100.0 ms a step, 20.0% of it, for other replicas", text.Replace(" %", "%", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains("set compression int8", text, StringComparison.Ordinal);
+        Assert.Equal(2 << 20, json["exchanged_bytes"]!.GetValue<double>());
+        Assert.Equal([0.2, 0.2, null], RankShares.Of(steps).Select(share => share.Exposed is { } exposed ? Math.Round(exposed, 9) : (double?)null));
+    }
+
+    [Fact]
     public void What_the_schedule_alone_would_take_is_held_against_what_was_measured()
     {
         var (text, json) = Explanation.Of([Steps.Of(1, 4)], traced: (0.5, 0.4));

@@ -202,7 +202,6 @@ public sealed class LiveSettingTests : IDisposable
     {
         Assert.Contains("one replica", Fault(SettingKind.GradientCompression, CompressionKind.Int8, replicas: 1), StringComparison.Ordinal);
         Assert.Contains("numerics.summation = invariant", Fault(SettingKind.GradientCompression, CompressionKind.Int8, isInvariant: true), StringComparison.Ordinal);
-        Assert.Contains("parallelism.optimizer", Fault(SettingKind.AnswerCompression, CompressionKind.Int8, shares: true), StringComparison.Ordinal);
         Assert.Contains("compression.kind = auto", Fault(SettingKind.GradientCompression, CompressionKind.None, isTrying: true), StringComparison.Ordinal);
         Assert.Null(Fault(SettingKind.GradientCompression, CompressionKind.OneBit, isFrozen: true));
         Assert.Null(Fault(SettingKind.GradientCompression, CompressionKind.None, isInvariant: true));
@@ -221,11 +220,11 @@ public sealed class LiveSettingTests : IDisposable
         Assert.Equal([0, 1, 2, 3, 4, 5, 6], new[] { CompressionKind.None, CompressionKind.BFloat16, CompressionKind.Int8, CompressionKind.Int4, CompressionKind.TopK, CompressionKind.PowerSgd, CompressionKind.OneBit }.Select(kind => (int)kind));
     }
 
-    private static string? Fault(SettingKind direction, CompressionKind kind, int replicas = 2, bool isInvariant = false, bool shares = false, bool isFrozen = false, bool isTrying = false) =>
-        (Scope() with { ReplicaCount = replicas, IsTrying = isTrying, Compression = new CompressionScope(isInvariant, shares, isFrozen) }).FaultOf(direction, kind);
+    private static string? Fault(SettingKind direction, CompressionKind kind, int replicas = 2, bool isInvariant = false, bool isFrozen = false, bool isTrying = false) =>
+        (Scope() with { ReplicaCount = replicas, IsTrying = isTrying, Compression = new CompressionScope(isInvariant, isFrozen) }).FaultOf(direction, kind);
 
     private static ChangeScope Scope() =>
-        new(new RunProgress(new RunPlan { StartStep = 0, EndStep = 9 }, 2, 0, 0), IsSpread: true, ProtectionDuties.None, HolderCount: 1, ReplicaCount: 2, new CompressionScope(false, false, false), IsTrying: false);
+        new(new RunProgress(new RunPlan { StartStep = 0, EndStep = 9 }, 2, 0, 0), IsSpread: true, ProtectionDuties.None, HolderCount: 1, ReplicaCount: 2, new CompressionScope(false, false), IsTrying: false);
 
     private static SettingChange Compressed(long step, string word) => new(step, SettingKind.GradientCompression, SettingChange.ValueOf(SettingKind.GradientCompression, word)!.Value);
 

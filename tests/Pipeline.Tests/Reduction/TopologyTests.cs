@@ -1,6 +1,7 @@
 using CsCheck;
 using Pipeline.Reduction.Summation;
 using Pipeline.Reduction.Topologies;
+using Pipeline.Stages;
 using Xunit;
 
 namespace Pipeline.Tests.Reduction;
@@ -33,6 +34,73 @@ public sealed class TopologyTests
             var answers = Run(plan, gradients, new Random((int)(chance >> 1)));
             var expected = TreeSum(gradients);
             foreach (var answer in answers) Assert.True(Spans.SameBits(expected, answer));
+        });
+    }
+
+    [Fact]
+    public void Every_way_to_the_owners_evaluates_the_tree_and_tells_nobody_else()
+    {
+        var cases = from groups in Groupings
+                    from isBeside in Gen.Bool
+                    from length in Gen.Int[1, 200]
+                    from pieceLength in Gen.Int[1, 250]
+                    from leafCount in Gen.Int[1, 20]
+                    from gradients in Spans.Moderate(length).Array[leafCount]
+                    from cuts in Gen.Int[0, leafCount].Array[groups.Sum(members => members.Length) - 1]
+                    from chance in Gen.UInt
+                    select (groups, isBeside, pieceLength, gradients, cuts, chance);
+        cases.Sample((groups, isBeside, pieceLength, gradients, cuts, chance) =>
+        {
+            var random = new Random((int)(chance >> 1));
+            int[] bounds = [0, .. cuts.Order(), gradients.Length];
+            LeafShare[] shares = [.. bounds.Zip(bounds.Skip(1), (start, end) => new LeafShare(start, end - start))];
+            var owned = Shard.InPieces(Shard.Cut(gradients[0].Length, [.. Enumerable.Range(0, shares.Length).OrderBy(_ => random.Next()).Select(replica => new Participant(replica))]), pieceLength);
+            var tree = new SummationTree(gradients.Length);
+            var plan = isBeside ? ReductionPlans.ScatterBeside(gradients[0].Length, tree, shares, owned) : ReductionPlans.Scatter(gradients[0].Length, tree, shares, owned, groups);
+            var answers = Run(plan, gradients, random);
+            var expected = TreeSum(gradients);
+            foreach (var (replica, answer) in answers.Index())
+            {
+                foreach (var shard in owned)
+                {
+                    var sum = shard.Owner.Replica == replica ? expected.AsSpan(shard.Start, shard.Length) : new float[shard.Length];
+                    Assert.True(Spans.SameBits(sum.ToArray(), answer.AsSpan(shard.Start, shard.Length).ToArray()));
+                }
+            }
+        });
+    }
+
+    [Fact]
+    public void A_group_sends_its_sum_for_a_shard_out_once_and_hears_of_it_once()
+    {
+        Groupings.Sample(groups =>
+        {
+            var count = groups.Sum(members => members.Length);
+            var routes = new WeightRoutes(groups);
+            var groupOf = groups.Index().SelectMany(group => group.Item.Select(replica => (replica, group.Index))).ToDictionary(pair => pair.replica, pair => pair.Index);
+            var shards = Shard.Cut(count * Shard.Alignment, [.. Enumerable.Range(0, count).Select(replica => new Participant(replica))]);
+            var plan = ReductionPlans.Scatter(count * Shard.Alignment, new SummationTree(count), LeafShare.OnePerReplica(count), shards, groups);
+            foreach (var shard in shards)
+            {
+                var owner = shard.Owner.Replica;
+                var crossing = plan.Contributions.Where(transfer => transfer.Shard == shard && groupOf[transfer.From.Replica] != groupOf[transfer.To.Replica]).ToArray();
+                Assert.Equal(groups.Length - 1, crossing.Length);
+                Assert.All(crossing, transfer => Assert.Equal(owner, transfer.To.Replica));
+                // Weights go back the other way, from whoever has them to who has not.
+                Queue<int> informed = new([owner]);
+                List<(int From, int To)> sent = [];
+                while (informed.TryDequeue(out var replica))
+                {
+                    foreach (var target in routes.Targets(replica, owner))
+                    {
+                        sent.Add((replica, target));
+                        informed.Enqueue(target);
+                    }
+                }
+
+                Assert.Equal(Enumerable.Range(0, count).Where(replica => replica != owner), sent.Select(message => message.To).Order());
+                Assert.Equal(groups.Length - 1, sent.Count(message => groupOf[message.From] != groupOf[message.To]));
+            }
         });
     }
 

@@ -90,21 +90,6 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     }
 
     [Theory]
-    [InlineData(2, 1, Precision.Fp32, Summation.Fast)]
-    [InlineData(2, 2, Precision.Bf16, Summation.Fast)]
-    [InlineData(3, 1, Precision.Bf16, Summation.Invariant)]
-    [InlineData(4, 2, Precision.Fp32, Summation.Invariant)]
-    public async Task A_shared_out_optimizer_changes_no_bit(int replicaCount, int stageCount, Precision precision, Summation summation)
-    {
-        foreach (var tied in new[] { true, false })
-        {
-            var plan = TinyRun.Plan(stageCount, MicroBatchCount, tied, precision) with { ReplicaCount = replicaCount, Summation = summation, Reduction = new ReductionSettings { BucketLength = 4000, PieceLength = 1024 } };
-            var reference = TinyRun.Train(TinyRun.Plan(1, MicroBatchCount, tied, precision) with { ReplicaCount = replicaCount, Summation = summation });
-            TinyRun.AssertEqual(reference, await StepsOf(plan with { SharesOptimizer = true }));
-        }
-    }
-
-    [Theory]
     [InlineData(2, 1, Precision.Fp32, Summation.Fast, "1f1b")]
     [InlineData(3, 2, Precision.Bf16, Summation.Fast, "1f1b")]
     [InlineData(2, 2, Precision.Fp32, Summation.Fast, "zb-h1")]
@@ -137,22 +122,6 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var saved = compressed with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
         var begun = await StepsOf(saved with { Steps = 3 });
         Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = 3 })).Select(Bits));
-    }
-
-    [Theory]
-    [InlineData(true, 3, false, 2)]
-    [InlineData(true, 2, true, 4)]
-    [InlineData(false, 2, true, 3)]
-    public async Task A_checkpoint_of_shared_out_state_is_one_like_any_other(bool isSharedBefore, int before, bool isSharedAfter, int after)
-    {
-        using var folder = new TemporaryFolder();
-        var store = new FolderCheckpointStore(folder.In("checkpoints"));
-        var common = TinyRun.Plan(2, MicroBatchCount, precision: Precision.Bf16) with { Summation = Summation.Invariant, Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(common with { ReplicaCount = before, SharesOptimizer = isSharedBefore, Steps = 2 });
-        var ended = await StepsOf(common with { ReplicaCount = after, SharesOptimizer = isSharedAfter, ResumeFromStep = 2 });
-        var reference = TinyRun.Train(TinyRun.Plan(1, MicroBatchCount, precision: Precision.Bf16) with { Summation = Summation.Invariant });
-        TinyRun.AssertEqual(reference, [.. begun, .. ended]);
-        TinyRun.AssertHolds(store, common, reference[^1]);
     }
 
     [Fact]

@@ -26,41 +26,45 @@ internal static class ReplicaScale
 
     private const double WithinBytesPerSecond = 2e9;
 
-    /// <summary>Bytes of fp32 a second and core, as `bench reduction` finds them: the slower of the kinds.</summary>
-    private const double CompressedPerSecond = 2.5e9;
+    private const int LocalSteps = 32;
 
-    private const double RestoredPerSecond = 7e9;
-
-    /// <summary>Uncompressed bytes ÷ bytes, contribution and answer alike.</summary>
-    private static readonly (string Name, double Ratio)[] s_compressions = [("none", 1), ("bf16", 2), ("int8", 3.94), ("int4", 7.76), ("one-bit", 31)];
+    /// <summary>
+    /// Uncompressed bytes ÷ bytes, contribution and answer alike, as `bench replica-link` counts them, power-sgd's for matrices of this width; and bytes of fp32 that a core compresses and restores a second, as `bench reduction` finds them,
+    /// rounded down.
+    /// </summary>
+    private static readonly Compression[] s_compressions =
+    [
+        new("none", 1, double.PositiveInfinity, double.PositiveInfinity), new("bf16", 2, 2.5e9, 7e9), new("int8", 3.94, 2.5e9, 7e9), new("int4", 7.76, 2.5e9, 7e9), new("one-bit", 31, 2.5e9, 7e9),
+        new("top-k 1 %", 75, 0.6e9, 7e9), new("power-sgd, rank 2", 12.0 * Width / 32, 0.6e9, 1.5e9), new($"int8, every {LocalSteps} steps", 3.94, 2.5e9, 7e9, LocalSteps),
+    ];
 
     /// <summary>Simulates.</summary>
     public static BenchReport Predict()
     {
         List<IReadOnlyList<string>> rows = [];
-        List<(double Gain, double Utilisation, string What)> gains = [];
+        List<(double Gain, double Utilisation, string Compression, int NodeCount, int StageCount)> gains = [];
         foreach (var nodeCount in new[] { 2, 4, 8, 16, 32, 64, 128 })
         {
-            foreach (var (compression, ratio) in s_compressions)
+            foreach (var compression in s_compressions)
             {
-                var (star, alone) = (Outcome(nodeCount, 1, Star, ratio), Outcome(nodeCount, 1, Sharded, ratio));
-                var (flat, grouped) = (Outcome(nodeCount, 1, SharedLinks, ratio), Outcome(nodeCount, 1, Grouped, ratio));
-                var best = new[] { 2, 4, 8 }.Where(stageCount => stageCount <= nodeCount).Select(stageCount => Outcome(nodeCount, stageCount, Sharded, ratio)).MaxBy(expected => expected.Throughput);
-                gains.Add((best.Throughput / alone.Throughput, best.Utilisation, Text($"{nodeCount} nodes, {compression}, {nodeCount / best.StageCount} × {best.StageCount}")));
+                var (star, alone) = (Outcome(nodeCount, 1, Star, compression), Outcome(nodeCount, 1, Sharded, compression));
+                var (flat, grouped) = (Outcome(nodeCount, 1, SharedLinks, compression), Outcome(nodeCount, 1, Grouped, compression));
+                var best = new[] { 2, 4, 8 }.Where(stageCount => stageCount <= nodeCount).Select(stageCount => Outcome(nodeCount, stageCount, Sharded, compression)).MaxBy(expected => expected.Throughput);
+                gains.Add((best.Throughput / alone.Throughput, best.Utilisation, compression.Name, nodeCount, best.StageCount));
                 rows.Add(
                 [
-                    Text($"{nodeCount}"), compression, Cell(star), Cell(alone), Cell(flat), Cell(grouped), Text($"{nodeCount / best.StageCount} × {best.StageCount}"), Cell(best), Text($"{best.Throughput / alone.Throughput:F2}"),
+                    Text($"{nodeCount}"), compression.Name, Cell(star), Cell(alone), Cell(flat), Cell(grouped), Text($"{nodeCount / best.StageCount} × {best.StageCount}"), Cell(best), Text($"{best.Throughput / alone.Throughput:F2}"),
                 ]);
             }
         }
 
-        var (most, mostUncompressed) = (gains.MaxBy(gain => gain.Gain), gains.Where(gain => gain.What.Contains(", none,", StringComparison.Ordinal)).MaxBy(gain => gain.Gain));
         return new BenchReport(
             "replica-scale",
             "Simulated: data parallelism alone and replicas of pipelines, 2 to 128 nodes",
             $"Nothing here was measured. {LayerCount} layers × {Width}, {MicroBatchCount} micro-batches of {TokensPerMicroBatch} tokens a step, nodes of {NodeFlops / 1e12:F0} TFLOP/s on links of {LinkBytesPerSecond * 8 / 1e9:F0} Gbit/s each way "
             + $"and {LinkLatency * 1e6:F0} µs; gradients in fp32 before compression, activations in bf16; 1F1B. A reduction begins with a stage's last leaf: what overlaps with backward inside the last micro-batch is not counted. "
-            + $"Compressing and restoring take a core {CompressedPerSecond / 1e9:F1} and {RestoredPerSecond / 1e9:F1} GB/s. The two columns of {DevicesPerNode} replicas a node have nodes of the same speed whose {DevicesPerNode} devices share the node's link and reach each other with "
+            + $"Compressing and restoring take a core {string.Join(", ", s_compressions.Skip(1).Select(kind => Text($"{kind.CompressedPerSecond / 1e9:F1} and {kind.RestoredPerSecond / 1e9:F1} GB/s for {kind.Name}")))}; what replicas exchange every {LocalSteps} steps "
+            + $"is spread over these. The two columns of {DevicesPerNode} replicas a node have nodes of the same speed whose {DevicesPerNode} devices share the node's link and reach each other with "
             + $"{WithinBytesPerSecond / 1e9:F0} GB/s: sharded over all of them, and hierarchical with a leader a node. Utilisation, in brackets, is the ideal time of the computation ÷ the step's.",
             [
                 "nodes", "compression", "coordinator, tok/s", "sharded", $"sharded, {DevicesPerNode} replicas a node", $"hierarchical, {DevicesPerNode} a node",
@@ -70,10 +74,18 @@ internal static class ReplicaScale
             Remarks =
             [
                 "Data parallelism alone in the first four columns of tokens a second: one replica a node, or four; the last columns are replicas of pipelines, sharded, with the number of stages among 2, 4, 8 that is fastest.",
-                Text($"Replicas of pipelines beat data parallelism alone at most {most.Gain:F2} times ({most.What}, utilisation {most.Utilisation:P0}), uncompressed {mostUncompressed.Gain:F2} times ({mostUncompressed.What}, utilisation {mostUncompressed.Utilisation:P0})."),
+                .. gains.GroupBy(gain => gain.Compression).Select(kind => Verdict(kind.Key, [.. kind.Select(gain => (gain.Gain, gain.Utilisation, gain.NodeCount, gain.StageCount))])),
                 Text($"In {gains.Count(gain => gain.Gain > 1)} of {gains.Count} cases they are faster. Reference figure of the literature: 3.2 times at a utilisation of 78 %."),
             ],
         };
+    }
+
+    /// <summary>Where replicas of pipelines are faster than data parallelism alone, and by how much.</summary>
+    private static string Verdict(string compression, IReadOnlyList<(double Gain, double Utilisation, int NodeCount, int StageCount)> gains)
+    {
+        var most = gains.MaxBy(gain => gain.Gain);
+        var faster = gains.Where(gain => gain.Gain > 1).Select(gain => Text($"{gain.NodeCount}")).ToArray();
+        return Text($"{compression}: replicas of pipelines beat data parallelism alone at {(faster.Length == 0 ? "no number of" : string.Join(", ", faster))} nodes, most at {most.NodeCount} ({most.NodeCount / most.StageCount} × {most.StageCount}): {most.Gain:F2} times, at a utilisation of {most.Utilisation:P0}.");
     }
 
     private static StarReduction Star(int nodeCount, ImmutableArray<long> bytes) => new StarReduction(nodeCount, bytes, LinkBytesPerSecond, LinkLatency);
@@ -91,14 +103,14 @@ internal static class ReplicaScale
     private static HierarchicalReduction Grouped(int nodeCount, ImmutableArray<long> bytes) =>
         new HierarchicalReduction(nodeCount, DevicesPerNode, bytes, WithinBytesPerSecond, LinkBytesPerSecond, LinkLatency);
 
-    private static Expected Outcome(int nodeCount, int stageCount, Func<int, ImmutableArray<long>, IReductionModel> reduction, double ratio)
+    private static Expected Outcome(int nodeCount, int stageCount, Func<int, ImmutableArray<long>, IReductionModel> reduction, Compression compression)
     {
         var replicaCount = nodeCount / stageCount;
         var perLayer = 12.0 * Width * Width;
         // Two products forward, four backward, of each parameter and token.
         var forward = 2 * perLayer * TokensPerMicroBatch * LayerCount / stageCount / NodeFlops;
         var plainBytes = perLayer * LayerCount / stageCount * BytesPerGradient;
-        ImmutableArray<long> bytes = [.. Enumerable.Repeat((long)(plainBytes / ratio), stageCount)];
+        ImmutableArray<long> bytes = [.. Enumerable.Repeat((long)(plainBytes / compression.Ratio), stageCount)];
         ImmutableArray<long> outputs = [.. Enumerable.Repeat((long)(TokensPerMicroBatch * Width * BytesPerActivation), stageCount)];
         var schedule = StepEndPass.Apply(ScheduleCatalog.Generate("1f1b", stageCount, MicroBatchCount / replicaCount), []);
         var link = new RankLink(LinkLatency, LinkBytesPerSecond, 0);
@@ -106,7 +118,7 @@ internal static class ReplicaScale
         {
             Costs = ActionCosts.Uniform(stageCount, forward, 2 * forward),
             Links = stageCount == 1 ? null : LinkModel.OfNodes(stageCount, 1, link, link, outputs),
-            Reductions = new WithCompression(reduction(replicaCount, bytes), ratio == 1 || replicaCount == 1 ? 0 : plainBytes),
+            Reductions = new WithCompression(reduction(replicaCount, bytes), compression, replicaCount == 1 ? 0 : plainBytes),
         });
         var ideal = 6 * perLayer * LayerCount * TokensPerMicroBatch * MicroBatchCount / (nodeCount * NodeFlops);
         return new Expected(stageCount, TokensPerMicroBatch * (double)MicroBatchCount / step.Duration, ideal / step.Duration);
@@ -124,10 +136,20 @@ internal static class ReplicaScale
     /// back, what others contribute to its share and their sums.
     /// </summary>
     /// <param name="Inner">The reduction of what travels.</param>
+    /// <param name="Compression">How fast it is, and how often replicas meet.</param>
     /// <param name="PlainBytes">fp32 bytes of a stage's gradient; 0 where nothing is compressed.</param>
-    private sealed record WithCompression(IReductionModel Inner, double PlainBytes) : IReductionModel
+    private sealed record WithCompression(IReductionModel Inner, Compression Compression, double PlainBytes) : IReductionModel
     {
         /// <inheritdoc/>
-        public double Cost(int stage, int rank) => Inner.Cost(stage, rank) + PlainBytes / CompressedPerSecond + 2 * PlainBytes / RestoredPerSecond;
+        public double Cost(int stage, int rank) =>
+            (Inner.Cost(stage, rank) + PlainBytes / Compression.CompressedPerSecond + 2 * PlainBytes / Compression.RestoredPerSecond) / Compression.Every;
     }
+
+    /// <summary>A kind of compression.</summary>
+    /// <param name="Name">What it is called.</param>
+    /// <param name="Ratio">Uncompressed bytes ÷ bytes.</param>
+    /// <param name="CompressedPerSecond">Bytes of fp32 that a core compresses.</param>
+    /// <param name="RestoredPerSecond">Bytes of fp32 that a core restores.</param>
+    /// <param name="Every">Steps from one exchange to the next.</param>
+    private sealed record Compression(string Name, double Ratio, double CompressedPerSecond, double RestoredPerSecond, int Every = 1);
 }
