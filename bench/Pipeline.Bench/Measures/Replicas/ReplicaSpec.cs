@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Pipeline.Bench.Workloads;
+using Pipeline.Model;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
 
@@ -9,7 +11,7 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="Kind">Compression both ways.</param>
 /// <param name="Overlaps">Whether buckets leave while backward goes on.</param>
 /// <param name="MicroBatchCount">Micro-batches of each replica and step.</param>
-/// <param name="RoundCount">Rounds or steps; the first two are not counted.</param>
+/// <param name="RoundCount">Rounds or steps; those that warm up come before them.</param>
 /// <param name="BytesPerSecond">Rate of the link each way; 0 for what it carries.</param>
 /// <param name="IsTcp">TCP rather than a Unix socket.</param>
 /// <param name="IsQuick">A tiny model.</param>
@@ -20,14 +22,29 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="HasChecksums">Whether frames carry checksums, as they do unless a run is told otherwise.</param>
 /// <param name="Lends">Whether gradients are sent from where they lie; otherwise they are copied first.</param>
 /// <param name="PieceLength">Elements of a message.</param>
+/// <param name="SampleCount">Samples of a micro-batch.</param>
+/// <param name="WarmUps">Rounds before those that count.</param>
+/// <param name="Meets">Whether both have done with backward before the first of them sends: what then follows is communication and no waiting for the other's work. Without overlap only.</param>
 internal sealed record ReplicaSpec(
     bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1, ReplicaWay Way = ReplicaWay.Large,
-    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true, int PieceLength = ReductionSettings.DefaultPieceLength)
+    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true, int PieceLength = ReductionSettings.DefaultPieceLength,
+    int SampleCount = ReplicaSpec.DefaultSampleCount, int WarmUps = ReplicaSpec.WarmUpCount, bool Meets = false)
 {
     internal const int DefaultLayerCount = 6;
 
-    /// <summary>Rounds that warm up.</summary>
+    internal const int DefaultSampleCount = 4;
+
+    /// <summary>Rounds that warm up where nothing else is said.</summary>
     internal const int WarmUpCount = 2;
+
+    /// <summary>The model that is trained, or whose gradient is added up.</summary>
+    internal ModelSettings Model => this switch
+    {
+        { Way: ReplicaWay.Nano } => BenchModels.Nano,
+        { IsQuick: true } => BenchModels.Tiny(),
+        { Trains: true } => BenchModels.Gpt(LayerCount, 256, 8, 128, 2048),
+        _ => BenchModels.Gpt(3, 512, 8, 256, 7680),
+    };
 
     /// <summary>How gradients are added up.</summary>
     internal ReductionSettings Reduction
