@@ -93,7 +93,7 @@ internal static class ReplicaOverlap
 
     private static string Verdict(Found found) =>
         $"m = {found.Spec.MicroBatchCount}, {found.Spec.LayerCount} layers: {found.Share:P0} of the communication is exposed, {Allowed:P0} at most wanted: {(found.Share <= Allowed ? "met" : "missed")}. The window lasts {found.Window / found.Communication:F2} times the "
-        + $"communication, {WantedWindow:F0} at least wanted for the comparison{(found.Window >= WantedWindow * found.Communication ? "" : ": it does not count")}. With overlap a step takes {found.Added:P0} of the communication longer than one that sends nothing would.";
+        + $"communication, {WantedWindow:F0} at least wanted for the comparison{(found.Window >= WantedWindow * found.Communication ? "" : ": it does not count")}.";
 
     private static string Milliseconds(double seconds) => $"{seconds * 1e3:F0}";
 
@@ -101,9 +101,6 @@ internal static class ReplicaOverlap
     private sealed record Turn(ReplicaResult Open, ReplicaResult Hidden)
     {
         internal double Share => Hidden.Exposed / Open.Exposed;
-
-        /// <summary>By how much of the communication a step is longer than its work: what is exposed, and what the processor does for the link meanwhile.</summary>
-        internal double Added => (Hidden.Seconds - (Open.Seconds - Open.Exposed)) / Open.Exposed;
     }
 
     /// <summary>What was found on a link: medians of its turns.</summary>
@@ -118,8 +115,6 @@ internal static class ReplicaOverlap
         internal double Exposed => Median(turn => turn.Hidden.Exposed);
 
         internal double Share => Median(turn => turn.Share);
-
-        internal double Added => Median(turn => turn.Added);
 
         /// <summary>Share of the gradient that the last bucket is.</summary>
         internal double LastBucket

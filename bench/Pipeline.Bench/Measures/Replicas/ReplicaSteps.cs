@@ -50,9 +50,9 @@ internal static class ReplicaSteps
             "replica-steps",
             "Training steps of two replicas over a slow link",
             $"6 layers × 256, context 128, vocabulary 2,048, fp32, micro-batches of 4 samples, one thread a process; two processes, each with the whole model and half of the micro-batches. The sending end of the link "
-            + $"is throttled so that uncompressed communication that nothing hides takes about {WantedShare:P0} of the step; its rate is corrected by what was measured with it. Exposed is the time from the moment at which both processes have done with backward to the end of the reduction. "
+            + $"is throttled so that uncompressed communication that nothing hides takes about {WantedShare:P0} of the step; its rate is corrected by what was measured with it. Exposed is the time from the moment at which both processes have done with backward to the end of the reduction; what one waits for the other's backward is no part of it. "
             + $"Medians of {stepCount} steps; bytes of one direction at the socket.",
-            ["m", "link MiB/s", "compression", "step ms", "exposed ms", "share of step", "exposed ÷ unhidden", "× throughput", "MiB a step", "× fewer bytes"], rows)
+            ["m", "link MiB/s", "compression", "step ms", "exposed ms", "for the other ms", "share of step", "exposed ÷ unhidden", "× throughput", "MiB a step", "× fewer bytes"], rows)
         {
             Remarks = [.. verdicts, "A share of 35 % that falls to 12 % is by itself worth a factor of (1 − 0.12) ÷ (1 − 0.35) = 1.35 in throughput."],
         };
@@ -80,7 +80,7 @@ internal static class ReplicaSteps
     /// <summary>One way, held against another.</summary>
     private static IReadOnlyList<string> Row(int microBatchCount, double rate, string name, ReplicaResult result, ReplicaResult slowest) =>
     [
-        $"{microBatchCount}", $"{rate / (1 << 20):F1}", name, $"{result.Seconds * 1e3:F0}", $"{result.Exposed * 1e3:F0}", $"{result.Exposed / result.Seconds:P0}",
+        $"{microBatchCount}", $"{rate / (1 << 20):F1}", name, $"{result.Seconds * 1e3:F0}", $"{result.Exposed * 1e3:F0}", $"{result.Waited * 1e3:F0}", $"{result.Exposed / result.Seconds:P0}",
         $"{result.Exposed / slowest.Exposed:P0}", $"{slowest.Seconds / result.Seconds:F2}", $"{result.SentBytes / 1048576.0:F2}", $"{(double)slowest.SentBytes / result.SentBytes:F1}",
     ];
 
