@@ -30,7 +30,9 @@ internal static class ReplicaOverlap
     private const double BytesPerMebibyte = 1 << 20;
 
     /// <summary>Measures with one micro-batch and with four, and two depths of the model.</summary>
-    public static BenchReport Measure(BenchOptions options)
+    /// <param name="options">Steps, turns.</param>
+    /// <param name="keep">Is given what there is after each of them.</param>
+    public static BenchReport Measure(BenchOptions options, Action<BenchReport> keep)
     {
         var stepCount = options.StepCount ?? (options.IsQuick ? 3 : 7);
         var turnCount = options.PairCount ?? 1;
@@ -46,10 +48,15 @@ internal static class ReplicaOverlap
                 // The last micro-batch's backward is the same, however many come before it.
                 free ??= ReplicaPair.Run(spec);
                 found.Add(Compare(spec, free, turnCount));
+                keep(Report(found, stepCount, turnCount));
             }
         }
 
-        return new BenchReport(
+        return Report(found, stepCount, turnCount);
+    }
+
+    private static BenchReport Report(List<Found> found, int stepCount, int turnCount) =>
+        new(
             "replica-overlap",
             "What overlap leaves exposed of the communication of two replicas",
             $"6 or {DeepLayerCount} layers × 256, context 128, vocabulary 2,048, fp32, micro-batches of {SampleCount} samples, one thread a process; two processes, each with the whole model and half of the micro-batches. The sending end of the link is "
@@ -61,7 +68,6 @@ internal static class ReplicaOverlap
         {
             Remarks = [.. found.Select(Verdict), .. found.Where(entry => entry.Turns.Count > 1).Select(entry => $"By turn, m = {entry.Spec.MicroBatchCount}, {entry.Spec.LayerCount} layers: {string.Join(", ", entry.Turns.Select(turn => $"{turn.Share:P0}"))}.")],
         };
-    }
 
     private static Found Compare(ReplicaSpec spec, ReplicaResult free, int turnCount)
     {
