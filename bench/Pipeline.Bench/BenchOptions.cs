@@ -16,8 +16,8 @@ internal sealed record BenchOptions
           --vocabulary N       one vocabulary alone (efficiency, split, schedules, processes)
           --micro-batches M    one number of micro-batches alone (efficiency, replica-steps, schedules, summation, processes)
           --schedule NAME      one schedule alone, or plan for what the planner chooses (schedules)
-          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), turns (replica-link), of telemetry off and on (telemetry), of runs (protection, processes), rounds (schedules), seeds (curves)
-          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp, or none for the uncompressed alone (replica-link), of compression, or some with commas (curves); replicas (prediction); gpt-small or gpt-nano (protection)
+          --pairs N            pairs of pipeline and unsplit trainers (efficiency), of link and bare socket (wire), turns (replica-link, replica-steps: overlap), of telemetry off and on (telemetry), of runs (protection, processes), rounds (schedules), seeds (curves)
+          --kind NAME          one kind of link alone: unix, tcp, tls, akka (wire), tcp, or none for the uncompressed alone (replica-link), overlap or throughput alone (replica-steps), of compression, or some with commas (curves); replicas (prediction); gpt-small or gpt-nano (protection)
           --steps N            measured steps (gemm, split, schedules, latency, replica-steps, summation, curves, soak, processes), rounds (reduction, replica-link, replica-bytes)
           --quick              tiny models: tries the benchmark itself, measures nothing
         """;
@@ -48,7 +48,7 @@ internal sealed record BenchOptions
     /// <summary>Pairs of measurements.</summary>
     public int? PairCount { get; private init; }
 
-    /// <summary>The only kind of link to measure.</summary>
+    /// <summary>The only kind to measure: of link, of compression, or of question.</summary>
     public string? WireKind { get; private init; }
 
     /// <summary>Measured steps.</summary>
@@ -77,6 +77,7 @@ internal sealed record BenchOptions
             else throw Unreadable($"There is no benchmark '{word}'.");
         }
 
+        if (options is { Benchmark: "replica-steps", WireKind: not (null or "overlap" or "throughput") }) throw Unreadable($"--kind of replica-steps is overlap or throughput, found '{options.WireKind}'.");
         return options;
     }
 

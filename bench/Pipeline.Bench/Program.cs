@@ -48,7 +48,8 @@ if (options.Wants("latency")) writer.Write(await ActionLatency.MeasureAsync(opti
 if (options.Wants("reduction")) writer.Write(ReductionSpeed.Measure(options.StepCount ?? 7, options.IsQuick));
 if (options.Wants("replica-link")) writer.Write(ReplicaLinkSpeed.Measure(options));
 if (options.Wants("replica-bytes")) writer.Write(ReplicaBytes.Measure(options));
-if (options.Wants("replica-steps")) writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("replica-steps") && options.WireKind != "overlap") writer.Write(ReplicaSteps.Measure(options));
+if (options.Wants("replica-steps") && options.WireKind != "throughput") writer.Write(ReplicaOverlap.Measure(options, writer.Keep));
 if (options.Wants("replica-memory")) writer.Write(ReplicaMemory.Measure(options));
 if (options.Wants("summation")) writer.Write(SummationCost.Measure(options));
 if (options.Wants("replica-scale")) writer.Write(ReplicaScale.Predict());

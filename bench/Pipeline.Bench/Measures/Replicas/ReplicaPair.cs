@@ -16,7 +16,7 @@ internal static class ReplicaPair
         using var child = StartChild(spec.ToText());
         using var side = new ReplicaSide(0, spec);
         side.Connect(Exchange(child.StandardInput, child.StandardOutput, side.Address));
-        var result = side.Run(() => Exchange(child.StandardInput, child.StandardOutput, "here"));
+        var result = side.Run(line => Exchange(child.StandardInput, child.StandardOutput, line));
         child.StandardInput.Close();
         child.WaitForExit();
         return child.ExitCode == 0 ? result : throw new InvalidOperationException($"The other replica ended with {child.ExitCode}.");
@@ -27,7 +27,7 @@ internal static class ReplicaPair
     {
         using var side = new ReplicaSide(1, ReplicaSpec.Parse(specification));
         side.Connect(Exchange(Console.Out, Console.In, side.Address));
-        side.Run(() => Exchange(Console.Out, Console.In, "here"));
+        side.Run(line => Exchange(Console.Out, Console.In, line));
         return 0;
     }
 

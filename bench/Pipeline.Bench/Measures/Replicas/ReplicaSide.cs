@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Pipeline.Bench.Workloads;
 using Pipeline.Model;
@@ -19,7 +20,7 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// </summary>
 internal sealed class ReplicaSide : IDisposable
 {
-    private const int MicroBatchSize = 4;
+    private const string Here = "here";
     private readonly ReplicaSpec _spec;
     private readonly StageInbox _inbox = new();
     private readonly HubLinks _links;
@@ -37,10 +38,10 @@ internal sealed class ReplicaSide : IDisposable
         (_spec, _self) = (spec, self);
         _first = self * spec.MicroBatchCount;
         _links = new HubLinks(self, _inbox, spec);
-        var settings = Settings(spec);
+        var settings = spec.Model;
         var units = DecoderTransformer.Units(settings);
         _model = new StageModel(units, 0, units.Count, new StageOptions(Precision.Fp32, CPU, 1));
-        _batches = new RandomTokens(settings, 2 * spec.MicroBatchCount, MicroBatchSize);
+        _batches = new RandomTokens(settings, 2 * spec.MicroBatchCount, spec.SampleCount);
         var place = new ReplicaPlace(self, LeafShare.Even(2 * spec.MicroBatchCount, 2), Summation.Fast);
         _reduction = new StageReduction(_model, place, spec.Reduction, new ReplicaLinks(_links, _inbox, new StepRecorder(new FlightRecorder()), (replica, _) => replica), null, _residuals);
     }
@@ -54,32 +55,33 @@ internal sealed class ReplicaSide : IDisposable
     internal void Connect(string address) => _links.Connect(address);
 
     /// <summary>Runs all rounds.</summary>
-    /// <param name="together">Returns when the other process has come to the same place.</param>
-    internal ReplicaResult Run(Action together)
+    /// <param name="meet">Says a line to the other process and returns its line, when it has come to the same place.</param>
+    internal ReplicaResult Run(Func<string, string> meet)
     {
-        List<double> seconds = [], exposed = [], windows = [], processor = [];
+        List<RoundTimes> rounds = [];
         var (sent, former) = (0L, default(SentTensors));
         for (var round = 1; round <= _spec.RoundCount + _spec.WarmUpCount; round++)
         {
             if (!_spec.Trains) Fill(round);
             if (round == _spec.WarmUpCount + 1) (sent, former) = (_links.SentBytes, _links.Tensors);
-            together();
+            meet(Here);
             if (round % _spec.Every != 0) continue;
-            var (all, waited, window) = (0.0, 0.0, 0.0);
-            var elapsed = Elapsed.Of(() => (all, waited, window) = Round(round));
-            if (round <= _spec.WarmUpCount) continue;
-            processor.Add(elapsed.CpuSeconds);
-            seconds.Add(all);
-            exposed.Add(waited);
-            windows.Add(window);
+            var times = default(RoundTimes);
+            var elapsed = Elapsed.Of(() => times = Round(round, meet));
+            // Both read the same clock.
+            var other = long.Parse(meet(times.Computed.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
+            if (round > _spec.WarmUpCount) rounds.Add(times with { OtherComputed = other, ProcessorSeconds = elapsed.CpuSeconds });
         }
 
-        together();
-        return new ReplicaResult(Distribution.Median(seconds), Distribution.Median(exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes, Distribution.Median(windows))
+        meet(Here);
+        return new ReplicaResult(Median(times => times.Seconds), Median(times => times.Exposed), (_links.SentBytes - sent) / _spec.RoundCount, GradientBytes, Median(times => times.Window))
         {
-            ProcessorSeconds = processor.Average(),
+            Waited = Median(times => times.Waited),
+            ProcessorSeconds = rounds.Average(times => times.ProcessorSeconds),
             Tensors = new SentTensors((_links.Tensors.Contributions - former.Contributions) / _spec.RoundCount, (_links.Tensors.Answers - former.Answers) / _spec.RoundCount),
         };
+
+        double Median(Func<RoundTimes, double> of) => Distribution.Median(rounds.Select(of));
     }
 
     /// <inheritdoc/>
@@ -92,34 +94,27 @@ internal sealed class ReplicaSide : IDisposable
         _links.Dispose();
     }
 
-    private static ModelSettings Settings(ReplicaSpec spec) => spec switch
-    {
-        { Way: ReplicaWay.Nano } => BenchModels.Nano,
-        { IsQuick: true } => BenchModels.Tiny(),
-        { Trains: true } => BenchModels.Gpt(spec.LayerCount, 256, 8, 128, 2048),
-        _ => BenchModels.Gpt(3, 512, 8, 256, 7680),
-    };
-
-    private (double Seconds, double Exposed, double Window) Round(long step)
+    private RoundTimes Round(long step, Func<string, string> meet)
     {
         var key = new StepKey(HubLinks.Run, Generation.None, 0, step);
-        var start = Stopwatch.GetTimestamp();
+        var began = Stopwatch.GetTimestamp();
         if (_spec.Way == ReplicaWay.FramesAlone)
         {
             ExchangeFrames(key);
-            return (Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 0);
+            return new RoundTimes(began, began, Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp(), 0);
         }
 
         _links.Forget(step - 2);
         var window = _spec.Trains ? Train(step, key) : 0;
+        var computed = Stopwatch.GetTimestamp();
+        if (_spec.Meets) meet(Here);
         _reduction.Contribute(key);
-        var ended = Stopwatch.GetTimestamp();
         _reduction.Reduce(key);
         _reduction.Finish(key);
-        var exposed = Stopwatch.GetElapsedTime(ended).TotalSeconds;
+        var reduced = Stopwatch.GetTimestamp();
         _inbox.FinishPhase(StageInbox.StepPhase(step));
         if (_spec.Trains) _model.OptimizerStep(step, BenchModels.Optimizer, BenchModels.Optimizer.UnclippedFactor(_batches.TokensPerStep));
-        return (Stopwatch.GetElapsedTime(start).TotalSeconds, exposed, window);
+        return new RoundTimes(began, computed, reduced, Stopwatch.GetTimestamp(), window);
     }
 
     /// <summary>Sends as much as a gradient has in frames of a reduction's size, from memory as large, and takes as much.</summary>
@@ -171,19 +166,4 @@ internal sealed class ReplicaSide : IDisposable
             foreach (ref var value in MemoryMarshal.Cast<byte, float>(unit.Gradient.bytes)) value = random.NextSingle() - 0.5f;
         }
     }
-}
-
-/// <summary>What one process saw.</summary>
-/// <param name="Seconds">Median time of a round.</param>
-/// <param name="Exposed">Median time between the end of the own work and the end of the reduction.</param>
-/// <param name="SentBytes">Bytes that its sockets sent in a round.</param>
-/// <param name="GradientBytes">Bytes of its gradient in fp32.</param>
-/// <param name="Window">Median time of the last micro-batch's backward, in which gradients become final and are sent.</param>
-internal sealed record ReplicaResult(double Seconds, double Exposed, long SentBytes, long GradientBytes, double Window)
-{
-    /// <summary>Mean processor time of the process in a round, all threads: the system counts it in steps too coarse for a median.</summary>
-    internal double ProcessorSeconds { get; init; }
-
-    /// <summary>What of that were tensors, in a round.</summary>
-    internal SentTensors Tensors { get; init; }
 }

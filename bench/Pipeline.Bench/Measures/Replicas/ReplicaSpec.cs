@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Pipeline.Bench.Workloads;
+using Pipeline.Model;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
 
@@ -20,11 +22,17 @@ namespace Pipeline.Bench.Measures.Replicas;
 /// <param name="HasChecksums">Whether frames carry checksums, as they do unless a run is told otherwise.</param>
 /// <param name="Lends">Whether gradients are sent from where they lie; otherwise they are copied first.</param>
 /// <param name="PieceLength">Elements of a message.</param>
+/// <param name="SampleCount">Samples of a micro-batch.</param>
+/// <param name="WarmUps">Rounds before those that count; 0 for as many as what is done needs.</param>
+/// <param name="Meets">Whether both have done with backward before the first of them sends: what then follows is communication and no waiting for the other's work. Without overlap only.</param>
 internal sealed record ReplicaSpec(
     bool Trains, CompressionKind Kind, bool Overlaps, int MicroBatchCount, int RoundCount, double BytesPerSecond, bool IsTcp, bool IsQuick, int Every = 1, ReplicaWay Way = ReplicaWay.Large,
-    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true, int PieceLength = ReductionSettings.DefaultPieceLength)
+    int LayerCount = ReplicaSpec.DefaultLayerCount, bool Keeps = false, bool HasChecksums = true, bool Lends = true, int PieceLength = ReductionSettings.DefaultPieceLength,
+    int SampleCount = ReplicaSpec.DefaultSampleCount, int WarmUps = 0, bool Meets = false)
 {
     internal const int DefaultLayerCount = 6;
+
+    internal const int DefaultSampleCount = 4;
 
     /// <summary>Rounds that warm up where a round lasts some hundredths of a second: for the first seconds of a process its hot loops run as they were compiled first, not as they will be.</summary>
     internal const int LongWarmUp = 20;
@@ -32,7 +40,16 @@ internal sealed record ReplicaSpec(
     private const int ShortWarmUp = 2;
 
     /// <summary>Rounds that warm up: few where nothing is timed, or a round is a whole training step.</summary>
-    internal int WarmUpCount => Trains || IsQuick || Way == ReplicaWay.Nano ? ShortWarmUp : LongWarmUp;
+    internal int WarmUpCount => WarmUps > 0 ? WarmUps : Trains || IsQuick || Way == ReplicaWay.Nano ? ShortWarmUp : LongWarmUp;
+
+    /// <summary>The model that is trained, or whose gradient is added up.</summary>
+    internal ModelSettings Model => this switch
+    {
+        { Way: ReplicaWay.Nano } => BenchModels.Nano,
+        { IsQuick: true } => BenchModels.Tiny(),
+        { Trains: true } => BenchModels.Gpt(LayerCount, 256, 8, 128, 2048),
+        _ => BenchModels.Gpt(3, 512, 8, 256, 7680),
+    };
 
     /// <summary>How gradients are added up.</summary>
     internal ReductionSettings Reduction

@@ -4,7 +4,8 @@ namespace Pipeline.Bench.Measures.Replicas;
 
 /// <summary>
 /// A connection that sends no faster than a given rate: stands for a slower network. Pieces leave when their time has come, so that the rate
-/// holds over any stretch longer than one piece. What is received is bounded by the other end's own throttle.
+/// holds over any stretch longer than one piece. Within a frame a thread that was late makes up for it, as a network goes on that has something to send while a processor is busy with other
+/// things; a line that had nothing to send saves nothing up. What is received is bounded by the other end's own throttle.
 /// </summary>
 /// <param name="inner">The real one. Owned.</param>
 /// <param name="bytesPerSecond">The rate.</param>
@@ -13,8 +14,8 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
 {
     private const int PieceBytes = 64 << 10;
 
-    /// <summary>Seconds that a wait may have lasted too long: the time is made up for. A line that was idle for longer saves nothing up.</summary>
-    private const double LatenessMadeUpFor = 0.01;
+    /// <summary>Seconds between two frames that are the thread's own: a longer gap says that there was nothing to send.</summary>
+    private const double LongestGap = 0.002;
     private readonly long _start = clock.GetTimestamp();
     private readonly ManualResetEventSlim _closed = new();
     private double _due;
@@ -40,6 +41,8 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
     /// <inheritdoc/>
     public void Send(ReadOnlySpan<byte> head, ReadOnlySpan<byte> body)
     {
+        var now = Now;
+        if (now - _due > LongestGap) _due = now;
         var first = body[..Math.Min(PieceBytes, body.Length)];
         Await(head.Length + first.Length);
         inner.Send(head, first);
@@ -72,13 +75,13 @@ internal sealed class ThrottledTransport(ILinkTransport inner, double bytesPerSe
         inner.Dispose();
     }
 
+    private double Now => clock.GetElapsedTime(_start).TotalSeconds;
+
     /// <summary>Waits until so many bytes may have left.</summary>
     private void Await(int byteCount)
     {
-        var now = clock.GetElapsedTime(_start).TotalSeconds;
-        if (now - _due > LatenessMadeUpFor) _due = now;
         _due += byteCount / bytesPerSecond;
-        var left = _due - now;
+        var left = _due - Now;
         if (left > 0) _closed.Wait(TimeSpan.FromSeconds(left));
     }
 }
