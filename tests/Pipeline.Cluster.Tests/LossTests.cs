@@ -90,6 +90,12 @@ public sealed class LossTests(TinyTraining tiny)
         await EndsWellAsync("left", train);
         Assert.Contains($"{drained.Name} (pid {drained.Pid}) is gone, exit code 0", train.Output, StringComparison.Ordinal);
         Assert.Contains($"{zombie.Name} (pid {zombie.Pid}) is gone, exit code 1", train.Output, StringComparison.Ordinal);
+        Assert.Contains("The node has left the cluster.", LastWords(drained));
+        // Whichever it hears first: it was fenced, downed or quarantined.
+        Assert.Contains(LastWords(zombie), line => line.StartsWith("The node was ", StringComparison.Ordinal) && line.EndsWith(" Start it anew; it joins as a new node.", StringComparison.Ordinal));
+
+        // Two streams come together in the log: the last line of one may not be the last of all.
+        IEnumerable<string> LastWords(NodeStatus node) => File.ReadLines(Path.Combine(new RunFiles(tiny.In("left")).Logs, $"{node.Name}.log")).TakeLast(4);
     }
 
     [Fact]
