@@ -40,7 +40,7 @@ internal static class ReductionSpeed
         return new BenchReport("reduction", "Compression and sums: GB/s of fp32 on one core", Method(input.Length, roundCount),
             ["what", "compress, GB/s", "goal", "restore, GB/s", "goal", "verdict", "fp32 bytes ÷ bytes"], [.. kinds.Select(kind => kind.Row()), sums.Row()])
         {
-            Remarks = [$"All that has a goal meets it: {(kinds.All(kind => kind.IsMet) ? "yes" : $"no, not {string.Join(", ", kinds.Where(kind => !kind.IsMet).Select(kind => kind.Name))}")}. The figures are of one core that nothing else used; on a shared one they are lower."],
+            Remarks = [$"All that has a goal meets it: {(kinds.All(kind => kind.IsMet) ? "yes" : $"no, not {string.Join(", ", kinds.Where(kind => !kind.IsMet).Select(kind => kind.Name))}")}. Where other work shares the core they are lower."],
         };
     }
 
