@@ -37,8 +37,8 @@ internal readonly record struct RoundTimes(long Began, long Computed, long Reduc
     /// <summary>The whole round.</summary>
     internal double Seconds => Between(Began, Ended);
 
-    /// <summary>From the end of both works to the end of the reduction.</summary>
-    internal double Exposed => Between(Math.Max(Computed, OtherComputed), Reduced);
+    /// <summary>From the end of both works to the end of the reduction; this process may have all that it awaits a moment before the other says that it has done.</summary>
+    internal double Exposed => Math.Max(0, Between(Math.Max(Computed, OtherComputed), Reduced));
 
     /// <summary>From the end of the own work to the end of the other's, if that is later.</summary>
     internal double Waited => Between(Computed, Math.Max(Computed, OtherComputed));
