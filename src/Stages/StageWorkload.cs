@@ -25,7 +25,7 @@ public sealed record StageWorkload
     public ICheckpointStore? Checkpoints { get; init; }
 
     /// <summary>For so long a save waits for the one before it, on the compute thread; if that is not written by then it fails.</summary>
-    public TimeSpan CheckpointPatience { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan CheckpointPatience { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Told where the compute thread passes, on that thread; null for nobody. For tests that strike there.</summary>
     public Action<StagePoint>? Probe { get; init; }

@@ -165,7 +165,7 @@ public sealed record CheckpointPlan(ICheckpointStore Store, Func<long, Checkpoin
     public IReadOnlyDictionary<string, string>? Texts { get; init; }
 
     /// <summary>For so long a rank's save waits for the one before it: longer than a disk takes that only is slow.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Waits between failed saves.</summary>
     public SaveRetry Retry { get; init; } = SaveRetry.Default;

@@ -104,8 +104,16 @@ internal sealed class TrainRunner(CommandContext context)
         var cluster = bound.Settings.Cluster;
         var files = directory.Files;
         // A new start: lines that will be written again go before anybody reads along, and no leader takes a former start over.
-        if (resumeFrom > 0) MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
-        RunJournal.Restart(files.Journal);
+        if (resumeFrom > 0)
+        {
+            MetricsWriter.Resume(files.Metrics, resumeFrom).Dispose();
+            RunJournal.Restart(files.Journal);
+        }
+        else
+        {
+            File.Delete(files.Journal);
+        }
+
         ProfileStore.Share(bound.Settings, files.Profile, planned);
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(

@@ -88,7 +88,7 @@ public sealed class RunJournal : IRunJournal
             using FileStream stream = new(_path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
             using StreamReader reader = new(stream, leaveOpen: true);
             if (OwnerIn(reader.ReadLine()) is var owner && owner != _owner)
-                throw new JournalException($"The run in {Path.GetDirectoryName(_path)} is led by {owner ?? "nobody"} now; this leader was replaced and ends.");
+                throw new JournalException($"The run in {Path.GetDirectoryName(_path)} is led by {(owner is { Length: > 0 } ? owner : "nobody")} now; this leader was replaced and ends.");
             stream.Seek(0, SeekOrigin.End);
             // A line that a crash has torn off must not swallow the next one.
             if (!EndsWithNewLine(stream)) stream.Write("\n"u8);

@@ -74,6 +74,7 @@ public sealed class SeedWatch : ReceiveActor, IWithTimers
 
     private void OnStanding(ClusterStanding other)
     {
+        if (other is not { Name: not null, Address: not null, Members: not null, SeedNodes: not null }) return;
         if (Standing(isAnswer: true) is not { } own || !FoundedApart.Are(own, other)) return;
         if (!other.IsAnswer) Sender.Tell(own);
         var sentence = FoundedApart.Sentence(own, other);

@@ -52,7 +52,7 @@ public sealed record NodeEnd(bool IsOrderly, string Sentence, bool Leaves)
         CoordinatedShutdown.ClusterDowningReason => Downed,
         CoordinatedShutdown.ClusterJoinUnsuccessfulReason => Unjoined,
         CoordinatedShutdown.ClusterLeavingReason => Drained,
-        _ => new NodeEnd(false, "The node's actor system has ended.", false),
+        _ => new NodeEnd(false, $"The node's actor system has ended, without a reason that it knows of ({reason?.GetType().Name ?? "none"}).", false),
     };
 }
 

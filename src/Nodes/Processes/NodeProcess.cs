@@ -74,7 +74,8 @@ public sealed class NodeProcess
             _ = system.WhenTerminated.ContinueWith(_ => _end.TrySetResult(NodeEnd.Of(CoordinatedShutdown.Get(system).ShutdownReason)), TaskScheduler.Default);
             cluster.RegisterOnMemberUp(() => OnUp(cluster));
             var end = await _end.Task.ConfigureAwait(false);
-            if (end == NodeEnd.Unjoined) end = _refusals.End ?? end;
+            // Akka gives up joining, or ends the system at once after a handshake that failed, whichever comes first.
+            if (end == NodeEnd.Unjoined || (!_isUp && !end.IsOrderly && !end.IsRefusal)) end = _refusals.End ?? end;
             await LeaveAsync(system, end).ConfigureAwait(false);
             return end;
         }
@@ -128,7 +129,8 @@ public sealed class NodeProcess
         system.ActorOf(StrayTensors.Props());
         system.ActorOf(StageHostActor.Props(info, _source.Workloads, _ => _end.TrySetResult(NodeEnd.Fenced), BeatEvery, _hub, _settings.LinkChoice, generation => _log.Hears(generation.Number)), StageHostActor.Name);
         system.ActorOf(MemberActor.Props(_self, reason => _end.TrySetResult(NodeEnd.NotAdmitted(reason)), () => NodeLinks.Lines(_settings.Name, _hub), IsAt, _source.MeasureAsync), MemberActor.Name);
-        system.ActorOf(SeedWatch.Props(_settings, () => _isAtRun, end => _end.TrySetResult(end), _time), SeedWatch.Name);
+        // Akka ends the system of whoever dials a node that shows a wrong certificate: with TLS nobody dials who need not be one of them.
+        if (_credentials is null) system.ActorOf(SeedWatch.Props(_settings, () => _isAtRun, end => _end.TrySetResult(end), _time), SeedWatch.Name);
         system.ActorOf(ConnectionWatch.Props(), "connections");
     }
 

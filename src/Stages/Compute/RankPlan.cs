@@ -201,7 +201,8 @@ internal sealed class RankPlan : IDisposable
         }
 
         // Also where nothing is compressed now: an operator may have had it compressed before, and what was lost is still owed.
-        if (Place.Count > 1) Residuals.Load(checkpoint);
+        // Exact weights beside shared ones are taken by a single replica too, which goes on with them.
+        Residuals.Load(checkpoint, name => Place.Count > 1 || ResidualStore.IsOf(SharedWeight.Prefix, name));
     }
 
     private CompressionSettings Switched(CompressionSettings settings, SettingKind direction) => settings with

@@ -30,7 +30,7 @@ public sealed class CopyHolder : ReceiveActor
         Receive<CopyPartArrived>(OnPart);
         Receive<FetchCopy>(OnFetch);
         Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
-        Receive<ForgetRun>(OnForgetRun);
+        Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
         ReceiveAny(_ => { });
     }
 
@@ -118,16 +118,6 @@ public sealed class CopyHolder : ReceiveActor
         if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender, _links), name);
     }
 
-    private void OnForgetRun(ForgetRun forget)
-    {
-        Forget(copy => copy.Run == forget.Run);
-        foreach (var key in _memories.Keys.Where(key => key.Run == forget.Run).ToArray())
-        {
-            _memories[key].Dispose();
-            _memories.Remove(key);
-        }
-    }
-
     private CopyMemory MemoryOf(CopyId copy)
     {
         if (!_memories.TryGetValue((copy.Run, copy.Rank), out var memory)) _memories.Add((copy.Run, copy.Rank), memory = new CopyMemory());
@@ -146,6 +136,13 @@ public sealed class CopyHolder : ReceiveActor
         {
             _whole[id].Dispose();
             _whole.Remove(id);
+        }
+
+        var left = _open.Keys.Concat(_whole.Keys).Select(id => (id.Run, id.Rank)).ToHashSet();
+        foreach (var key in _memories.Keys.Where(key => !left.Contains(key)).ToArray())
+        {
+            _memories[key].Dispose();
+            _memories.Remove(key);
         }
     }
 }

@@ -15,7 +15,7 @@ namespace Pipeline.Stages;
 internal sealed class CopyInlet(string address, int number, IActorRef receiver, Action closed) : IDisposable
 {
     private readonly Lock _gate = new();
-    private readonly XxHash3 _hash = new();
+    private XxHash3 _hash = new();
     private StateCopy? _place;
     private long _hashed;
     private int _rentedCount;
@@ -42,7 +42,7 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
         {
             _place?.Dispose();
             _place = place.Share();
-            _hash.Reset();
+            _hash = new XxHash3();
             _hashed = 0;
         }
     }
@@ -79,16 +79,8 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
     internal void Arrived(CopyPart part)
     {
         CopyPartArrived arrived = new(number, part.Copy, part.Offset);
-        lock (_gate)
-        {
-            // On the link's thread, while the bytes are at hand, rather than all at once on the actor's.
-            if (ReferenceEquals(part.Copy, _place) && part.Offset == _hashed)
-            {
-                _hash.Append(part.GetSpan());
-                _hashed += part.GetSpan().Length;
-            }
-        }
-
+        // On the link's thread, while the bytes are at hand, rather than all at once on the actor's.
+        SumOf(part)?.Append(part.GetSpan());
         part.Dispose();
         receiver.Tell(arrived);
     }
@@ -103,6 +95,17 @@ internal sealed class CopyInlet(string address, int number, IActorRef receiver, 
         }
 
         closed();
+    }
+
+    /// <summary>What sums the parts, where this one is the next and no other connection may be writing; whoever writes there later ends the summing.</summary>
+    private XxHash3? SumOf(CopyPart part)
+    {
+        lock (_gate)
+        {
+            if (!ReferenceEquals(part.Copy, _place) || part.Offset != _hashed || _rentedCount > 1) return null;
+            _hashed += part.GetSpan().Length;
+            return _hash;
+        }
     }
 
     private void Returned()

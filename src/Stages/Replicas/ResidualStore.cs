@@ -104,9 +104,11 @@ internal sealed class ResidualStore : IDisposable
     }
 
     /// <summary>Takes what a checkpoint holds, until it is asked for.</summary>
-    internal void Load(CheckpointReader checkpoint)
+    /// <param name="checkpoint">Where it lies.</param>
+    /// <param name="wants">Whether a tensor of that name may be asked for here.</param>
+    internal void Load(CheckpointReader checkpoint, Func<string, bool> wants)
     {
-        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal) && !IsOf(ReplicaPlace.Prefix, tensor.Key)))
+        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal) && !IsOf(ReplicaPlace.Prefix, tensor.Key) && wants(tensor.Key)))
         {
             var place = Place(name, stored.Shape);
             checkpoint.Read(name, (offset, bytes) => bytes.CopyTo(place.bytes[checked((int)offset)..]));
