@@ -56,6 +56,8 @@ internal sealed class ProgramRun : IDisposable
     {
         string[] words = [.. place, "dotnet", Executable.Path, .. arguments];
         ProcessStartInfo start = new(words[0], words.Skip(1)) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        // Each of hundreds of short processes would measure itself in order to be compiled better for an hour that it does not live.
+        start.Environment["DOTNET_TieredPGO"] = "0";
         foreach (var (name, value) in variables) start.Environment[name] = value;
         return new ProgramRun(Process.Start(start)!);
     }
