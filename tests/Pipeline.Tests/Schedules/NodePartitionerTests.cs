@@ -34,8 +34,8 @@ public sealed class NodePartitionerTests
             if (found is null)
                 return;
             Assert.True(found.IsExact);
-            Assert.Equal(best, found.Bottleneck, 9);
-            Assert.Equal(found.Bottleneck, Enumerable.Range(0, nodes.Length).Max(stage => Time(units, nodes, found, stage)), 9);
+            Assert.Equal(best, found.Bottleneck, 1e-9);
+            Assert.Equal(found.Bottleneck, Enumerable.Range(0, nodes.Length).Max(stage => Time(units, nodes, found, stage)), 1e-9);
             for (var stage = 0; stage < nodes.Length; stage++)
                 Assert.True(Fits(units, found.Stages[stage].Start, found.Stages[stage].End, nodes[found.NodeOfStage[stage]], inFlight[stage]));
             Assert.Equal(Enumerable.Range(0, nodes.Length), found.NodeOfStage.Order());
@@ -53,7 +53,7 @@ public sealed class NodePartitionerTests
         Assert.Equal(PartitionMethod.ManyKinds, found.Method);
         Assert.Equal(Enumerable.Range(0, 11), found.NodeOfStage.Order());
         Assert.True(found.Bottleneck <= new OrderedSearch(units, nodes, inFlight).Find()!.Value.Bottleneck);
-        Assert.Equal(found.Bottleneck, Enumerable.Range(0, 11).Max(stage => Time(units, nodes, found, stage)), 9);
+        Assert.Equal(found.Bottleneck, Enumerable.Range(0, 11).Max(stage => Time(units, nodes, found, stage)), 1e-9);
     }
 
     [Fact]

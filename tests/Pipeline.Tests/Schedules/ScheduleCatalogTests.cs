@@ -67,7 +67,7 @@ public sealed class ScheduleCatalogTests
         var limits = ScheduleLimits.PromisedBy(schedule);
         var least = ShortestStep.Find(schedule.RankOfStage, microBatches, [.. ScheduleValidator.PeakInFlight(schedule)]);
         var found = Simulator.Run(schedule, new SimulationModel { Costs = ActionCosts.Uniform(schedule.StageCount) }).Duration;
-        Assert.Equal(least + longerBy, found, 9);
+        Assert.Equal(least + longerBy, found, 1e-9);
         Assert.True(limits.MailboxCapacity >= ScheduleValidator.RequiredMailboxCapacity(schedule));
     }
 
