@@ -46,11 +46,11 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links));
     }
 
-    /// <summary>The checksum takes a pass over the memory, and a handler does not compute.</summary>
+    /// <summary>The checksum takes a pass over the memory: on a task, since a handler does not compute.</summary>
     protected override void PreStart()
     {
         var held = _copy.Share();
-        _ = QuietThread.RunAsync("copy checksum", () =>
+        _ = Task.Run(() =>
         {
             using (held) return held.Checksum();
         }).PipeTo(Self, success: sum => new Summed(sum));

@@ -80,7 +80,6 @@ internal sealed class LinkAcceptor(
         }
 
         var state = admission.State!;
-        if (state.Peer.Claim.Purpose == LinkPurpose.Copy) QuietThread.Begin();
         var connection = new IncomingConnection(transport, reader, state, admission.Sink, settings, links.Latest);
         try
         {

@@ -98,7 +98,6 @@ internal sealed class OutgoingLink : ILink
 
     private void Run()
     {
-        if (Peer.Claim.Purpose == LinkPurpose.Copy) QuietThread.Begin();
         var isLossTold = false;
         while (!IsClosed)
         {
