@@ -133,12 +133,19 @@ run_tests() {
   mkdir -p "$results"
   # The tests of the page mostly wait: they run beside the others, and say how it went at the end.
   local beside=$root/tests/Pipeline.Browser.Tests/Pipeline.Browser.Tests.csproj page
-  test_project "$beside" "$results" "$@" > "$results/beside.log" 2>&1 &
+  # In a group of their own: what a shell starts in the background does not hear the Ctrl-C that ends the others.
+  set -m
+  test_project "$beside" "$results" "$@" > "$results/beside.log" 2>&1 < /dev/null &
   page=$!
+  set +m
+  trap 'kill -TERM -- "-$page" 2> /dev/null || true' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   for project in "$root"/tests/*/*.csproj; do
     [[ $project == "$beside" ]] || test_project "$project" "$results" "$@" || code=$?
   done
   wait "$page" || code=$?
+  trap - EXIT
   cat "$results/beside.log"
   sum_results "$results" || code=${code/#0/1}
   exit "$code"

@@ -99,7 +99,7 @@ internal sealed class CutCluster : IDisposable
     }
 
     /// <summary>Waits until something is so.</summary>
-    internal async Task UntilAsync(Func<bool> isSo, string what, double seconds = 60)
+    internal async Task UntilAsync(Func<bool> isSo, string what, double seconds = 240)
     {
         var start = TimeProvider.System.GetTimestamp();
         while (!isSo())

@@ -78,6 +78,18 @@ internal sealed class ProgramRun : IDisposable
         }
     }
 
+    /// <summary>Waits until it has said something.</summary>
+    /// <exception cref="TimeoutException">It ended before, or did not say it in time; the message holds what it said.</exception>
+    public async Task SaysAsync(string words, double seconds = 240)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (!Output.Contains(words, StringComparison.Ordinal))
+        {
+            if (HasEnded || TimeProvider.System.GetElapsedTime(start).TotalSeconds > seconds) throw new TimeoutException($"The program did not say '{words}'. It said:\n{Output}");
+            await Task.Delay(50);
+        }
+    }
+
     public void Signal(Signal signal) => Signals.Send(Id, signal);
 
     public void Dispose()
@@ -125,6 +137,15 @@ internal static partial class Signals
         {
             return false;
         }
+    }
+
+    /// <summary>Waits until the process is gone, or for as long as a busy machine may take to let go of it.</summary>
+    /// <returns>Whether it is gone.</returns>
+    public static async Task<bool> EndsAsync(int process, double seconds = 120)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (IsAlive(process) && TimeProvider.System.GetElapsedTime(start).TotalSeconds < seconds) await Task.Delay(20);
+        return !IsAlive(process);
     }
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]

@@ -25,7 +25,12 @@ public sealed record EndpointFile(string Address, string TokenPath, int ProcessI
     {
         try
         {
-            return File.Exists(path) ? JsonSerializer.Deserialize(File.ReadAllBytes(path), RunJson.Default.EndpointFile) : null;
+            return JsonSerializer.Deserialize(File.ReadAllBytes(path), RunJson.Default.EndpointFile);
+        }
+        catch (Exception gone) when (gone is FileNotFoundException or DirectoryNotFoundException)
+        {
+            // Not asked beforehand: a program that ends removes it between the question and the reading.
+            return null;
         }
         catch (JsonException exception)
         {
@@ -34,6 +39,24 @@ public sealed record EndpointFile(string Address, string TokenPath, int ProcessI
         catch (Exception exception) when (RunException.IsFileFault(exception))
         {
             throw RunException.WhileReading(path, exception);
+        }
+    }
+
+    /// <summary>Reads the token; null where its file is gone, since the program ends.</summary>
+    /// <exception cref="RunException">It cannot be read.</exception>
+    public string? ReadToken()
+    {
+        try
+        {
+            return File.ReadAllText(TokenPath).Trim();
+        }
+        catch (Exception gone) when (gone is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (Exception exception) when (RunException.IsFileFault(exception))
+        {
+            throw RunException.WhileReading(TokenPath, exception);
         }
     }
 

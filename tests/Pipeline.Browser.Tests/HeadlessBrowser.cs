@@ -56,7 +56,8 @@ public sealed class HeadlessBrowser : IAsyncLifetime
 /// <summary>A page, and what its console has complained of. Owns its context.</summary>
 internal sealed class WatchedPage : IAsyncDisposable
 {
-    private const float Patience = 30_000;
+    // A browser beside busy tests.
+    private const float Patience = 120_000;
     private readonly IBrowserContext _context;
     private readonly List<string> _errors = [];
 

@@ -3,6 +3,7 @@ using System.Net;
 using Akka.Actor;
 using Pipeline.Coordinator;
 using Pipeline.Dashboard;
+using Pipeline.Nodes;
 using Pipeline.Operator;
 using Pipeline.Protocol;
 using Pipeline.Runs;
@@ -22,8 +23,9 @@ public sealed class OtherMachinesTests(HeadlessBrowser browser) : IClassFixture<
     public async Task A_page_that_nobody_answers_names_where_the_run_may_be_led_and_asks_none_of_them()
     {
         Skip.If(HeadlessBrowser.Path is null, "No Chromium on the path, and PIPELINE_CHROMIUM names none.");
-        var server = await StartAsync(new IPEndPoint(IPAddress.Any, 0));
-        var port = server.Address.Port;
+        // Nobody else is given it before the next server has it.
+        var port = LoopbackPorts.Free(1)[0];
+        var server = await StartAsync(new IPEndPoint(IPAddress.Any, port));
         var own = FormattableString.Invariant($"http://{HeadlessBrowser.HostOf("one")}:{port}/");
         await using var page = await browser.OpenAsync(new Uri($"{own}#token={Token}"));
         ConcurrentQueue<string> asked = new();

@@ -1,5 +1,8 @@
 using Pipeline.Chaos;
 using Xunit;
+using Xunit.Abstractions;
+
+[assembly: TestCollectionOrderer("Pipeline.Cluster.Tests.BusyFirst", "Pipeline.Cluster.Tests")]
 
 namespace Pipeline.Cluster.Tests;
 
@@ -12,4 +15,13 @@ public sealed class BusyCollection : ICollectionFixture<TinyTraining>
 {
     /// <summary>Its name.</summary>
     public const string Name = "busy";
+}
+
+/// <summary>The longest collection first, and then those that may run beside it: what begins last should be short.</summary>
+public sealed class BusyFirst : ITestCollectionOrderer
+{
+    /// <inheritdoc/>
+    public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) =>
+        testCollections.OrderByDescending(collection => collection.DisplayName == BusyCollection.Name)
+            .ThenByDescending(collection => collection.DisplayName.Contains(nameof(ReplicaTests), StringComparison.Ordinal));
 }

@@ -44,7 +44,7 @@ public sealed class LossTests(TinyTraining tiny)
         var leader = status.Nodes.Single(node => node.Coordinates);
         Assert.DoesNotContain(status.Stages, stage => stage.Node == leader.Name);
         Signals.Send(leader.Pid, Signal.Kill);
-        while (Signals.IsAlive(leader.Pid)) await Task.Delay(1);
+        Assert.True(await Signals.EndsAsync(leader.Pid));
         var recorded = RecordedSteps("alone").Length;
         await RunningAsync("alone", status.Generation);
         // The step that the leader died at may not be written.
@@ -85,8 +85,7 @@ public sealed class LossTests(TinyTraining tiny)
         Signals.Send(zombie.Pid, Signal.Stop);
         await RunningAsync("left", status.Generation);
         Signals.Send(zombie.Pid, Signal.Continue);
-        for (var tries = 0; tries < 300 && Signals.IsAlive(zombie.Pid); tries++) await Task.Delay(100);
-        Assert.False(Signals.IsAlive(zombie.Pid), "The woken node is still there.");
+        Assert.True(await Signals.EndsAsync(zombie.Pid), "The woken node is still there.");
         await EndsWellAsync("left", train);
         Assert.Contains($"{drained.Name} (pid {drained.Pid}) is gone, exit code 0", train.Output, StringComparison.Ordinal);
         Assert.Contains($"{zombie.Name} (pid {zombie.Pid}) is gone, exit code 1", train.Output, StringComparison.Ordinal);

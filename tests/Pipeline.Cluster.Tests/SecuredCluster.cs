@@ -40,7 +40,7 @@ public sealed class SecuredCluster : IAsyncLifetime
         Configuration = Write("certs");
         foreach (var node in new[] { 0, 1 })
             _nodes.Add(ProgramRun.Start("node", "-c", Configuration, "--name", $"node-{node + 1}", "--set", $"cluster.port={_ports[node]}", "--set", $"cluster.control-port={_ports[node + 2]}"));
-        foreach (var node in _nodes) await SaidAsync(node, "is up");
+        foreach (var node in _nodes) await HandmadeNodes.UpAsync(node);
     }
 
     public Task DisposeAsync()
@@ -92,16 +92,6 @@ public sealed class SecuredCluster : IAsyncLifetime
             Assert.All(secrets, secret => Assert.DoesNotContain(secret, output, StringComparison.Ordinal));
             Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
             Assert.DoesNotContain("Exception", output, StringComparison.Ordinal);
-        }
-    }
-
-    private static async Task SaidAsync(ProgramRun run, string words)
-    {
-        var start = TimeProvider.System.GetTimestamp();
-        while (!run.Output.Contains(words, StringComparison.Ordinal))
-        {
-            Assert.True(!run.HasEnded && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(150), run.Output);
-            await Task.Delay(50);
         }
     }
 }

@@ -10,7 +10,7 @@ namespace Pipeline.Cluster.Tests;
 /// </summary>
 internal sealed class Terminal : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(180);
     private readonly string _socket = $"pipeline-test-{Environment.ProcessId}-{Guid.NewGuid():N}";
 
     private Terminal()

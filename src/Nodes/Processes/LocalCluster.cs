@@ -56,8 +56,7 @@ public sealed class LocalCluster : IAsyncDisposable
     {
         foreach (var node in Living)
         {
-            if (node.Endpoint() is not { } endpoint) continue;
-            var token = await File.ReadAllTextAsync(endpoint.TokenPath).ConfigureAwait(false);
+            if (node.Endpoint() is not { } endpoint || endpoint.ReadToken() is not { } token) continue;
             if (await ControlClient.AskAsync(endpoint.Address, requestWithToken(token), AskPatience).ConfigureAwait(false) is { } reply) return reply;
         }
 

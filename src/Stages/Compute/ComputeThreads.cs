@@ -27,6 +27,15 @@ internal static class ComputeThreads
         lock (Gate) Alive.Remove(executor);
     }
 
+    /// <summary>Whether a compute thread of the process lives, and may own tensors.</summary>
+    internal static bool IsAnyAlive
+    {
+        get
+        {
+            lock (Gate) return Alive.Count > 0;
+        }
+    }
+
     /// <summary>Whether every compute thread of the process waits for something.</summary>
     internal static bool AreAllWaiting()
     {

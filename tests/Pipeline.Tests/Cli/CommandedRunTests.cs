@@ -9,7 +9,7 @@ namespace Pipeline.Tests.Cli;
 /// <summary>An operator's words, as they are typed, to a run that is under way in this process: where nobody sits at a terminal.</summary>
 public sealed class CommandedRunTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly CommandLineTraining _training = new();
 
     public void Dispose() => _training.Dispose();

@@ -18,7 +18,7 @@ namespace Pipeline.Tests.Coordinator;
 public sealed class RolledBackRunTests : IDisposable
 {
     private const int Ranks = 2;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly ActorSystem _system = ActorSystem.Create("rolled-back", WireSetup.For("akka { loglevel = ERROR, stdout-loglevel = ERROR, log-dead-letters = off }"));
     private readonly TemporaryFolder _folder = new();
     private readonly NoticeList _notices = new();

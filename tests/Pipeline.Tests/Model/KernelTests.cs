@@ -63,7 +63,7 @@ public sealed class KernelTests
         var settings = TinyModels.Optimizer;
         var unit = model.Units[1];
         var before = Doubles(unit.Master);
-        using (var noise = randn_like(unit.Gradient)) unit.Gradient.copy_(noise);
+        using (var noise = Noise.Normal(3, unit.Gradient.shape)) unit.Gradient.copy_(noise);
         var gradient = Doubles(unit.Gradient);
         AdamW.Step(unit, 1, settings, 0.5);
         var after = Doubles(unit.Master);
@@ -90,7 +90,7 @@ public sealed class KernelTests
     public void Attention_and_its_history_form_equal_a_loop_over_positions(bool history)
     {
         using var scope = NewDisposeScope();
-        var (query, key, value) = (randn(1, 2, 5, 4), randn(1, 2, 5, 4), randn(1, 2, 5, 4));
+        var (query, key, value) = (Noise.Normal(1, 1, 2, 5, 4), Noise.Normal(2, 1, 2, 5, 4), Noise.Normal(3, 1, 2, 5, 4));
         var mixed = history ? CausalAttention.ToHistory(query, key, value) : CausalAttention.Causal(query, key, value, trains: false, new BackwardFaults());
         for (var head = 0; head < 2; head++)
         {
@@ -112,8 +112,8 @@ public sealed class KernelTests
     {
         using var scope = NewDisposeScope();
         // More than one block of rows, and a last block that is not full.
-        var inputs = Enumerable.Range(0, 3).Select(_ => randn(1, 2, 150, 8)).ToArray();
-        var weight = randn(1, 2, 150, 8);
+        var inputs = Enumerable.Range(0, 3).Select(index => Noise.Normal((ulong)index, 1, 2, 150, 8)).ToArray();
+        var weight = Noise.Normal(3, 1, 2, 150, 8);
         var leaves = inputs.Select(input => input.detach().requires_grad_(true)).ToArray();
         var wide = inputs.Select(input => input.to_type(ScalarType.Float64).detach().requires_grad_(true)).ToArray();
         var mixed = BlockedAttentionFunction.Apply(leaves[0], leaves[1], leaves[2], trains: true, new BackwardFaults());
@@ -129,7 +129,7 @@ public sealed class KernelTests
     public void Rotary_embedding_turns_pairs_by_position_times_frequency()
     {
         using var scope = NewDisposeScope();
-        var heads = randn(1, 3, 1, 8);
+        var heads = Noise.Normal(1, 1, 3, 1, 8);
         var turned = RotaryEmbedding.Rotate(heads, 4, 10_000);
         for (var time = 0; time < 3; time++)
         {
@@ -151,7 +151,7 @@ public sealed class KernelTests
         var settings = (kind == NormKind.Rms ? TinyModels.LlamaSettings(1) : TinyModels.Settings(1)) with { NormEpsilon = 1e-3 };
         using var scope = NewDisposeScope();
         using var model = TinyModels.Whole(settings);
-        var input = randn(1, 1, settings.Width);
+        var input = Noise.Normal(1, 1, 1, settings.Width);
         var normed = new Normalization(kind, settings.Width, false, settings.NormEpsilon).Forward(input, PassOf(model));
         var x = input.data<float>().Select(value => (double)value).ToArray();
         var mean = kind == NormKind.Layer ? x.Average() : 0;

@@ -1,16 +1,21 @@
+using Pipeline.Stages;
 using TorchSharp;
+using Xunit;
 
 namespace Pipeline.Tests.Model;
 
 /// <summary>The process's live tensors, for tests that hold a piece of work to leave as many as it found.</summary>
 internal static class LiveTensors
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     /// <summary>
-    /// How many there are once nothing of earlier tests is left for the garbage collector. Without it a collection in the midst
-    /// of a test lets go of an earlier test's tensors, and the count falls by them.
+    /// How many there are once nothing of earlier tests is left for the garbage collector, and no stage of them is about to end. Without it a collection in the
+    /// midst of a test lets go of an earlier test's tensors, and the count falls by them.
     /// </summary>
     internal static long Settle()
     {
+        Assert.True(SpinWait.SpinUntil(() => !ComputeThreads.IsAnyAlive, Patience), ComputeThreads.Awaited());
         // A finaliser may let go of what only the next collection sees, so two in a row must agree.
         for (var count = Collect(); ;)
         {

@@ -100,6 +100,8 @@ public sealed class SplitBackwardTests
 
         long HeldAfterForward(Recomputation recomputation)
         {
+            // What an earlier test left to the collector would go meanwhile.
+            LiveTensors.Settle();
             var before = NativeBytes.InUse()!.Value;
             var pass = model.Forward(batch, null, PassMode.Train, recompute: [.. Enumerable.Repeat(recomputation, model.Units.Count)]);
             pass.ReleaseOutput();

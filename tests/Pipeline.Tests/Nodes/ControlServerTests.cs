@@ -9,7 +9,7 @@ namespace Pipeline.Tests.Nodes;
 /// <summary>The port of commands: answers whoever shows the token, and nobody else.</summary>
 public sealed class ControlServerTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     [Fact]
     public async Task Whoever_shows_the_token_is_answered()

@@ -205,7 +205,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(1, 2, 2, ProtectionKind.Memory);
         using var cluster = new SimulatedCluster(1, plan, 2);
-        var drained = cluster.AtStep(3, () => cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("b").Id), TimeSpan.FromSeconds(40)));
+        var drained = cluster.AtStep(3, () => cluster.Coordinator.Ask<NodeDrained>(new DrainNode(cluster.Node("b").Id), TimeSpan.FromMinutes(5)));
         cluster.StartCoordinator("a");
         await AssertCompletedAsync(cluster, plan);
         Assert.Null((await await drained).Refusal);

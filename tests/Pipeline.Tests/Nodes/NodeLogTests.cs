@@ -13,7 +13,7 @@ namespace Pipeline.Tests.Nodes;
 /// <summary>What a node says, whoever in it says it: every entry named, with node, run, generation, step and rank, as text or as JSON.</summary>
 public sealed class NodeLogTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     [Fact]
     public async Task Whatever_is_logged_in_a_nodes_actor_system_has_a_name_and_says_where_in_the_run_it_happened()

@@ -16,7 +16,7 @@ namespace Pipeline.Tests.Nodes;
 public sealed class NodeMoveTests : IDisposable
 {
     private const int Steps = 10;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-moves-").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

@@ -152,17 +152,24 @@ internal sealed class SimulatedCluster : IDisposable
         {
             if (scheduler.Now > end || Environment.TickCount64 > deadline) throw new TimeoutException($"The simulation did not end. Messages: {string.Join(", ", Network.Counts)}; busy: {Network.IsBusy}, pending: {ThreadPool.PendingWorkItemCount}, stores: {Volatile.Read(ref _busyStores)}, threads: {ComputeThreads.Awaited()}; notices: {string.Join(" | ", Notices.All.Where(notice => notice is not RunNotice.StepCommitted).TakeLast(12))}; steps: {Notices.Steps.Count}; nodes: {Network.Standing}");
             await Task.Delay(1);
-            var isIdle = Network.Activity == seen && !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
-            if (Network.Activity != seen || !ComputeThreads.AreAllWaiting()) quietSince = Environment.TickCount64;
-            seen = Network.Activity;
-            idle = isIdle ? idle + 1 : 0;
-            // Counts are exact (NetworkMailbox); if one were not, a test should rather go on than hang. Long, since a busy machine may not run a thread for seconds.
-            if (idle < 4 && Environment.TickCount64 - quietSince < Stuck.TotalMilliseconds) continue;
-            if (idle < 4) Network.Forget();
+            var activity = Network.Activity;
+            var isQuiet = IsQuiet();
+            // Twice, since one of them may hand over to another between the first look and the second.
+            var isStill = isQuiet && PoolThreads.AreStill() && IsQuiet() && Network.Activity == activity;
+            if (activity != seen || !ComputeThreads.AreAllWaiting()) quietSince = Environment.TickCount64;
+            idle = isQuiet && activity == seen ? idle + 1 : 0;
+            seen = activity;
+            // Counts are exact (NetworkMailbox), but for a thread that the test runner borrows from the pool. If one were not, a test should rather go on than
+            // hang. Long, since a busy machine may not run a thread for seconds.
+            if (!isStill && idle < 4 && Environment.TickCount64 - quietSince < Stuck.TotalMilliseconds) continue;
+            if (!isStill && idle < 4) Network.Forget();
             idle = 0;
+            if (isSo()) return;
             if (!Network.Release()) scheduler.Advance(Tick);
         }
     }
+
+    private bool IsQuiet() => !Network.IsBusy && ThreadPool.PendingWorkItemCount == 0 && Volatile.Read(ref _busyStores) == 0 && ComputeThreads.AreAllWaiting();
 
     public void Dispose()
     {

@@ -105,7 +105,8 @@ public sealed class ClusterCommandTests
     [Fact]
     public async Task Every_command_of_the_catalogue_is_carried_out_on_a_cluster_and_no_loss_changes()
     {
-        using OperatedCluster run = new(ProtectionKind.Memory, 60);
+        // However far it comes between two commands, it is the last one that ends it.
+        using OperatedCluster run = new(ProtectionKind.Memory, 100_000);
         var cluster = run.Cluster;
         var files = run.Files;
         Directory.CreateDirectory(files.Logs);
@@ -140,8 +141,8 @@ public sealed class ClusterCommandTests
 
         Assert.Equal(CommandCatalogue.All.Select(command => command.Name).Order(StringComparer.Ordinal), carriedOut.Order(StringComparer.Ordinal));
         var outcome = await cluster.UntilAsync(cluster.Ended);
-        Assert.True(outcome.End is RunEnd.Stopped or RunEnd.Completed, outcome.Error);
-        TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, 60).Take((int)outcome.Step)], cluster.Notices.Steps, allowsMissingDigests: true);
+        Assert.True(outcome.End == RunEnd.Stopped, outcome.Error);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, outcome.Step), cluster.Notices.Steps, allowsMissingDigests: true);
         Assert.Contains((1, new NodeId("e", 1)), cluster.Notices.All.OfType<RunNotice.Recovering>().SelectMany(notice => notice.Ranks));
         Assert.Equal(s_wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
         // Each change is in the audit with who and what; queries are not.

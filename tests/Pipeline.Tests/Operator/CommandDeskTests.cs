@@ -17,6 +17,9 @@ namespace Pipeline.Tests.Operator;
 public sealed class CommandDeskTests : IDisposable
 {
     private const int Steps = 60;
+
+    /// <summary>Of a run that is ended by command, however late the command comes.</summary>
+    private const int ManySteps = 100_000;
     private readonly string _folder = Directory.CreateTempSubdirectory("pipeline-desk-").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -106,8 +109,8 @@ public sealed class CommandDeskTests : IDisposable
 
         Assert.True((await run.RunAsync("stop --yes")).IsDone);
         var outcome = await run.Ended;
-        Assert.True(outcome.End is RunEnd.Stopped or RunEnd.Completed);
-        TinyRun.AssertEqual([.. TinyRun.Reference(2, true, Precision.Fp32, Steps).Take((int)outcome.Step)], run.Notices.Steps);
+        Assert.Equal(RunEnd.Stopped, outcome.End);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, outcome.Step), run.Notices.Steps);
         Assert.Contains(run.Notices.All.OfType<RunNotice.Commanded>(), command => !command.IsDone && command.Command == "resume");
     }
 
@@ -118,7 +121,7 @@ public sealed class CommandDeskTests : IDisposable
         Assert.True((await run.RunAsync("checkpoint now", "call-7")).IsDone);
         Assert.True((await run.RunAsync("pause")).IsDone);
         // An answer does not wait for its record.
-        Assert.True(SpinWait.SpinUntil(() => run.Notices.All.OfType<RunNotice.Commanded>().Any(command => command.Command == "checkpoint now"), TimeSpan.FromSeconds(20)));
+        Assert.True(SpinWait.SpinUntil(() => run.Notices.All.OfType<RunNotice.Commanded>().Any(command => command.Command == "checkpoint now"), TimeSpan.FromMinutes(2)));
         Assert.Equal("call-7", Assert.Single(run.Notices.All.OfType<RunNotice.Commanded>(), command => command.Command == "checkpoint now").Id);
         // As the next leader finds it: the course, and what happened.
         using (RunRecorder recorder = new(MetricsWriter.Create(run.Files.Metrics), DigestFile.Create(run.Files.Digests), EventLog.Open(run.Files.Events, TimeProvider.System)))
@@ -270,7 +273,7 @@ public sealed class CommandDeskTests : IDisposable
     private async Task<OperatedTinyRun> PausedAsync()
     {
         var paused = new TaskCompletionSource();
-        var run = await OperatedTinyRun.StartAsync(_folder, Plan(), (step, self) =>
+        var run = await OperatedTinyRun.StartAsync(_folder, Plan(ManySteps), (step, self) =>
         {
             if (step == 2) _ = self.RunAsync("pause").ContinueWith(_ => paused.SetResult(), TaskScheduler.Default);
         });
@@ -285,7 +288,7 @@ public sealed class CommandDeskTests : IDisposable
         await run.Ended;
     }
 
-    private TrainingPlan Plan() => TinyRun.Plan(2, 2, steps: Steps) with
+    private TrainingPlan Plan(long steps = Steps) => TinyRun.Plan(2, 2, steps: steps) with
     {
         StepsAhead = 1,
         Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, "run", "checkpoints")), RunTests.Describe),

@@ -11,7 +11,7 @@ namespace Pipeline.Tests.Operator;
 /// <summary>A tiny run in this process with its desk. What is to happen at a step is done before the step's end is told to the run.</summary>
 internal sealed class OperatedTinyRun
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly TaskCompletionSource<IActorRef> _coordinator = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
 

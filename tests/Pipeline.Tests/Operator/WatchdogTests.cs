@@ -14,7 +14,7 @@ namespace Pipeline.Tests.Operator;
 /// <summary>Whom the watchdog tells: the run's events, and a webhook, which may be deaf.</summary>
 public sealed class WatchdogTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly TemporaryFolder _folder = new();
     private readonly RunWatch _watch = new(TimeProvider.System);
     private readonly Channel<RunNotice> _recorded = Channel.CreateUnbounded<RunNotice>();

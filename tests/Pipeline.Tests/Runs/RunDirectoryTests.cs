@@ -134,6 +134,10 @@ public sealed class RunDirectoryTests : IDisposable
         }
 
         Assert.Null(EndpointFile.Read(_folder.In("a/endpoint.json")));
+        // One that was read just before its program ended has a token that is there no more.
+        Assert.Null((endpoint with { TokenPath = _folder.In("a/endpoint.token") }).ReadToken());
+        File.WriteAllText(_folder.In("token"), "abc\n");
+        Assert.Equal("abc", (endpoint with { TokenPath = _folder.In("token") }).ReadToken());
         File.WriteAllText(_folder.In("a/endpoint.json"), "{\"address\":null}");
         Assert.Throws<RunException>(() => EndpointFile.Read(_folder.In("a/endpoint.json")));
     }

@@ -7,7 +7,7 @@ namespace Pipeline.Tests.Schedules;
 public sealed class ScheduleTimingTests
 {
     // Sums of at most a few hundred doubles of like size.
-    private const int Digits = 9;
+    private const double Tolerance = 1e-9;
 
     [Fact]
     public void With_equal_stages_gpipe_and_1f1b_have_the_bubble_of_the_closed_form()
@@ -19,11 +19,11 @@ public sealed class ScheduleTimingTests
                     {
                         var costs = ActionCosts.Uniform(ranks, forward, backward);
                         var timeline = ScheduleTiming.Predict(generator.Generate(new ScheduleShape(ranks, microBatches)), costs);
-                        Assert.Equal((microBatches + ranks - 1) * (forward + backward), timeline.Duration, Digits);
+                        Assert.Equal((microBatches + ranks - 1) * (forward + backward), timeline.Duration, Tolerance);
                         var step = Simulator.Run(timeline.Schedule, new SimulationModel { Costs = costs });
-                        Assert.Equal((microBatches + ranks - 1) * (forward + backward), step.Duration, Digits);
-                        Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), step.BubbleShare, Digits);
-                        Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), timeline.BubbleShare, Digits);
+                        Assert.Equal((microBatches + ranks - 1) * (forward + backward), step.Duration, Tolerance);
+                        Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), step.BubbleShare, Tolerance);
+                        Assert.Equal((ranks - 1.0) / (microBatches + ranks - 1), timeline.BubbleShare, Tolerance);
                     }
     }
 
@@ -36,9 +36,9 @@ public sealed class ScheduleTimingTests
             var timeline = ScheduleTiming.Predict(schedule, costs);
             foreach (var usage in timeline.Usage)
             {
-                Assert.Equal(timeline.Duration, usage.Busy + usage.Wait + usage.Bubble, Digits);
+                Assert.Equal(timeline.Duration, usage.Busy + usage.Wait + usage.Bubble, Tolerance);
                 Assert.True(usage is { Busy: > 0, Wait: >= 0, Bubble: >= 0 });
-                Assert.Equal(timeline.Rows[usage.Rank].Sum(span => span.Duration), usage.Busy, Digits);
+                Assert.Equal(timeline.Rows[usage.Rank].Sum(span => span.Duration), usage.Busy, Tolerance);
             }
 
             var ends = timeline.Spans.ToDictionary(span => span.Action, span => span.End);
@@ -57,7 +57,7 @@ public sealed class ScheduleTimingTests
         Assert.Equal(6.5, timeline.Duration);
         Assert.Equal(new RankUsage(0, Busy: 3, Wait: 0.25, Bubble: 3.25), timeline.Usage[0]);
         Assert.Equal(new RankUsage(1, Busy: 3, Wait: 0.25, Bubble: 3.25), timeline.Usage[1]);
-        Assert.Equal(7.0 / 13.0, timeline.BubbleShare, Digits);
+        Assert.Equal(7.0 / 13.0, timeline.BubbleShare, Tolerance);
     }
 
     [Fact]
@@ -80,12 +80,12 @@ public sealed class ScheduleTimingTests
         {
             var predicted = ScheduleTiming.Predict(schedule, ActionCosts.Uniform(schedule.StageCount, hopLatency: latency));
             var measured = Timeline.FromSpans(schedule, predicted.Spans.Reverse().Select(span => span with { Start = span.Start + 100, End = span.End + 100 }));
-            Assert.Equal(predicted.BubbleShare, measured.BubbleShare, Digits);
+            Assert.Equal(predicted.BubbleShare, measured.BubbleShare, Tolerance);
             foreach (var (first, second) in predicted.Usage.Zip(measured.Usage))
             {
-                Assert.Equal(first.Busy, second.Busy, Digits);
-                Assert.Equal(first.Wait, second.Wait, Digits);
-                Assert.Equal(first.Bubble, second.Bubble, Digits);
+                Assert.Equal(first.Busy, second.Busy, Tolerance);
+                Assert.Equal(first.Wait, second.Wait, Tolerance);
+                Assert.Equal(first.Bubble, second.Bubble, Tolerance);
             }
         });
 

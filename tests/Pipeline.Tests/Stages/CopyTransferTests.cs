@@ -14,7 +14,7 @@ namespace Pipeline.Tests.Stages;
 /// <summary>Copies of a state on their way between processes, each of which is a hub of its own here: over links, and in chunks where there are none.</summary>
 public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel = ERROR, stdout-loglevel = ERROR }")), IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private static readonly CopyId Id = new(TestLinks.Run, new Generation(2), 3, 40);
     private readonly LinkHub[] _hubs = [.. Enumerable.Range(0, 3).Select(node => LinkHub.Start(TestLinks.Options($"node-{node}"), _ => { }))];
 

@@ -37,7 +37,7 @@ internal sealed class FauxqsServer : IDisposable
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
         FauxqsServer server = new(process, port);
-        using CancellationTokenSource limit = new(TimeSpan.FromSeconds(30));
+        using CancellationTokenSource limit = new(TimeSpan.FromMinutes(2));
         while (!await AnswersAsync(port)) await Task.Delay(100, limit.Token);
         return server;
     }

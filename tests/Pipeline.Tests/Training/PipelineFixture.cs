@@ -14,7 +14,7 @@ namespace Pipeline.Tests.Training;
 public sealed class PipelineFixture : IDisposable
 {
     private static readonly Config Quiet = ConfigurationFactory.ParseString("akka { loglevel = ERROR, stdout-loglevel = ERROR, log-dead-letters = off }");
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     public ActorSystem Plain { get; } = ActorSystem.Create("plain", WireSetup.For(Quiet));
 

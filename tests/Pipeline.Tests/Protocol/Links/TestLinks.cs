@@ -8,7 +8,7 @@ namespace Pipeline.Tests.Protocol.Links;
 /// <summary>Hubs on loopback with short times, frames whose bytes tell their number, and a sink that remembers.</summary>
 internal static class TestLinks
 {
-    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    internal static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     internal static readonly RunId Run = new(7);
 
     internal static LinkSettings Settings { get; } = new()

@@ -3,6 +3,7 @@ using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Reduction.Compression;
 using Pipeline.Stages;
+using Pipeline.Tests.Model;
 using Pipeline.Tests.Training;
 using Xunit;
 using static TorchSharp.torch;
@@ -24,7 +25,7 @@ public sealed class BoundaryCompressionTests
         TorchRuntime.Initialize();
         using var scope = NewDisposeScope();
         var boundary = new BoundaryCompression(new CompressionSettings { Kind = kind, ErrorFeedback = false }, 5);
-        var original = rand([4, 16, 32]).to_type(type);
+        var original = Noise.Uniform(1, 4, 16, 32).to_type(type);
         var encoded = boundary.Encode(original.clone(), Key);
         Assert.True(original.numel() * 4.0 / encoded.numel() > ratio);
         using (var again = boundary.Encode(original.clone(), Key)) Assert.True(encoded.bytes.SequenceEqual(again.bytes));
@@ -63,7 +64,7 @@ public sealed class BoundaryCompressionTests
         var boundary = new BoundaryCompression(new CompressionSettings { Kind = CompressionKind.Int8, ErrorFeedback = false }, 5);
         foreach (var claimed in new[] { 0L, 127, 129, 512, -1, long.MaxValue })
         {
-            var encoded = boundary.Encode(rand([128]), Key);
+            var encoded = boundary.Encode(Noise.Uniform(1, 128), Key);
             System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(encoded.bytes[sizeof(long)..], claimed);
             var fault = Assert.Throws<CompressionException>(() => boundary.Decode(encoded, ScalarType.Float32, CPU));
             Assert.True(fault.Message.Contains("bytes", StringComparison.Ordinal) || claimed == 127, fault.Message);

@@ -44,7 +44,7 @@ internal sealed class GuardedNode : IAsyncDisposable
     public string PathOf(string local) => Address + local;
 
     /// <summary>The next message that the target got.</summary>
-    public object Receive() => _received.TryTake(out var message, TimeSpan.FromSeconds(20)) ? message : throw new TimeoutException("The target got nothing.");
+    public object Receive() => _received.TryTake(out var message, TimeSpan.FromMinutes(2)) ? message : throw new TimeoutException("The target got nothing.");
 
     public bool HasReceivedNothing => _received.Count == 0;
 

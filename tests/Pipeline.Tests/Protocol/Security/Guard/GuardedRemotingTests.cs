@@ -63,7 +63,7 @@ public sealed class GuardedRemotingTests : IDisposable
             await peer.AssociateAsync();
             await peer.SendAsync(ForgedPdu.Carrying(address + "/user/victim", Gadget(typeof(UnguardedGadget))));
             await peer.SendAsync(ForgedPdu.Carrying(address + "/user/victim", ForgedPdu.Payload(16, "PP", [])));
-            await death.WaitAsync(TimeSpan.FromSeconds(60));
+            await death.WaitAsync(TimeSpan.FromMinutes(5));
             Assert.True(UnguardedWitness.HasRun);
         }
         finally
@@ -159,15 +159,15 @@ public sealed class GuardedRemotingTests : IDisposable
         const string cluster = "akka { actor.provider = cluster, cluster { gossip-interval = 100ms, leader-actions-interval = 100ms, periodic-tasks-initial-delay = 50ms, allow-weakly-up-members = off } }";
         await using GuardedNode first = new(_authority.Credentials(PeerRoles.Coordinator | PeerRoles.Stage), PeerRoles.Coordinator, cluster, trusted: "/user/target");
         await using GuardedNode second = new(_authority.Credentials(PeerRoles.Stage), PeerRoles.Stage, cluster, trusted: "/user/target");
-        using CancellationTokenSource limit = new(TimeSpan.FromSeconds(40));
+        using CancellationTokenSource limit = new(TimeSpan.FromMinutes(2));
         await Cluster.Get(first.System).JoinAsync(first.Address, limit.Token);
         await Cluster.Get(second.System).JoinSeedNodesAsync([first.Address], limit.Token);
 
-        var remote = await second.System.ActorSelection(first.PathOf("/user/target")).ResolveOne(TimeSpan.FromSeconds(20));
+        var remote = await second.System.ActorSelection(first.PathOf("/user/target")).ResolveOne(TimeSpan.FromMinutes(2));
         remote.Tell(Allowed);
         Assert.Equal(Allowed, first.Receive());
         var death = remote.WatchAsync();
-        await first.Target.GracefulStop(TimeSpan.FromSeconds(20));
+        await first.Target.GracefulStop(TimeSpan.FromMinutes(2));
         await death.WaitAsync(limit.Token);
         Assert.Equal((0L, 0L), (first.Remoting.RefusalCount, second.Remoting.RefusalCount));
         Assert.Equal("akka.ssl.tcp", first.Address.Protocol);
@@ -234,7 +234,7 @@ public sealed class GuardedRemotingTests : IDisposable
     /// <summary>Every line of the node's log. Loggers are actors: the first line may still be under way.</summary>
     private static IReadOnlyList<string> Refusals(GuardedNode node)
     {
-        SpinWait.SpinUntil(() => !GatheringLogger.Of(node.System).IsEmpty, TimeSpan.FromSeconds(20));
+        SpinWait.SpinUntil(() => !GatheringLogger.Of(node.System).IsEmpty, TimeSpan.FromMinutes(2));
         return [.. GatheringLogger.Of(node.System).Select(line => line.Message.ToString()!)];
     }
 }

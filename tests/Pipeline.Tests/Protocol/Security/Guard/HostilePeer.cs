@@ -8,7 +8,7 @@ namespace Pipeline.Tests.Protocol.Security.Guard;
 /// <summary>A connection to a node's port that speaks Akka.Remote's protocol by hand, with or without TLS.</summary>
 internal sealed class HostilePeer : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly TcpClient _client = new();
     private Stream _stream = Stream.Null;
 
