@@ -95,8 +95,6 @@ internal static class CompressionConflicts
             yield return Fault(ReductionKeys.Kind, $"Expected another kind than auto beside {ReductionKeys.LocalSteps} above 1: a trial compares steps, and most of these exchange nothing. Name one.");
         if (settings.Elastic == ElasticChoice.On)
             yield return Fault(SettingsSchema.Elastic, $"Expected auto or off beside {ReductionKeys.LocalSteps} above 1: each replica has weights and moments of its own, which no other can go on with. Set that, or {ReductionKeys.LocalSteps} to 1.");
-        if (settings.Reduction.Topology == ReductionTopology.Coordinator)
-            yield return Fault(ReductionKeys.Topology, $"Expected sharded or hierarchical beside {ReductionKeys.LocalSteps} above 1: a reducer would wait in the steps in which nothing is sent. Set one of them, or {ReductionKeys.LocalSteps} to 1.");
         if (settings.Summation == Summation.Invariant)
             yield return Fault(SettingsSchema.Summation, $"Expected fast beside {ReductionKeys.LocalSteps} above 1: what replicas do by themselves depends on their number. Set that, or {ReductionKeys.LocalSteps} to 1.");
         if (settings.Step.OptimizerShardCount > 1)

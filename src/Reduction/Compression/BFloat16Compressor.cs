@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Pipeline.Reduction.Summation;
 
 namespace Pipeline.Reduction.Compression;
 
@@ -21,19 +22,11 @@ public sealed class BFloat16Compressor(Rounding rounding) : ICompressor
     public int MaxByteCount(int length) => checked(length * sizeof(ushort));
 
     /// <inheritdoc/>
-    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key)
-    {
-        var target = MemoryMarshal.Cast<byte, ushort>(payload[..MaxByteCount(input.Length)]);
-        Span<uint> words = stackalloc uint[CounterRandom.BlockLength];
-        for (var start = 0; start < input.Length; start += words.Length)
-        {
-            var count = Math.Min(words.Length, input.Length - start);
-            if (rounding == Rounding.Stochastic) CounterRandom.Fill(words, key, (uint)(start / words.Length));
-            Block(input.Slice(start, count), residual.IsEmpty ? default : residual.Slice(start, count), target.Slice(start, count), words);
-        }
+    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) => Compress(input, residual, payload, key, owes: false);
 
-        return target.Length * sizeof(ushort);
-    }
+    /// <inheritdoc/>
+    public int CompressWithFeedback(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) =>
+        Compress(input, residual[..input.Length], payload, key, owes: true);
 
     /// <inheritdoc/>
     public void Decompress(ReadOnlySpan<byte> payload, Span<float> output)
@@ -53,11 +46,34 @@ public sealed class BFloat16Compressor(Rounding rounding) : ICompressor
         for (; index < output.Length; index++) output[index] = BitConverter.UInt32BitsToSingle((uint)source[index] << 16);
     }
 
+    private int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key, bool owes)
+    {
+        var target = MemoryMarshal.Cast<byte, ushort>(payload[..MaxByteCount(input.Length)]);
+        Span<uint> words = stackalloc uint[CounterRandom.BlockLength];
+        for (var start = 0; start < input.Length; start += words.Length)
+        {
+            var count = Math.Min(words.Length, input.Length - start);
+            if (rounding == Rounding.Stochastic) CounterRandom.Fill(words, key, (uint)(start / words.Length));
+            ReadOnlySpan<float> values = input.Slice(start, count);
+            var lost = residual.IsEmpty ? default : residual.Slice(start, count);
+            if (owes)
+            {
+                SpanSum.Add(values, lost, lost);
+                values = lost;
+            }
+
+            Block(values, lost, target.Slice(start, count), words);
+        }
+
+        return target.Length * sizeof(ushort);
+    }
+
     private void Block(ReadOnlySpan<float> input, Span<float> residual, Span<ushort> target, ReadOnlySpan<uint> words)
     {
         ref var from = ref MemoryMarshal.GetReference(input);
         ref var to = ref MemoryMarshal.GetReference(target);
         ref var random = ref MemoryMarshal.GetReference(words);
+        ref var lost = ref MemoryMarshal.GetReference(residual);
         var index = 0;
         for (; index <= input.Length - 16; index += 16)
         {
@@ -67,8 +83,8 @@ public sealed class BFloat16Compressor(Rounding rounding) : ICompressor
             var upperBits = Round(upper.AsUInt32(), Vector256.LoadUnsafe(ref random, (nuint)index + 8));
             Vector256.Narrow(lowerBits, upperBits).StoreUnsafe(ref to, (nuint)index);
             if (residual.IsEmpty) continue;
-            (lower - (lowerBits << 16).AsSingle()).CopyTo(residual[index..]);
-            (upper - (upperBits << 16).AsSingle()).CopyTo(residual[(index + 8)..]);
+            (lower - (lowerBits << 16).AsSingle()).StoreUnsafe(ref lost, (nuint)index);
+            (upper - (upperBits << 16).AsSingle()).StoreUnsafe(ref lost, (nuint)index + 8);
         }
 
         for (; index < input.Length; index++)

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using Pipeline.Reduction.Summation;
 
 namespace Pipeline.Reduction.Compression;
 
@@ -32,26 +33,15 @@ public sealed class BlockCompressor : ICompressor
     /// <inheritdoc/>
     public int MaxByteCount(int length) => checked((int)(((long)length + Length - 1) / Length * _blockByteCount));
 
-    /// <inheritdoc/>
-    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key)
-    {
-        var workspace = new Workspace(stackalloc float[Length], stackalloc sbyte[Length], stackalloc uint[CounterRandom.BlockLength]);
-        var byteCount = MaxByteCount(input.Length);
-        var (start, block) = (0, 0u);
-        for (; start <= input.Length - Length; start += Length, block++)
-        {
-            var lost = residual.IsEmpty ? workspace.Residual : residual.Slice(start, Length);
-            Encode(input.Slice(start, Length), lost, payload.Slice((int)block * _blockByteCount, _blockByteCount), workspace, key, block);
-        }
+    /// <summary>Whether it computes in the widest vectors: the bits are the same.</summary>
+    internal bool IsWide { get; init; } = WideBlockKernels.IsSupported;
 
-        if (start == input.Length) return byteCount;
-        Span<float> tail = stackalloc float[Length];
-        tail.Clear();
-        input[start..].CopyTo(tail);
-        Encode(tail, tail, payload.Slice((int)block * _blockByteCount, _blockByteCount), workspace, key, block);
-        if (!residual.IsEmpty) tail[..(input.Length - start)].CopyTo(residual[start..]);
-        return byteCount;
-    }
+    /// <inheritdoc/>
+    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) => Compress(input, residual, payload, key, owes: false);
+
+    /// <inheritdoc/>
+    public int CompressWithFeedback(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) =>
+        Compress(input, residual[..input.Length], payload, key, owes: true);
 
     /// <inheritdoc/>
     public void Decompress(ReadOnlySpan<byte> payload, Span<float> output)
@@ -61,7 +51,7 @@ public sealed class BlockCompressor : ICompressor
         var start = 0;
         for (; start <= output.Length - Length; start += Length)
         {
-            Decode(payload[..], levels, output.Slice(start, Length));
+            Decode(payload, levels, output.Slice(start, Length));
             payload = payload[_blockByteCount..];
         }
 
@@ -69,6 +59,35 @@ public sealed class BlockCompressor : ICompressor
         Span<float> tail = stackalloc float[Length];
         Decode(payload, levels, tail);
         tail[..(output.Length - start)].CopyTo(output[start..]);
+    }
+
+    private int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key, bool owes)
+    {
+        var workspace = new Workspace(stackalloc float[Length], stackalloc sbyte[Length], stackalloc uint[CounterRandom.BlockLength]);
+        var byteCount = MaxByteCount(input.Length);
+        var (start, block) = (0, 0u);
+        for (; start <= input.Length - Length; start += Length, block++)
+        {
+            scoped ReadOnlySpan<float> values = input.Slice(start, Length);
+            var lost = residual.IsEmpty ? workspace.Residual : residual.Slice(start, Length);
+            if (owes)
+            {
+                SpanSum.Add(values, lost, lost);
+                values = lost;
+            }
+
+            Encode(values, lost, payload.Slice((int)block * _blockByteCount, _blockByteCount), workspace, key, block);
+        }
+
+        if (start == input.Length) return byteCount;
+        Span<float> tail = stackalloc float[Length];
+        tail.Clear();
+        input[start..].CopyTo(tail);
+        var rest = tail[..(input.Length - start)];
+        if (owes) SpanSum.Add(rest, residual[start..], rest);
+        Encode(tail, tail, payload.Slice((int)block * _blockByteCount, _blockByteCount), workspace, key, block);
+        if (!residual.IsEmpty) rest.CopyTo(residual[start..]);
+        return byteCount;
     }
 
     private void Encode(ReadOnlySpan<float> block, Span<float> residual, Span<byte> target, Workspace workspace, RoundingKey key, uint number)
@@ -85,12 +104,14 @@ public sealed class BlockCompressor : ICompressor
         }
         else if (_rounding == Rounding.Nearest)
         {
-            BlockKernels.RoundNearest(block, residual, levels, BlockScale.Value(scale), _highestLevel);
+            if (IsWide) WideBlockKernels.RoundNearest(block, residual, levels, BlockScale.Value(scale), _highestLevel);
+            else BlockKernels.RoundNearest(block, residual, levels, BlockScale.Value(scale), _highestLevel);
         }
         else
         {
             CounterRandom.Fill(workspace.Words, key, number);
-            BlockKernels.RoundStochastic(block, residual, levels, BlockScale.Value(scale), _highestLevel, workspace.Words);
+            if (IsWide) WideBlockKernels.RoundStochastic(block, residual, levels, BlockScale.Value(scale), _highestLevel, workspace.Words);
+            else BlockKernels.RoundStochastic(block, residual, levels, BlockScale.Value(scale), _highestLevel, workspace.Words);
         }
 
         if (Kind == CompressionKind.Int4) NibblePacking.Pack(levels, bytes);
@@ -102,12 +123,18 @@ public sealed class BlockCompressor : ICompressor
         var bytes = source[sizeof(ushort).._blockByteCount];
         if (Kind == CompressionKind.Int8)
         {
-            BlockKernels.Restore(MemoryMarshal.Cast<byte, sbyte>(bytes), scale, block);
+            Restore(MemoryMarshal.Cast<byte, sbyte>(bytes), scale, block);
             return;
         }
 
         NibblePacking.Unpack(bytes, levels);
-        BlockKernels.Restore(levels, scale, block);
+        Restore(levels, scale, block);
+    }
+
+    private void Restore(ReadOnlySpan<sbyte> levels, float scale, Span<float> block)
+    {
+        if (IsWide) WideBlockKernels.Restore(levels, scale, block);
+        else BlockKernels.Restore(levels, scale, block);
     }
 
     private readonly ref struct Workspace(Span<float> residual, Span<sbyte> levels, Span<uint> words)

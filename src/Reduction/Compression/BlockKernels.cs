@@ -105,8 +105,8 @@ internal static class BlockKernels
     private static Vector256<int> Keep(
         Vector256<float> values, Vector256<float> rounded, ref float lost, nuint index, Vector256<float> scale, Vector256<float> highest)
     {
-        // The quotient of the largest element may exceed the highest level by its rounding.
-        var levels = Vector256.Max(Vector256.Min(rounded, highest), -highest);
+        // The quotient of the largest element may exceed the highest level by its rounding. Neither operand is ever NaN, and none of those that are equal is a zero: the short forms do.
+        var levels = Vector256.MaxNative(Vector256.MinNative(rounded, highest), -highest);
         (values - levels * scale).StoreUnsafe(ref lost, index);
         return Vector256.ConvertToInt32Native(levels);
     }

@@ -33,6 +33,13 @@ internal static class BlockScale
     {
         // Magnitudes compare as integers, where NaN is the largest of all.
         ref var bits = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<float, int>(block[..BlockLength]));
+        var eight = WideBlockKernels.IsSupported ? WideLargest(ref bits) : NarrowLargest(ref bits);
+        var four = Vector128.Max(eight.GetLower(), eight.GetUpper());
+        return BitConverter.Int32BitsToSingle(Math.Max(Math.Max(four[0], four[1]), Math.Max(four[2], four[3])));
+    }
+
+    private static Vector256<int> NarrowLargest(ref int bits)
+    {
         var mask = Vector256.Create(int.MaxValue);
         Vector256<int> first = default, second = default;
         for (nuint index = 0; index < BlockLength; index += 16)
@@ -41,7 +48,20 @@ internal static class BlockScale
             second = Vector256.Max(second, Vector256.LoadUnsafe(ref bits, index + 8) & mask);
         }
 
-        var four = Vector128.Max(Vector256.Max(first, second).GetLower(), Vector256.Max(first, second).GetUpper());
-        return BitConverter.Int32BitsToSingle(Math.Max(Math.Max(four[0], four[1]), Math.Max(four[2], four[3])));
+        return Vector256.Max(first, second);
+    }
+
+    private static Vector256<int> WideLargest(ref int bits)
+    {
+        var mask = Vector512.Create(int.MaxValue);
+        Vector512<int> first = default, second = default;
+        for (nuint index = 0; index < BlockLength; index += 32)
+        {
+            first = Vector512.Max(first, Vector512.LoadUnsafe(ref bits, index) & mask);
+            second = Vector512.Max(second, Vector512.LoadUnsafe(ref bits, index + 16) & mask);
+        }
+
+        var largest = Vector512.Max(first, second);
+        return Vector256.Max(largest.GetLower(), largest.GetUpper());
     }
 }

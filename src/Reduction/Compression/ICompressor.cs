@@ -1,3 +1,5 @@
+using Pipeline.Reduction.Summation;
+
 namespace Pipeline.Reduction.Compression;
 
 /// <summary>The kinds of <c>compression.kind</c>.</summary>
@@ -58,6 +60,22 @@ public interface ICompressor
     /// <param name="key">Names the random numbers of stochastic rounding.</param>
     /// <returns>Bytes written.</returns>
     int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key);
+
+    /// <summary>
+    /// Compresses input plus residual, each sum rounded once; the residual is then what that lost. So what was lost in one step is added to the next step's input (Seide et al. 2014;
+    /// Karimireddy et al. 2019), and nothing is lost for good, only late. The residual belongs to a logical sender (a replica's bucket, or a shard's answer) and moves with it, not with
+    /// a process. The bits are those of adding first; compressors that go through a span block by block add each as they come to it.
+    /// </summary>
+    /// <param name="input">The elements.</param>
+    /// <param name="residual">What was lost so far, as long as the input, elsewhere; zeros before the first step.</param>
+    /// <param name="payload">At least <see cref="MaxByteCount"/> bytes.</param>
+    /// <param name="key">Names the random numbers of stochastic rounding.</param>
+    /// <returns>Bytes written.</returns>
+    int CompressWithFeedback(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key)
+    {
+        SpanSum.Add(input, residual, residual);
+        return Compress(residual, residual, payload, key);
+    }
 
     /// <summary>Writes the elements that the payload stands for. Reads nothing beyond the payload, whatever it says.</summary>
     /// <exception cref="CompressionException">The payload is not one of a span of this length.</exception>

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Pipeline.Reduction.Summation;
 
 namespace Pipeline.Reduction.Compression;
 
@@ -22,22 +23,11 @@ public sealed class OneBitCompressor : ICompressor
     public int MaxByteCount(int length) => checked((int)(((long)length + BlockLength - 1) / BlockLength * sizeof(ushort) + ((long)length + Lanes - 1) / Lanes));
 
     /// <inheritdoc/>
-    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key)
-    {
-        var byteCount = MaxByteCount(input.Length);
-        for (var start = 0; start < input.Length; start += BlockLength)
-        {
-            var block = input.Slice(start, Math.Min(BlockLength, input.Length - start));
-            var scale = ScaleOf(block);
-            BinaryPrimitives.WriteUInt16LittleEndian(payload, scale);
-            var signs = payload.Slice(sizeof(ushort), (block.Length + Lanes - 1) / Lanes);
-            Pack(block, signs);
-            if (!residual.IsEmpty) Subtract(block, BlockScale.Value(scale), residual.Slice(start, block.Length));
-            payload = payload[(sizeof(ushort) + signs.Length)..];
-        }
+    public int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) => Compress(input, residual, payload, owes: false);
 
-        return byteCount;
-    }
+    /// <inheritdoc/>
+    public int CompressWithFeedback(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, RoundingKey key) =>
+        Compress(input, residual[..input.Length], payload, owes: true);
 
     /// <inheritdoc/>
     public void Decompress(ReadOnlySpan<byte> payload, Span<float> output)
@@ -50,6 +40,30 @@ public sealed class OneBitCompressor : ICompressor
             Unpack(signs, BinaryPrimitives.ReadUInt16LittleEndian(payload), block);
             payload = payload[(sizeof(ushort) + signs.Length)..];
         }
+    }
+
+    private int Compress(ReadOnlySpan<float> input, Span<float> residual, Span<byte> payload, bool owes)
+    {
+        var byteCount = MaxByteCount(input.Length);
+        for (var start = 0; start < input.Length; start += BlockLength)
+        {
+            var block = input.Slice(start, Math.Min(BlockLength, input.Length - start));
+            var lost = residual.IsEmpty ? default : residual.Slice(start, block.Length);
+            if (owes)
+            {
+                SpanSum.Add(block, lost, lost);
+                block = lost;
+            }
+
+            var scale = ScaleOf(block);
+            BinaryPrimitives.WriteUInt16LittleEndian(payload, scale);
+            var signs = payload.Slice(sizeof(ushort), (block.Length + Lanes - 1) / Lanes);
+            Pack(block, signs);
+            if (!lost.IsEmpty) Subtract(block, BlockScale.Value(scale), lost);
+            payload = payload[(sizeof(ushort) + signs.Length)..];
+        }
+
+        return byteCount;
     }
 
     /// <summary>The mean magnitude, rounded to bfloat16; not finite where an element is not.</summary>

@@ -14,6 +14,7 @@ namespace Pipeline.Reduction.Compression;
 public sealed class TopKCompressor(double share) : ICompressor
 {
     private const int MaxDistanceByteCount = 5;
+    private const int PieceLength = 4096;
 
     /// <inheritdoc/>
     public CompressionKind Kind => CompressionKind.TopK;
@@ -58,23 +59,34 @@ public sealed class TopKCompressor(double share) : ICompressor
         if (!distances.IsEmpty) throw new CompressionException($"A top-k payload has {distances.Length} bytes too many.");
     }
 
+    /// <summary>Copies what is not sent and takes what is, piece by piece: the second look at a piece is at one in the nearest cache.</summary>
     private static int Select(ReadOnlySpan<float> input, MagnitudeThreshold threshold, Span<float> values, Span<byte> distances, Span<float> residual)
     {
         var selection = new Selection(threshold, values, distances, residual);
-        if (!residual.IsEmpty) input.CopyTo(residual);
-        ref var bits = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<float, int>(input));
+        for (var start = 0; start < input.Length; start += PieceLength)
+        {
+            var end = Math.Min(input.Length, start + PieceLength);
+            if (!residual.IsEmpty) input[start..end].CopyTo(residual[start..]);
+            Offer(ref selection, input, threshold.Bits, start, end);
+        }
+
+        return selection.DistanceByteCount;
+    }
+
+    private static void Offer(ref Selection selection, ReadOnlySpan<float> input, uint threshold, int start, int end)
+    {
+        ref var bits = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<float, int>(input[..end]));
         var mask = Vector256.Create((int)MagnitudeThreshold.Mask);
-        var limit = Vector256.Create((int)threshold.Bits - 1);
-        var index = 0;
-        for (; index <= input.Length - 16; index += 16)
+        var limit = Vector256.Create((int)threshold - 1);
+        var index = start;
+        for (; index <= end - 16; index += 16)
         {
             var near = Vector256.GreaterThan(Vector256.LoadUnsafe(ref bits, (nuint)index) & mask, limit).ExtractMostSignificantBits();
             var far = Vector256.GreaterThan(Vector256.LoadUnsafe(ref bits, (nuint)index + 8) & mask, limit).ExtractMostSignificantBits();
-            for (var hits = near | (far << 8); hits != 0; hits &= hits - 1) selection.Offer(index + BitOperations.TrailingZeroCount(hits), values: input);
+            for (var hits = near | (far << 8); hits != 0; hits &= hits - 1) selection.Offer(index + BitOperations.TrailingZeroCount(hits), input);
         }
 
-        for (; index < input.Length; index++) selection.Offer(index, input);
-        return selection.DistanceByteCount;
+        for (; index < end; index++) selection.Offer(index, input);
     }
 
     /// <summary>Takes elements in index order and writes those that belong to the k largest. Reads its input before it clears the residual.</summary>

@@ -69,6 +69,9 @@ internal sealed class RankPlan : IDisposable
     /// <summary>Whether replicas take steps of their own, and bring their weights together from time to time.</summary>
     internal bool StepsLocally => Place.Count > 1 && Workload.Reduction.Outer is not null;
 
+    /// <summary>Whether replicas exchange something in a step: in every one, unless they take steps of their own.</summary>
+    internal bool MeetsAfter(long step) => !StepsLocally || Workload.Reduction.Outer?.Follows(step) == true;
+
     /// <summary>
     /// What the rank writes into a checkpoint beside its stages: what its exchange remembers, once where all replicas remember the same; and of a
     /// replica that has weights and moments of its own these, under its name.
@@ -193,16 +196,15 @@ internal sealed class RankPlan : IDisposable
     {
         var store = Workload.Checkpoints ?? throw new InvalidOperationException("A checkpoint is to be loaded, but the stage has no store.");
         // The coordinator has verified every byte; each tensor's hash is held against the manifest again as it is read.
-        using var checkpoint = store.Open(step, verify: false);
+        var checkpoint = store.Open(step, verify: false);
+        // Also where nothing is compressed now: an operator may have had it compressed before, and what was lost is still owed.
+        // Exact weights beside shared ones are taken by a single replica too, which goes on with them.
+        Residuals.Load(checkpoint, name => Place.Count > 1 || ResidualStore.IsOf(SharedWeight.Prefix, name));
         foreach (var model in _models.Values)
         {
             StateLoader.Load(model, checkpoint);
             if (StepsLocally && Place.Index > 0) StateLoader.LoadWhereThere(model, checkpoint, OwnName);
         }
-
-        // Also where nothing is compressed now: an operator may have had it compressed before, and what was lost is still owed.
-        // Exact weights beside shared ones are taken by a single replica too, which goes on with them.
-        Residuals.Load(checkpoint, name => Place.Count > 1 || ResidualStore.IsOf(SharedWeight.Prefix, name));
     }
 
     private CompressionSettings Switched(CompressionSettings settings, SettingKind direction) => settings with

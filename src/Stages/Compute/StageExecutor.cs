@@ -119,9 +119,24 @@ internal sealed class StageExecutor
         }
     }
 
+    /// <summary>Makes what runs steps, which takes of a checkpoint what the rank keeps beside its stages.</summary>
+    private StepRunner? Begin(RankPlan plan)
+    {
+        try
+        {
+            return new StepRunner(plan, _inbox, _links, _recorder, _flight.Trace, settled => OnSettled(plan, settled));
+        }
+        catch (Exception fault) when (fault is not OutOfMemoryException)
+        {
+            Fail(StageFailure.WhilePreparing(_assignment, fault));
+            return null;
+        }
+    }
+
     private void Work(RankPlan plan)
     {
-        using var steps = new StepRunner(plan, _inbox, _links, _recorder, _flight.Trace, settled => OnSettled(plan, settled));
+        using var steps = Begin(plan);
+        if (steps is null) return;
         var evaluation = new EvaluationRunner(plan, _inbox, _links);
         using var part = plan.Workload.Checkpoints is { } store ? new CheckpointPart(store, plan.FirstPart, plan.PartCount, plan.Workload.CheckpointPatience) : null;
         try

@@ -40,7 +40,7 @@ internal sealed class StepRunner : IDisposable
         var totals = _totals = new TotalsExchange(plan, inbox, links, trace);
         if (plan.IsReducer) _reducer = new GradientReducer(plan, inbox, links, recorder);
         else if (plan.Place.Reduces && !plan.StepsLocally) _reduction = new GradientReduction(plan, inbox, links, recorder);
-        if (plan.StepsLocally) _outer = new OuterExchange(plan, inbox, links, recorder);
+        if (plan is { StepsLocally: true, IsReducer: false }) _outer = new OuterExchange(plan, inbox, links, recorder);
         if (plan is { IsReducer: false, Owners: { } owners }) _weights = new WeightExchange(plan, owners, inbox, links, recorder);
         plan.Residuals.Settle();
         _end = new StepEnd(plan, inbox, links, recorder, _losses, totals, _reduction, _weights, _outer);
@@ -85,13 +85,14 @@ internal sealed class StepRunner : IDisposable
         _weights?.Dispose();
     }
 
-    /// <summary>A reducer knows of a step what it adds up, and what the step comes to.</summary>
+    /// <summary>A reducer knows of a step what it adds up and what the step comes to. Steps of the replicas' own come to something before these meet, and those that come to nothing end in no meeting.</summary>
     private bool AddUp(GradientReducer reducer)
     {
         _trace.Began(StageAction.StepLevel(_plan.Schedule.StagesOf(_plan.Rank)[0], ActionKind.ReduceScatter));
-        reducer.Run(_key);
+        var known = _plan.StepsLocally ? _totals.Take(_key).Outcome : null;
+        if (known is null || (known.Verdict == StepVerdict.Apply && _plan.MeetsAfter(_key.Step))) reducer.Run(_key);
         _trace.Ended();
-        _settlement.Finish(_key, _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans(), _trace.End());
+        _settlement.Finish(_key, known ?? _totals.Take(_key).Outcome, 0, _recorder.EndStep(), _recorder.Spans(), _trace.End());
         return true;
     }
 

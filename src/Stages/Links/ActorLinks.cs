@@ -54,7 +54,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     /// <inheritdoc/>
     public void Settle(TensorLoan loan, torch.Tensor own)
     {
-        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+        lock (_gate) loan.Keep(own);
     }
 
     /// <inheritdoc/>
@@ -124,6 +124,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
         {
             _table.Dispose();
             _table = newer;
+            _kept.DropSpare();
             lacking = [.. Enumerable.Range(0, newer.RankCount).Where(other => other != rank).SelectMany(other => _kept.Lacking(other, completedSteps[other]))];
             reports = _reports.All;
         }

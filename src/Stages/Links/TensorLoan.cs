@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Pipeline.Stages;
 
 /// <summary>
@@ -26,6 +28,13 @@ internal sealed class TensorLoan(Action ended, KeptLoan? kept = null, bool isAwa
 
     /// <summary>What is kept of it; null where nothing is.</summary>
     internal KeptLoan? Kept => kept;
+
+    /// <summary>Keeps a tensor instead of the memory, if anything is kept; takes ownership. Under the lock of the links that keep it.</summary>
+    internal void Keep(torch.Tensor own)
+    {
+        if (kept is null) own.Dispose();
+        else kept.Replace(own);
+    }
 
     /// <summary>The link has sent all of the memory.</summary>
     internal void Sent() => Volatile.Write(ref _isSent, 1);

@@ -15,6 +15,7 @@ internal sealed class KeptMessages(KeptVolume volume)
 {
     private readonly SortedDictionary<long, List<KeptMessage>> _byPhase = [];
     private readonly SortedDictionary<long, StepOutcome> _knownTotals = [];
+    private readonly KeptMemory _memory = new();
 
     /// <summary>Tensors and notes that are kept.</summary>
     internal int Count => _byPhase.Values.Sum(phase => phase.Count);
@@ -33,7 +34,7 @@ internal sealed class KeptMessages(KeptVolume volume)
     /// <param name="view">Names the memory; owned from now on.</param>
     internal KeptLoan AddLent(int rank, FrameKey key, torch.Tensor view)
     {
-        var loan = new KeptLoan(rank, key, view);
+        var loan = new KeptLoan(rank, key, view, _memory);
         volume.Add(loan.ByteCount);
         Phase(StageInbox.PhaseOf(key)).Add(loan);
         return loan;
@@ -79,7 +80,11 @@ internal sealed class KeptMessages(KeptVolume volume)
     {
         foreach (var phase in _byPhase.Values) Free(phase);
         _byPhase.Clear();
+        _memory.Close();
     }
+
+    /// <summary>Frees the memory that lies idle for what is kept next.</summary>
+    internal void DropSpare() => _memory.Drop();
 
     /// <summary>The same memory under another owner; neither writes it.</summary>
     internal static torch.Tensor Alias(torch.Tensor tensor)
@@ -93,13 +98,6 @@ internal sealed class KeptMessages(KeptVolume volume)
     {
         using var guard = torch.no_grad();
         return tensor.clone().DetachFromDisposeScope();
-    }
-
-    /// <summary>Memory for so many values of fp32, owned by the caller.</summary>
-    internal static torch.Tensor New(int length)
-    {
-        using var guard = torch.no_grad();
-        return torch.empty(length, torch.ScalarType.Float32, torch.CPU).DetachFromDisposeScope();
     }
 
     private void Free(List<KeptMessage> messages)

@@ -46,7 +46,7 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
     internal TensorLoan? Unsent(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is { IsSent: false } loan ? loan : null;
 
     /// <summary>Whether no link will read the contribution of a shard again, whatever happens to its connection.</summary>
-    internal bool IsRead(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is not { IsOver: false };
+    internal bool IsOver(Shard shard) => _contributions.GetValueOrDefault(shard.Index) is not { IsOver: false };
 
     /// <summary>The memory of a shard is changed when this returns.</summary>
     internal void BeforeChange(Shard shard)
@@ -72,8 +72,8 @@ internal sealed class BucketLoans(IGradientBucket bucket, ReplicaLinks links, in
     /// <summary>Copies what is kept, if anything is, and has the copy kept instead. The links are locked for the exchange only: others send meanwhile.</summary>
     private void Keep(TensorLoan loan, Shard shard)
     {
-        if (loan.Kept is null) return;
-        var own = KeptMessages.New(shard.Length);
+        if (loan.Kept is not { } kept) return;
+        var own = kept.NewPlace();
         SpanCopy.PastCaches(bucket.Values.Slice(shard.Start, shard.Length), MemoryMarshal.Cast<byte, float>(own.bytes));
         links.Settle(loan, own);
     }

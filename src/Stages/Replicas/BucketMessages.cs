@@ -59,6 +59,10 @@ internal sealed class BucketMessages
     internal void Contribute(Transfer contribution, StepKey step, SpanStream.Filler fill) =>
         _links.Send(contribution.To.Replica, KeyOf(contribution, FrameKind.GradientContribution, step), _streams.Of(contribution).Encode(step.Step, fill));
 
+    /// <summary>Sends a contribution of one sum as a tensor of its own.</summary>
+    internal void Contribute(Transfer contribution, StepKey step, ReadOnlySpan<float> sum) =>
+        _links.Send(contribution.To.Replica, KeyOf(contribution, FrameKind.GradientContribution, step), _streams.Of(contribution).Encode(step.Step, sum));
+
     /// <summary>The sum of a shard stands in the bucket: tells it to who awaits it.</summary>
     internal void Answer(Shard shard, StepKey step)
     {
@@ -67,7 +71,7 @@ internal sealed class BucketMessages
         var stream = _streams.Answer(shard);
         // What several await is one copy for all of them.
         if (stream.IsPlainAt(step.Step) && _told[shard.Index].ToArray() is [var told] && TryLendAnswer(told, step)) return;
-        using var answer = stream.Encode(step.Step, values => Range(shard).CopyTo(values));
+        using var answer = stream.Encode(step.Step, Range(shard));
         // The owner goes on with what the others get, not with what it knows better.
         if (stream.HasAltered) stream.Decode(answer, Range(shard), step.Step);
         PassOn(answer, shard, step);

@@ -167,10 +167,13 @@ internal sealed class BucketReduction : IBucketReduction
         var shard = transfer.Shard;
         // Sums of leaves lie in memory that is used again.
         if (_leaves is null && _messages.TryLend(transfer, step)) return;
-        _messages.Contribute(transfer, step, joined =>
+        if (nodes.Count == 1) _messages.Contribute(transfer, step, OfShard(0));
+        else _messages.Contribute(transfer, step, joined =>
         {
-            for (var index = 0; index < nodes.Count; index++) sums(index).Slice(shard.Start, shard.Length).CopyTo(joined[(index * shard.Length)..]);
+            for (var index = 0; index < nodes.Count; index++) OfShard(index).CopyTo(joined[(index * shard.Length)..]);
         });
+
+        ReadOnlySpan<float> OfShard(int index) => sums(index).Slice(shard.Start, shard.Length);
     }
 
     /// <summary>Has what comes of a transfer worked on by who brings it.</summary>
@@ -192,7 +195,7 @@ internal sealed class BucketReduction : IBucketReduction
     {
         lock (_gate)
         {
-            if (_isDisposed || _messages.Tells(answer.Shard) || !_loans.IsRead(answer.Shard) || !IsFree(answer.Shard)) return null;
+            if (_isDisposed || _messages.Tells(answer.Shard) || !_loans.IsOver(answer.Shard) || !IsFree(answer.Shard)) return null;
             _loans.BeforeChange(answer.Shard);
             return _bucket.ViewOf(answer.Shard.Start, answer.Shard.Length);
         }

@@ -48,7 +48,7 @@ internal sealed class FreedBucketReduction : IBucketReduction
         var round = leaf - _place.FirstMicroBatch;
         foreach (var transfer in _outgoing)
         {
-            var tensor = _streams.Of(transfer).Encode(step.Step, values => Range(transfer.Shard).CopyTo(values), RoundingIndex(round, step));
+            var tensor = _streams.Of(transfer).Encode(step.Step, Range(transfer.Shard), RoundingIndex(round, step));
             _links.Send(transfer.To.Replica, KeyOf(transfer, round, step), tensor);
         }
 

@@ -15,7 +15,7 @@ internal sealed class ResidualStore : IDisposable
 {
     private const string Prefix = "residual.";
     private readonly SortedDictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, Tensor> _loaded = new(StringComparer.Ordinal);
+    private readonly LoadedResiduals _loaded = new();
 
     /// <summary>The name in copies and checkpoints.</summary>
     internal static string NameOf(string name) => Prefix + name;
@@ -24,7 +24,7 @@ internal sealed class ResidualStore : IDisposable
     internal static bool IsOf(string beginning, string stored) => stored.AsSpan().StartsWith(Prefix, StringComparison.Ordinal) && stored.AsSpan(Prefix.Length).StartsWith(beginning, StringComparison.Ordinal);
 
     /// <summary>Whether a copy or checkpoint that was loaded has a name that nobody has asked for yet.</summary>
-    internal bool IsLoaded(string name) => _loaded.ContainsKey(NameOf(name));
+    internal bool IsLoaded(string name) => _loaded.Has(NameOf(name));
 
     /// <summary>Whether there are numbers of a name, in use or loaded.</summary>
     internal bool Holds(string name) => _tensors.ContainsKey(NameOf(name)) || IsLoaded(name);
@@ -49,21 +49,15 @@ internal sealed class ResidualStore : IDisposable
         {
             using var guard = no_grad();
             // What was lost under other buckets has no place here: it is as if compression began now.
-            if (_loaded.Remove(key, out tensor) && tensor.numel() != length)
-            {
-                tensor.Dispose();
-                tensor = null;
-            }
-
-            tensor ??= zeros(length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+            tensor = _loaded.Take(key, length) ?? zeros(length, ScalarType.Float32, CPU).DetachFromDisposeScope();
             _tensors.Add(key, tensor);
         }
 
         return tensor;
     }
 
-    /// <summary>What a copy or checkpoint that was loaded has under a name, and nobody has asked for yet; null for nothing. It stays the store's.</summary>
-    internal Tensor? Loaded(string name) => _loaded.GetValueOrDefault(NameOf(name));
+    /// <summary>What a copy or checkpoint that was loaded has under a name, and nobody has asked for yet; null for nothing. Owned by the caller, who does not write it.</summary>
+    internal Tensor? Loaded(string name) => _loaded.Read(NameOf(name));
 
     /// <summary>
     /// Begins a range of a bucket with what was loaded of it, whoever had lost it: one sender's, whole, where nothing has changed; a sum of several
@@ -73,15 +67,16 @@ internal sealed class ResidualStore : IDisposable
     /// <param name="takes">Whose losses it takes, by replica.</param>
     internal void Adopt(ResidualRange range, Func<int, bool> takes)
     {
-        var pieces = _loaded.Select(entry => (Range: ResidualRange.Parse(entry.Key.AsSpan(Prefix.Length), checked((int)entry.Value.numel())), entry.Value))
+        var pieces = _loaded.All.Select(entry => (entry.Name, Range: ResidualRange.Parse(entry.Name.AsSpan(Prefix.Length), entry.Length)))
             .Where(piece => piece.Range is { } found && found.Bucket == range.Bucket && (found.From < 0) == (range.From < 0) && (found.From < 0 || takes(found.From)) && found.Overlaps(range))
             .OrderBy(piece => piece.Range!.From).ThenBy(piece => piece.Range!.Start).ToArray();
         if (pieces.Length == 0 || _tensors.ContainsKey(Prefix + range.Name)) return;
         using var guard = no_grad();
         var tensor = zeros(range.Length, ScalarType.Float32, CPU).DetachFromDisposeScope();
         var sum = MemoryMarshal.Cast<byte, float>(tensor.bytes);
-        foreach (var ((found, values), index) in pieces.Select((piece, index) => (piece, index)))
+        foreach (var (name, found) in pieces)
         {
+            using var values = _loaded.Read(name)!;
             var (start, end) = (Math.Max(found!.Start, range.Start), Math.Min(found.End, range.End));
             var part = MemoryMarshal.Cast<byte, float>(values.bytes)[(start - found.Start)..(end - found.Start)];
             var place = sum[(start - range.Start)..(end - range.Start)];
@@ -99,21 +94,20 @@ internal sealed class ResidualStore : IDisposable
         foreach (var copy in copies)
         {
             foreach (var stored in copy.Tensors.Where(tensor => tensor.Name.StartsWith(Prefix, StringComparison.Ordinal)))
-                copy.TryLoad(new StateTensor("", stored.Name, IsMoment: true, Place(stored.Name, stored.Shape)));
+            {
+                using var guard = no_grad();
+                var place = zeros([.. stored.Shape], ScalarType.Float32, CPU).DetachFromDisposeScope();
+                copy.TryLoad(new StateTensor("", stored.Name, IsMoment: true, place));
+                _loaded.Add(stored.Name, place);
+            }
         }
     }
 
-    /// <summary>Takes what a checkpoint holds, until it is asked for.</summary>
-    /// <param name="checkpoint">Where it lies.</param>
+    /// <summary>Takes what a checkpoint holds of it, as it is asked for.</summary>
+    /// <param name="checkpoint">Where it lies; owned from now on, until <see cref="Settle"/>.</param>
     /// <param name="wants">Whether a tensor of that name may be asked for here.</param>
-    internal void Load(CheckpointReader checkpoint, Func<string, bool> wants)
-    {
-        foreach (var (name, stored) in checkpoint.Tensors.Where(tensor => tensor.Key.StartsWith(Prefix, StringComparison.Ordinal) && !IsOf(ReplicaPlace.Prefix, tensor.Key) && wants(tensor.Key)))
-        {
-            var place = Place(name, stored.Shape);
-            checkpoint.Read(name, (offset, bytes) => bytes.CopyTo(place.bytes[checked((int)offset)..]));
-        }
-    }
+    internal void Load(CheckpointReader checkpoint, Func<string, bool> wants) =>
+        _loaded.Add(checkpoint, name => name.StartsWith(Prefix, StringComparison.Ordinal) && !IsOf(ReplicaPlace.Prefix, name) && wants(name));
 
     /// <summary>
     /// Compression begins anew, as in a first step: what it has lost of a step that was passed over may not be a number, and nothing of that
@@ -126,11 +120,7 @@ internal sealed class ResidualStore : IDisposable
     }
 
     /// <summary>Forgets what was loaded and nobody asked for: it belongs to other ranks, or to buckets that are no more.</summary>
-    internal void Settle()
-    {
-        foreach (var tensor in _loaded.Values) tensor.Dispose();
-        _loaded.Clear();
-    }
+    internal void Settle() => _loaded.Dispose();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -138,13 +128,6 @@ internal sealed class ResidualStore : IDisposable
         Settle();
         foreach (var tensor in _tensors.Values) tensor.Dispose();
         _tensors.Clear();
-    }
-
-    private Tensor Place(string name, IReadOnlyList<long> shape)
-    {
-        using var guard = no_grad();
-        if (_loaded.Remove(name, out var former)) former.Dispose();
-        return _loaded[name] = zeros([.. shape], ScalarType.Float32, CPU).DetachFromDisposeScope();
     }
 }
 

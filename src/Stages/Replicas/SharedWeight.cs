@@ -20,6 +20,7 @@ internal sealed class SharedWeight : IDisposable
     private readonly ParameterState _parameter;
     private readonly ResidualStore? _store;
     private readonly SpanStream _stream;
+    private long? _begun;
 
     /// <param name="parameter">The parameter.</param>
     /// <param name="settings">Compression.</param>
@@ -54,7 +55,8 @@ internal sealed class SharedWeight : IDisposable
         var isExact = false;
         foreach (var parameter in model.Units.SelectMany(unit => unit.Parameters).Where(parameter => IsRoundedOf(parameter) == isSharedOut))
         {
-            if (loaded.Loaded(NameOf(parameter)) is not { } kept) continue;
+            using var kept = loaded.Loaded(NameOf(parameter));
+            if (kept is null) continue;
             using var weight = Flat(isSharedOut ? parameter.Weight : parameter.Master);
             weight.copy_(kept);
             isExact = !isSharedOut;
@@ -66,14 +68,17 @@ internal sealed class SharedWeight : IDisposable
     /// <summary>Before the optimizer's step: its exact weights are where that one updates them.</summary>
     internal void Begin(long step)
     {
+        _begun = step;
         if (!_stream.LosesAt(step) && !_store!.Holds(NameOf(_parameter))) return;
         _ = Kept();
         if (!IsRounded) Exchange();
     }
 
     /// <summary>After the optimizer's step: how far the weights have moved, which the caller owns. The owner computes with what the others will have from now on.</summary>
+    /// <exception cref="InvalidOperationException">The step was not begun, so that the optimizer has updated what others have, or it was sent already.</exception>
     internal Tensor Encode(long step)
     {
+        End(step);
         using var guard = no_grad();
         var kept = Kept();
         var sent = _stream.Encode(step, moved =>
@@ -96,8 +101,10 @@ internal sealed class SharedWeight : IDisposable
     }
 
     /// <summary>After the optimizer's step, where its weights go as they are: nobody lacks anything of them.</summary>
-    internal void SendsWhole()
+    /// <exception cref="InvalidOperationException">As in <see cref="Encode"/>.</exception>
+    internal void SendsWhole(long step)
     {
+        End(step);
         if (!_store!.Holds(NameOf(_parameter))) return;
         using var guard = no_grad();
         using var weight = Flat(_parameter.Weight);
@@ -123,6 +130,13 @@ internal sealed class SharedWeight : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _stream.Dispose();
+
+    /// <summary>Each step is begun before the optimizer's and sent once after it.</summary>
+    private void End(long step)
+    {
+        if (_begun != step) throw new InvalidOperationException($"Weights of {_parameter.FullName} are to be sent after step {step}; begun is {(_begun is { } begun ? $"step {begun}" : "none")}.");
+        _begun = null;
+    }
 
     private void Move(Tensor weights, Tensor sent, long step)
     {

@@ -63,21 +63,28 @@ internal sealed class SpanStream : IDisposable
     /// <param name="roundingIndex">Names the random numbers, where a step has several of these tensors; null for the step's number.</param>
     internal Tensor Encode(long step, Filler fill, long? roundingIndex = null)
     {
-        using var guard = no_grad();
-        var kind = _settings.KindAt(step);
-        HasAltered = kind != CompressionKind.None || _owes;
-        if (kind == CompressionKind.None)
+        if (!LosesAt(step))
         {
-            var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
-            var whole = MemoryMarshal.Cast<byte, float>(tensor.bytes);
-            fill(whole);
-            PayBack(whole);
-            return tensor;
+            var whole = New(out var place);
+            fill(place);
+            return Owing(whole, place);
         }
 
         using var values = new FloatBuffer(_length);
         fill(values.Span);
-        return Compressed(CompressorOf(kind), values.Span, new RoundingKey(_stream, roundingIndex ?? step));
+        return Compressed(values.Span, step, roundingIndex);
+    }
+
+    /// <summary>The same of values that lie together somewhere: compressed they are read there.</summary>
+    /// <param name="step">Step.</param>
+    /// <param name="values">All of them; not where losses are kept.</param>
+    /// <param name="roundingIndex">As for values that are written.</param>
+    internal Tensor Encode(long step, ReadOnlySpan<float> values, long? roundingIndex = null)
+    {
+        if (LosesAt(step)) return Compressed(values, step, roundingIndex);
+        var whole = New(out var place);
+        values.CopyTo(place);
+        return Owing(whole, place);
     }
 
     /// <summary>Shows the values that a tensor of the other end stands for.</summary>
@@ -96,14 +103,17 @@ internal sealed class SpanStream : IDisposable
     }
 
     /// <summary>Writes the values that a tensor of the other end stands for.</summary>
+    /// <param name="tensor">The tensor; of a step that is not compressed it may be the memory of the values itself.</param>
+    /// <param name="values">As many as the stream has.</param>
+    /// <param name="step">Step.</param>
     /// <exception cref="CompressionException">The tensor is not one that the other end could have sent.</exception>
     internal void Decode(Tensor tensor, Span<float> values, long step)
     {
         if (!LosesAt(step))
         {
             var plain = Plain(tensor);
-            // It may have been received there.
-            if (!plain.Overlaps(values)) plain.CopyTo(values);
+            // It may have been received there: exactly there, or elsewhere.
+            if (!plain.Overlaps(values, out var distance) || distance != 0) plain.CopyTo(values);
             return;
         }
 
@@ -128,6 +138,29 @@ internal sealed class SpanStream : IDisposable
         return _compressor;
     }
 
+    private Tensor New(out Span<float> values)
+    {
+        using var guard = no_grad();
+        var tensor = empty(_length, ScalarType.Float32, CPU).DetachFromDisposeScope();
+        values = MemoryMarshal.Cast<byte, float>(tensor.bytes);
+        return tensor;
+    }
+
+    /// <summary>What is sent as it is, and what is owed with it.</summary>
+    private Tensor Owing(Tensor tensor, Span<float> values)
+    {
+        HasAltered = _owes;
+        PayBack(values);
+        return tensor;
+    }
+
+    private Tensor Compressed(ReadOnlySpan<float> values, long step, long? roundingIndex)
+    {
+        using var guard = no_grad();
+        HasAltered = true;
+        return Compressed(CompressorOf(_settings.KindAt(step)), values, new RoundingKey(_stream, roundingIndex ?? step));
+    }
+
     private Tensor Compressed(ICompressor compressor, ReadOnlySpan<float> values, RoundingKey key)
     {
         if (_residuals is not null && compressor is PowerSgdCompressor { WarmStart.Length: > 0 } former) _ = Factors(former, _residuals);
@@ -138,7 +171,7 @@ internal sealed class SpanStream : IDisposable
         if (_residuals is { } residuals && _settings.ErrorFeedback)
         {
             _owes = true;
-            byteCount = ErrorFeedback.Compress(compressor, values, residuals.Of(_name, _length), payload, key);
+            byteCount = compressor.CompressWithFeedback(values, residuals.Of(_name, _length), payload, key);
         }
         else
         {

@@ -47,7 +47,7 @@ internal sealed class UnitWeights : IDisposable
         var place = joined.bytes;
         foreach (var weight in _weights)
         {
-            weight.SendsWhole();
+            weight.SendsWhole(step);
             weight.Bytes.CopyTo(place);
             place = place[weight.Bytes.Length..];
         }

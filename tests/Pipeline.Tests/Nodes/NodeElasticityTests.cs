@@ -1,5 +1,4 @@
 using Akka.Actor;
-using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
 using Pipeline.Model.Training;
 using Pipeline.Protocol;
@@ -34,7 +33,7 @@ public sealed class NodeElasticityTests : IDisposable
         using var cluster = new SimulatedCluster(1, plan, stages * replicas);
         var (reached, safe) = await PauseUntilSafeAsync(cluster, kind);
         // Nothing that the victim says of this step arrives, so that nobody comes to its end, nor to a copy beyond those that are safe.
-        KillAt(cluster, victim, reached + 1);
+        cluster.KillAt(victim, reached + 1);
         cluster.Coordinator.Tell(new ResumeRun());
         await AssertCompletedAsync(cluster, plan);
         var changed = Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -54,7 +53,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(stages, 2, 4, ProtectionKind.Memory, steps: 16) with { SharesOptimizer = sharesOptimizer };
         using var cluster = new SimulatedCluster(1, plan, 2 * stages);
-        KillAt(cluster, stages == 1 ? "b" : "d", step: 5);
+        cluster.KillAt(stages == 1 ? "b" : "d", step: 5);
         var joined = 0;
         cluster.StartCoordinator("a", observer: new NoticeList
         {
@@ -84,7 +83,7 @@ public sealed class NodeElasticityTests : IDisposable
         // Two replicas of two ranks, with reducers two more; rank by rank a node of its own.
         var plan = Plan(2, 2, 4, ProtectionKind.Memory, steps: 16) with { SharesOptimizer = sharesOptimizer, Reduction = new ReductionSettings { Topology = topology, GroupsByMachine = true, BucketLength = 4000 } };
         using var cluster = new SimulatedCluster(1, plan, nodeCount);
-        KillAt(cluster, "c", step: 5);
+        cluster.KillAt("c", step: 5);
         var joined = 0;
         cluster.StartCoordinator("a", observer: new NoticeList
         {
@@ -158,7 +157,7 @@ public sealed class NodeElasticityTests : IDisposable
         var plan = Plan(1, 2, 2, ProtectionKind.Memory);
         // One replica alone would need more than any node has; both as they are find room on one.
         using var cluster = new SimulatedCluster(1, plan, 2, memory: [200, 100]);
-        KillAt(cluster, "b", step: 5);
+        cluster.KillAt("b", step: 5);
         cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60], Elastic = Sized(run, replicas => replicas == 1 ? [250] : [60, 60]) });
         await AssertCompletedAsync(cluster, plan);
         Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -169,7 +168,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(2, 2, 2, ProtectionKind.Memory);
         using var cluster = new SimulatedCluster(1, plan, 5, memory: [1, 100, 100, 300, 100]);
-        KillAt(cluster, "e", step: 5);
+        cluster.KillAt("e", step: 5);
         cluster.StartCoordinator("a", run => run with { RankBytes = [60, 60, 60, 60], Elastic = Sized(run, replicas => replicas == 1 ? [150, 50] : [60, 60, 60, 60]) });
         await AssertCompletedAsync(cluster, plan);
         Assert.Equal(["b", "c", "d", "e"], Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>()).Nodes.Select(node => node.Id.Address));
@@ -182,7 +181,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(1, 2, 2, ProtectionKind.Memory);
         using var cluster = new SimulatedCluster(1, plan, 3);
-        KillAt(cluster, "b", step: 5);
+        cluster.KillAt("b", step: 5);
         cluster.StartCoordinator("a");
         await AssertCompletedAsync(cluster, plan);
         Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -194,7 +193,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(1, 2, 2, ProtectionKind.Memory) with { IsElastic = false };
         using var cluster = new SimulatedCluster(1, plan, 2);
-        KillAt(cluster, "b", step: 5);
+        cluster.KillAt("b", step: 5);
         cluster.StartCoordinator("a");
         await AssertCompletedAsync(cluster, plan);
         Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -218,7 +217,7 @@ public sealed class NodeElasticityTests : IDisposable
     {
         var plan = Plan(1, 2, 4, ProtectionKind.Memory) with { Summation = Summation.Fast };
         using var cluster = new SimulatedCluster(1, plan, 2);
-        KillAt(cluster, "b", step: 5);
+        cluster.KillAt("b", step: 5);
         cluster.StartCoordinator("a");
         Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await cluster.UntilAsync(cluster.Ended));
         var changed = Assert.Single(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -337,36 +336,12 @@ public sealed class NodeElasticityTests : IDisposable
         }
     }
 
-    private static void KillAt(SimulatedCluster cluster, string victim, long step)
-    {
-        var isKilled = 0;
-        cluster.Network.Seen = (from, _, message) =>
-        {
-            if (from == victim && message is TensorFrame frame && frame.Key.Step.Step == step && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill(victim);
-        };
-    }
-
-    private TrainingPlan Plan(int stages, int replicas, int microBatches, ProtectionKind kind, int steps = Steps, int every = 2, string name = "run") => TinyRun.Plan(stages, microBatches, steps: steps) with
-    {
-        ReplicaCount = replicas,
-        Summation = Summation.Invariant,
-        IsElastic = true,
-        StepsAhead = 2,
-        EvaluateEvery = 2,
-        EvaluationMicroBatchCount = 2,
-        Protection = kind == ProtectionKind.None ? ProtectionDuties.None : new ProtectionDuties(kind, every, Path.Combine(_folder, name + "-copies")),
-        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, name)), RunTests.Describe) { SaveEvery = 4 },
-    };
+    private TrainingPlan Plan(int stages, int replicas, int microBatches, ProtectionKind kind, int steps = Steps, int every = 2, string name = "run") =>
+        InvariantClusterRun.Plan(stages, replicas, microBatches, steps, _folder, name, kind, every);
 
     private static async Task AssertCompletedAsync(SimulatedCluster cluster, TrainingPlan plan)
     {
-        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
-        var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
-        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
-        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
-        var evaluations = cluster.Notices.All.OfType<RunNotice.Evaluated>().ToArray();
-        Assert.Equal(Enumerable.Range(1, (int)plan.Steps / 2).Select(index => 2L * index), evaluations.Select(evaluation => evaluation.AfterStep));
-        Assert.All(evaluations, evaluation => Assert.Equal(
-            BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss)));
+        await InvariantClusterRun.AssertCompletedAsync(cluster, plan);
+        Assert.Equal(Enumerable.Range(1, (int)plan.Steps / 2).Select(index => 2L * index), cluster.Notices.All.OfType<RunNotice.Evaluated>().Select(evaluation => evaluation.AfterStep));
     }
 }

@@ -49,7 +49,8 @@ public sealed class NodeFaultTests : IDisposable
 
     [Fact]
     public async Task Replicas_that_step_by_themselves_come_back_with_weights_of_their_own() =>
-        await ForSeedsAsync(4, seed => LoseNodesAsync(seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3));
+        await ForSeedsAsync(4, seed => LoseNodesAsync(
+            seed, losesCoordinator: seed % 2 == 0, default, replicaCount: 2, localSteps: 3, topology: seed % 4 < 2 ? ReductionTopology.Sharded : ReductionTopology.Coordinator));
 
     [Fact]
     public async Task Reducers_beside_the_replicas_are_lost_and_replaced_like_any_rank() =>

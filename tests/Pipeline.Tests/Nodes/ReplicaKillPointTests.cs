@@ -101,7 +101,7 @@ public sealed class ReplicaKillPointTests : IDisposable
 
         Assert.True(killing.HasStruck, $"The run ended before anything was at '{point}'.");
         if (expected is null) NodeFaultTests.AssertRun(plan, store, cluster, isOneCoordinator: true);
-        else Assert.Equal(expected, cluster.Notices.Steps.Select(Bits));
+        else Assert.Equal(expected, cluster.Notices.Steps.Select(TinyRun.LossBitsOf));
         // Every sample of every step was computed, and by one replica alone.
         var ranksOf = cluster.Work.Keys.ToLookup(work => (work.Step, work.MicroBatch), work => work.Rank / 2);
         Assert.Equal(Steps * plan.Batches.MicroBatchCount, ranksOf.Count);
@@ -129,10 +129,8 @@ public sealed class ReplicaKillPointTests : IDisposable
     {
         NoticeList notices = new();
         Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await PipelineRun.TrainAsync(plan with { Checkpoints = null, Protection = ProtectionDuties.None }, notices));
-        return [.. notices.Steps.Select(Bits)];
+        return [.. notices.Steps.Select(TinyRun.LossBitsOf)];
     }
-
-    private static (long, long, long) Bits(StepSummary step) => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm));
 
     /// <summary>Where replicas update shares of the weights these go back, and no sums.</summary>
     private static bool Passes(string point, string way) => point switch

@@ -5,6 +5,7 @@ using Akka.TestKit;
 using Pipeline.Coordinator;
 using Pipeline.Nodes;
 using Pipeline.Protocol;
+using Pipeline.Protocol.Frames;
 using Pipeline.Protocol.Wire;
 using Pipeline.Stages;
 using Pipeline.Tests.Training;
@@ -111,6 +112,16 @@ internal sealed class SimulatedCluster : IDisposable
     {
         Network.Kill(node);
         if (isHeard) Coordinator.Tell(new NodeSuspected(_nodes[node].Id, "The connection was reset."));
+    }
+
+    /// <summary>Kills a node with the first tensor of a step that it sends.</summary>
+    internal void KillAt(string node, long step)
+    {
+        var isKilled = 0;
+        Network.Seen = (from, _, message) =>
+        {
+            if (from == node && message is TensorFrame frame && frame.Key.Step.Step == step && Interlocked.Exchange(ref isKilled, 1) == 0) Kill(node);
+        };
     }
 
     /// <summary>Does something later, on the simulation's clock.</summary>

@@ -1,7 +1,5 @@
 using Akka.Actor;
-using Pipeline.Checkpoints;
 using Pipeline.Coordinator;
-using Pipeline.Model.Training;
 using Pipeline.Protocol;
 using Pipeline.Protocol.Frames;
 using Pipeline.Reduction;
@@ -33,9 +31,9 @@ public sealed class UnevenReplicaFaultTests : IDisposable
         var plan = Plan(stages) with { SharesOptimizer = shares, SharesGradients = shares, IsElastic = false };
         plan = plan with { Reduction = plan.Reduction with { Topology = topology } };
         using var cluster = new SimulatedCluster(1, plan, nodeCount);
-        KillAt(cluster, victim, step: 5);
+        cluster.KillAt(victim, step: 5);
         cluster.StartCoordinator("a");
-        await AssertCompletedAsync(cluster, plan);
+        await InvariantClusterRun.AssertCompletedAsync(cluster, plan);
         Assert.NotEmpty(cluster.Notices.All.OfType<RunNotice.Recovered>());
         // Where they are not elastic they keep their number, also where nobody is to spare.
         Assert.Empty(cluster.Notices.All.OfType<RunNotice.ReplicasChanged>());
@@ -68,7 +66,7 @@ public sealed class UnevenReplicaFaultTests : IDisposable
             },
         });
         Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
-        AssertIsThatOfTheReference(cluster, plan);
+        InvariantClusterRun.AssertIsThatOfTheReference(cluster, plan);
         var count = stages.Length;
         Assert.Equal([(count, count - 1), (count - 1, count)], cluster.Notices.All.OfType<RunNotice.ReplicasChanged>().Select(change => (change.From, change.To)));
         // At the end every micro-batch is computed by one replica, and each replica has as many ranks as at the beginning, in whatever order.
@@ -95,7 +93,7 @@ public sealed class UnevenReplicaFaultTests : IDisposable
         cluster.StartCoordinator("a", run => run with { Journal = journal });
         _ = await cluster.UntilAsync(lost.Task);
         Assert.Equal(new RunOutcome(RunEnd.Completed, Steps), await NodeFaultTests.TakeOverAsync(cluster, journal, plan.Checkpoints!.Store, ["b", "a"]));
-        AssertIsThatOfTheReference(cluster, plan);
+        InvariantClusterRun.AssertIsThatOfTheReference(cluster, plan);
     }
 
     [Fact]
@@ -113,7 +111,7 @@ public sealed class UnevenReplicaFaultTests : IDisposable
             if ((from == victim || to == victim) && (kind.Length == 0 || message.GetType().Name == kind) && Interlocked.Increment(ref seen) == at) cluster.Kill(victim);
         };
         cluster.StartCoordinator("a");
-        await AssertCompletedAsync(cluster, plan);
+        await InvariantClusterRun.AssertCompletedAsync(cluster, plan);
     });
 
     [Fact]
@@ -122,45 +120,14 @@ public sealed class UnevenReplicaFaultTests : IDisposable
         var plan = Plan([2, 1]);
         using var cluster = new SimulatedCluster(1, plan, 4, memory: [1, 60, 200, 60]);
         cluster.StartCoordinator("a", run => run with { RankBytes = [50, 50, 100] });
-        await AssertCompletedAsync(cluster, plan);
+        await InvariantClusterRun.AssertCompletedAsync(cluster, plan);
         Assert.Equal(["b", "d", "c"], Assert.Single(cluster.Notices.All.OfType<RunNotice.Placed>()).Nodes.Select(node => node.Id.Address));
     }
 
-    private static void KillAt(SimulatedCluster cluster, string victim, long step)
-    {
-        var isKilled = 0;
-        cluster.Network.Seen = (from, _, message) =>
+    private TrainingPlan Plan(int[] stages, int every = 2, string name = "run", int steps = Steps) =>
+        InvariantClusterRun.Plan(stages[0], stages.Length, stages.Length * 2, steps, _folder, name, ProtectionKind.Memory, every) with
         {
-            if (from == victim && message is TensorFrame frame && frame.Key.Step.Step == step && Interlocked.Exchange(ref isKilled, 1) == 0) cluster.Kill(victim);
+            StagesPerReplica = stages,
+            Reduction = new ReductionSettings { BucketLength = 4000 },
         };
-    }
-
-    private TrainingPlan Plan(int[] stages, int every = 2, string name = "run", int steps = Steps) => TinyRun.Plan(stages[0], stages.Length * 2, steps: steps) with
-    {
-        ReplicaCount = stages.Length,
-        StagesPerReplica = stages,
-        Summation = Summation.Invariant,
-        IsElastic = true,
-        StepsAhead = 2,
-        EvaluateEvery = 2,
-        EvaluationMicroBatchCount = 2,
-        Reduction = new ReductionSettings { BucketLength = 4000 },
-        Protection = new ProtectionDuties(ProtectionKind.Memory, every, Path.Combine(_folder, name + "-copies")),
-        Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, name)), RunTests.Describe) { SaveEvery = 4 },
-    };
-
-    private static async Task AssertCompletedAsync(SimulatedCluster cluster, TrainingPlan plan)
-    {
-        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await cluster.UntilAsync(cluster.Ended));
-        AssertIsThatOfTheReference(cluster, plan);
-    }
-
-    private static void AssertIsThatOfTheReference(SimulatedCluster cluster, TrainingPlan plan)
-    {
-        var reference = TinyRun.Train(TinyRun.Plan(1, plan.Batches.MicroBatchCount, steps: plan.Steps) with { Summation = Summation.Invariant });
-        TinyRun.AssertEqual(reference, cluster.Notices.Steps, allowsMissingDigests: true);
-        TinyRun.AssertHolds(plan.Checkpoints!.Store, plan, reference[^1]);
-        foreach (var evaluation in cluster.Notices.All.OfType<RunNotice.Evaluated>())
-            Assert.Equal(BitConverter.DoubleToInt64Bits(reference[(int)evaluation.AfterStep - 1].ValidationLoss), BitConverter.DoubleToInt64Bits(evaluation.Loss));
-    }
 }

@@ -103,8 +103,8 @@ public sealed class LiveSettingTests : IDisposable
         // Steps that a run begins with uncompressed are another way to say the same.
         var settings = new CompressionSettings { Kind = kind, WarmupSteps = (int)first - 1 };
         var begun = await StepsOf(plan with { Reduction = plan.Reduction with { Contributions = settings, Answers = settings with { Kind = CompressionKind.Int8 } } });
-        Assert.Equal(begun.Select(Bits), run.Notices.Steps.Select(Bits));
-        Assert.NotEqual((await StepsOf(plan)).Select(Bits), begun.Select(Bits));
+        Assert.Equal(begun.Select(TinyRun.BitsOf), run.Notices.Steps.Select(TinyRun.BitsOf));
+        Assert.NotEqual((await StepsOf(plan)).Select(TinyRun.BitsOf), begun.Select(TinyRun.BitsOf));
         Assert.Equal([(first, word), (first, "int8")], run.Notices.All.OfType<RunNotice.SettingChanged>().Select(notice => (notice.Change.FromStep, notice.Change.AsText())));
     }
 
@@ -121,13 +121,13 @@ public sealed class LiveSettingTests : IDisposable
         Assert.True(bytes[2] < bytes[0] && bytes[4] != bytes[2] && bytes[7] == bytes[0]);
         // Uncompressed again, it goes on from where compression has led it, and learns.
         var plain = await StepsOf(Replicas());
-        Assert.NotEqual(Bits(plain[^1]), Bits(whole[^1]));
+        Assert.NotEqual(TinyRun.BitsOf(plain[^1]), TinyRun.BitsOf(whole[^1]));
         Assert.True(whole[^1].Loss < whole[6].Loss);
         foreach (var at in new[] { 4, 7 })
         {
             var saved = plan with { Checkpoints = new CheckpointPlan(new FolderCheckpointStore(Path.Combine(_folder, $"at-{at}")), RunTests.Describe) };
             var begun = await StepsOf(saved with { Steps = at });
-            Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = at })).Select(Bits));
+            Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(await StepsOf(saved with { ResumeFromStep = at })).Select(TinyRun.BitsOf));
         }
     }
 
@@ -146,7 +146,7 @@ public sealed class LiveSettingTests : IDisposable
         Assert.NotEmpty(run.Notices.All.OfType<RunNotice.Recovered>());
         var settings = new CompressionSettings { Kind = SettingChange.ValueOf(SettingKind.GradientCompression, word) is { } value ? (CompressionKind)(int)value : default, WarmupSteps = (int)first - 1 };
         var begun = await StepsOf(run.Plan with { Checkpoints = null, Protection = ProtectionDuties.None, Reduction = run.Plan.Reduction with { Contributions = settings } });
-        Assert.Equal(begun.Select(LossBits), run.Notices.Steps.Select(LossBits));
+        Assert.Equal(begun.Select(TinyRun.LossBitsOf), run.Notices.Steps.Select(TinyRun.LossBitsOf));
     }
 
     [Theory]
@@ -174,7 +174,7 @@ public sealed class LiveSettingTests : IDisposable
             Protection = ProtectionDuties.None,
             Reduction = run.Plan.Reduction with { Contributions = settings, Answers = settings with { Kind = CompressionKind.Int8 } },
         });
-        Assert.Equal(begun.Select(LossBits), run.Notices.Steps.Select(LossBits));
+        Assert.Equal(begun.Select(TinyRun.LossBitsOf), run.Notices.Steps.Select(TinyRun.LossBitsOf));
     }
 
     [Theory]
@@ -234,10 +234,6 @@ public sealed class LiveSettingTests : IDisposable
         Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), await PipelineRun.TrainAsync(plan, notices));
         return notices.Steps;
     }
-
-    private static (long, long, string) Bits(StepSummary step) => (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
-
-    private static (long, long, long) LossBits(StepSummary step) => (step.Step, BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm));
 
     private static TrainingPlan Replicas() => TinyRun.Plan(2, 4, steps: Steps) with { ReplicaCount = 2, StepsAhead = 1, Reduction = new ReductionSettings { BucketLength = 4000 } };
 }

@@ -1,5 +1,4 @@
 using CsCheck;
-using Pipeline.Model.Numerics;
 using Pipeline.Reduction.Compression;
 using Pipeline.Reduction.Wire;
 using Xunit;
@@ -8,22 +7,6 @@ namespace Pipeline.Tests.Reduction;
 
 public sealed class CompressionFormTests
 {
-    [Fact]
-    public void Random_words_are_those_of_the_scalar_generator()
-    {
-        Gen.Select(Gen.ULong, Gen.Long[0, long.MaxValue], Gen.UInt).Sample((stream, step, block) =>
-        {
-            var words = new uint[CounterRandom.BlockLength];
-            CounterRandom.Fill(words, new RoundingKey(stream, step), block);
-            for (var lane = 0; lane < 32; lane++)
-            {
-                var counter = (ulong)block * 32 + (ulong)lane;
-                var (a, b, c, d) = Philox.Draw(stream, (uint)counter, (uint)(counter >> 32), (ulong)step);
-                Assert.Equal((a, b, c, d), (words[lane], words[lane + 32], words[lane + 64], words[lane + 96]));
-            }
-        }, iter: 300);
-    }
-
     [Theory]
     [InlineData(CompressionKind.Int8, 127)]
     [InlineData(CompressionKind.Int4, 7)]

@@ -194,7 +194,7 @@ public sealed class CompressionTruthTests
             for (var step = 1; step <= 60; step++)
             {
                 float[] gradient = [.. Enumerable.Range(0, 256).Select(index => MathF.Sin(index * 7 + step))];
-                var length = ErrorFeedback.Compress(compressor, gradient, residual, payload, new RoundingKey(1, step));
+                var length = compressor.CompressWithFeedback(gradient, residual, payload, new RoundingKey(1, step));
                 compressor.Decompress(payload.AsSpan(0, length), sent);
                 for (var index = 0; index < sent.Length; index++) (given[index], arrived[index]) = (given[index] + gradient[index], arrived[index] + sent[index]);
             }

@@ -20,33 +20,36 @@ public sealed class LocalStepTests(PipelineFixture fixture)
     [InlineData(2, 1, Precision.Fp32, "1f1b", ReductionTopology.Sharded)]
     [InlineData(3, 2, Precision.Bf16, "1f1b", ReductionTopology.Sharded)]
     [InlineData(4, 2, Precision.Fp32, "zb-v", ReductionTopology.Hierarchical)]
+    [InlineData(2, 1, Precision.Fp32, "1f1b", ReductionTopology.Coordinator)]
+    [InlineData(3, 2, Precision.Bf16, "interleaved-1f1b", ReductionTopology.Coordinator)]
     public async Task They_have_the_bits_of_whole_models_that_step_one_after_the_other(int replicaCount, int stageCount, Precision precision, string schedule, ReductionTopology topology)
     {
         foreach (var tied in new[] { true, false })
         {
             var plan = Plan(replicaCount, stageCount, tied, precision) with { Schedule = schedule };
             plan = plan with { Reduction = plan.Reduction with { Topology = topology, GroupSize = 2 } };
-            TinyRun.AssertEqual(NaiveLocalSteps.Train(plan), await StepsOf(plan));
+            TinyRun.AssertEqual(NaiveLocalSteps.Train(plan), await fixture.StepsOf(plan));
         }
     }
 
     [Theory]
-    [InlineData(3, CompressionKind.None)]
-    [InlineData(4, CompressionKind.None)]
-    [InlineData(3, CompressionKind.Int4)]
-    public async Task A_run_goes_on_from_a_checkpoint_between_two_meetings_as_if_nothing_had_been(int savedAfter, CompressionKind kind)
+    [InlineData(3, CompressionKind.None, ReductionTopology.Sharded)]
+    [InlineData(4, CompressionKind.None, ReductionTopology.Sharded)]
+    [InlineData(3, CompressionKind.Int4, ReductionTopology.Sharded)]
+    [InlineData(3, CompressionKind.Int4, ReductionTopology.Coordinator)]
+    public async Task A_run_goes_on_from_a_checkpoint_between_two_meetings_as_if_nothing_had_been(int savedAfter, CompressionKind kind, ReductionTopology topology)
     {
         using var folder = new TemporaryFolder();
         var store = new FolderCheckpointStore(folder.In("checkpoints"));
         var compression = new CompressionSettings { Kind = kind };
         var plan = Plan(2, 2);
-        plan = plan with { Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
-        var whole = await StepsOf(plan);
+        plan = plan with { Reduction = plan.Reduction with { Topology = topology, Contributions = compression, Answers = compression } };
+        var whole = await fixture.StepsOf(plan);
         var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = savedAfter });
+        var begun = await fixture.StepsOf(saved with { Steps = savedAfter });
         // Another number of stages: what is remembered goes by the parameters' names. What compression lost belongs to the stages that lost it.
-        var ended = await StepsOf(saved with { ResumeFromStep = savedAfter, StageCount = kind == CompressionKind.None ? 1 : 2 });
-        Assert.Equal(whole.Select(Bits), begun.Concat(ended).Select(Bits));
+        var ended = await fixture.StepsOf(saved with { ResumeFromStep = savedAfter, StageCount = kind == CompressionKind.None ? 1 : 2 });
+        Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(ended).Select(TinyRun.BitsOf));
     }
 
     [Fact]
@@ -55,7 +58,7 @@ public sealed class LocalStepTests(PipelineFixture fixture)
         var compression = new CompressionSettings { Kind = CompressionKind.Int8 };
         var every = Plan(2, 1) with { Steps = 64 };
         var local = every with { Reduction = every.Reduction with { Outer = new OuterStep(32, 0.7, 0.9), Contributions = compression, Answers = compression } };
-        var (exact, far) = (await StepsOf(every with { Reduction = every.Reduction with { Outer = null } }), await StepsOf(local));
+        var (exact, far) = (await fixture.StepsOf(every with { Reduction = every.Reduction with { Outer = null } }), await fixture.StepsOf(local));
         Assert.Equal([32, 64], far.Where(step => Bytes(step) > 0).Select(step => step.Step));
         Assert.InRange(exact.Sum(Bytes) / far.Sum(Bytes), 100, double.PositiveInfinity);
         Assert.True(far[^1].Loss < far[0].Loss);
@@ -69,14 +72,4 @@ public sealed class LocalStepTests(PipelineFixture fixture)
             ReplicaCount = replicaCount,
             Reduction = new ReductionSettings { BucketLength = 4000, Outer = new OuterStep(2, 0.7, 0.9) },
         };
-
-    private async Task<IReadOnlyList<StepSummary>> StepsOf(TrainingPlan plan)
-    {
-        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
-        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
-        return notices.Steps;
-    }
-
-    private static (long, long, string) Bits(StepSummary step) =>
-        (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
 }

@@ -5,6 +5,7 @@ using Pipeline.Model.Numerics;
 using Pipeline.Model.Training;
 using Pipeline.Reduction;
 using Pipeline.Reduction.Compression;
+using Pipeline.Reduction.Topologies;
 using Pipeline.Stages;
 using Pipeline.Tests.Runs;
 using Pipeline.Training;
@@ -55,6 +56,20 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
         Assert.Equal(new RunOutcome(RunEnd.Completed, 8), outcome);
         Assert.All(notices.Steps.Where(step => step.Step != 3), step => Assert.True(double.IsFinite(step.Loss) && double.IsFinite(step.GradientNorm), $"step {step.Step}"));
+    }
+
+    [Theory]
+    [InlineData(ReductionTopology.Sharded)]
+    [InlineData(ReductionTopology.Hierarchical)]
+    [InlineData(ReductionTopology.Coordinator)]
+    public async Task Replicas_that_step_by_themselves_do_not_meet_after_a_step_that_was_passed_over(ReductionTopology topology)
+    {
+        var reduction = new ReductionSettings { Topology = topology, BucketLength = 4000, Outer = new OuterStep(2, 0.7, 0.9) };
+        var plan = Infinite(TinyRun.Plan(2, 4, steps: 8) with { ReplicaCount = 2, Reduction = reduction }, 4, 7);
+        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 8), outcome);
+        Assert.All(notices.Steps, step => Assert.Equal(step.Step is not (4 or 7), double.IsFinite(step.Loss)));
+        Assert.Equal([2, 6, 8], notices.Steps.Where(step => step.Ranks.Sum(rank => rank.Timing.ExchangedBytes) > 0).Select(step => step.Step));
     }
 
     [Fact]

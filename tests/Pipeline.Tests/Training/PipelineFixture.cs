@@ -26,6 +26,14 @@ public sealed class PipelineFixture : IDisposable
         Serializing.Terminate().Wait(Patience);
     }
 
+    /// <summary>The steps of a run, which must complete, in the plain system.</summary>
+    internal async Task<IReadOnlyList<StepSummary>> StepsOf(TrainingPlan plan)
+    {
+        var (outcome, notices) = await RunAsync(Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
+        return notices.Steps;
+    }
+
     internal static async Task<(RunOutcome Outcome, NoticeList Notices)> RunAsync(
         ActorSystem system, TrainingPlan plan, NoticeList? notices = null, StageLocator? stages = null, CancellationToken stop = default)
     {

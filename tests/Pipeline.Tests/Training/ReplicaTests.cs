@@ -50,7 +50,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         {
             var plan = Plan(replicaCount, stageCount, topology) with { Summation = Summation.Invariant };
             plan = plan with { Reduction = plan.Reduction with { PieceLength = 1024 } };
-            TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan));
+            TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await fixture.StepsOf(plan));
         }
     }
 
@@ -58,7 +58,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     public async Task Eight_replicas_give_the_same_bits_as_one_also_when_everything_is_serialized()
     {
         var plan = Plan(8, 1, ReductionTopology.Sharded, 24) with { Summation = Summation.Invariant };
-        TinyRun.AssertEqual(InvariantReference(24), await StepsOf(plan));
+        TinyRun.AssertEqual(InvariantReference(24), await fixture.StepsOf(plan));
         var serialized = Plan(2, 2, ReductionTopology.Sharded, 24) with { Summation = Summation.Invariant, Links = TensorLinkKind.Frames };
         var (_, notices) = await PipelineFixture.RunAsync(fixture.Serializing, serialized);
         TinyRun.AssertEqual(InvariantReference(24), notices.Steps);
@@ -68,13 +68,13 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     [MemberData(nameof(Shapes))]
     public async Task Fast_sums_have_the_same_bits_in_every_topology_and_number_of_stages_and_stay_within_the_bound(int replicaCount, int stageCount)
     {
-        var sharded = await StepsOf(Plan(replicaCount, stageCount, ReductionTopology.Sharded));
+        var sharded = await fixture.StepsOf(Plan(replicaCount, stageCount, ReductionTopology.Sharded));
         var others = Topologies(replicaCount).Skip(1).Select(topology => Plan(replicaCount, stageCount, topology));
         if (stageCount == 1) others = others.Append(Plan(replicaCount, 2, ReductionTopology.Sharded));
         foreach (var other in others)
         {
             // Cut into pieces or not, a bucket has the same sums.
-            foreach (var (left, right) in sharded.Zip(await StepsOf(other with { Reduction = other.Reduction with { PieceLength = 1024 } })))
+            foreach (var (left, right) in sharded.Zip(await fixture.StepsOf(other with { Reduction = other.Reduction with { PieceLength = 1024 } })))
             {
                 Assert.Equal(BitConverter.DoubleToInt64Bits(left.Loss), BitConverter.DoubleToInt64Bits(right.Loss));
                 Assert.Equal(BitConverter.DoubleToInt64Bits(left.GradientNorm), BitConverter.DoubleToInt64Bits(right.GradientNorm));
@@ -104,7 +104,7 @@ public sealed class ReplicaTests(PipelineFixture fixture)
                 ReplicaCount = replicaCount, Summation = summation, Schedule = schedule, SharesOptimizer = true, SharesGradients = true, Reduction = new ReductionSettings { BucketLength = 4000 },
             };
             var reference = TinyRun.Train(TinyRun.Plan(1, MicroBatchCount, tied, precision) with { ReplicaCount = replicaCount, Summation = summation, SharesGradients = true });
-            TinyRun.AssertEqual(reference, await StepsOf(plan));
+            TinyRun.AssertEqual(reference, await fixture.StepsOf(plan));
             if (summation == Summation.Invariant && tied && precision == Precision.Fp32) TinyRun.AssertEqual(InvariantReference(MicroBatchCount), reference.Select(Summary));
         }
     }
@@ -114,14 +114,14 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     {
         var plan = TinyRun.Plan(2, MicroBatchCount) with { ReplicaCount = 2, SharesOptimizer = true, SharesGradients = true, Reduction = new ReductionSettings { BucketLength = 4000 } };
         var recomputing = plan with { ScheduleText = ScheduleText.Format(RecomputePass.Apply(ScheduleCatalog.Generate("1f1b", 2, MicroBatchCount / 2), [0, 1])) };
-        TinyRun.AssertEqual(TinyRun.Train(TinyRun.Plan(1, MicroBatchCount) with { ReplicaCount = 2, SharesGradients = true }), await StepsOf(recomputing));
+        TinyRun.AssertEqual(TinyRun.Train(TinyRun.Plan(1, MicroBatchCount) with { ReplicaCount = 2, SharesGradients = true }), await fixture.StepsOf(recomputing));
         using var folder = new TemporaryFolder();
         var store = new FolderCheckpointStore(folder.In("checkpoints"));
         var compressed = plan with { Reduction = plan.Reduction with { Contributions = new CompressionSettings { Kind = CompressionKind.Int4, Rounding = Rounding.Stochastic } } };
-        var whole = await StepsOf(compressed);
+        var whole = await fixture.StepsOf(compressed);
         var saved = compressed with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = 3 });
-        Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = 3 })).Select(Bits));
+        var begun = await fixture.StepsOf(saved with { Steps = 3 });
+        Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(await fixture.StepsOf(saved with { ResumeFromStep = 3 })).Select(TinyRun.BitsOf));
     }
 
     [Fact]
@@ -132,11 +132,11 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var compression = new CompressionSettings { Kind = CompressionKind.Int4 };
         var plan = Plan(2, 2, ReductionTopology.Sharded);
         plan = plan with { Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
-        var whole = await StepsOf(plan);
+        var whole = await fixture.StepsOf(plan);
         var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = 3 });
-        var ended = await StepsOf(saved with { ResumeFromStep = 3 });
-        Assert.Equal(whole.Select(Bits), begun.Concat(ended).Select(Bits));
+        var begun = await fixture.StepsOf(saved with { Steps = 3 });
+        var ended = await fixture.StepsOf(saved with { ResumeFromStep = 3 });
+        Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(ended).Select(TinyRun.BitsOf));
     }
 
     [Theory]
@@ -164,10 +164,10 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var compression = new CompressionSettings { Kind = kind };
         var plan = Plan(3, 2, ReductionTopology.Coordinator);
         plan = plan with { Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
-        var whole = await StepsOf(plan);
+        var whole = await fixture.StepsOf(plan);
         var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = 3 });
-        var ended = await StepsOf(saved with { ResumeFromStep = 3 });
+        var begun = await fixture.StepsOf(saved with { Steps = 3 });
+        var ended = await fixture.StepsOf(saved with { ResumeFromStep = 3 });
         Assert.Equal(whole.Select(step => BitConverter.DoubleToInt64Bits(step.Loss)), begun.Concat(ended).Select(step => BitConverter.DoubleToInt64Bits(step.Loss)));
         // Rank 6 + s adds up for the stages of rank s of each replica, and says what it answered.
         Assert.Equal(Enumerable.Range(0, 8), whole[0].Ranks.Select(rank => rank.Rank));
@@ -181,8 +181,8 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     public async Task Schedules_that_split_or_interleave_reduce_to_the_same_bits_with_and_without_overlap(string schedule, bool overlaps)
     {
         var plan = Plan(2, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Schedule = schedule };
-        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps } }));
-        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps, Topology = ReductionTopology.Coordinator } }));
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await fixture.StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps } }));
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), await fixture.StepsOf(plan with { Reduction = plan.Reduction with { Overlaps = overlaps, Topology = ReductionTopology.Coordinator } }));
     }
 
     [Theory]
@@ -194,9 +194,9 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var store = new FolderCheckpointStore(folder.In("checkpoints"));
         var saving = new CheckpointPlan(store, RunTests.Describe);
         var first = Plan(before, 2, ReductionTopology.Sharded) with { Summation = Summation.Invariant, Steps = 2, Checkpoints = saving };
-        var begun = await StepsOf(first);
+        var begun = await fixture.StepsOf(first);
         var second = Plan(after, 1, ReductionTopology.Sharded) with { Summation = Summation.Invariant, ResumeFromStep = 2, Checkpoints = saving };
-        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), [.. begun, .. await StepsOf(second)]);
+        TinyRun.AssertEqual(InvariantReference(MicroBatchCount), [.. begun, .. await fixture.StepsOf(second)]);
         TinyRun.AssertHolds(store, second, InvariantReference(MicroBatchCount)[^1]);
     }
 
@@ -207,8 +207,8 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     {
         var compression = new CompressionSettings { Kind = kind };
         var plain = Plan(2, 2, ReductionTopology.Sharded) with { Steps = 12 };
-        var exact = await StepsOf(plain);
-        var compressed = await StepsOf(plain with { Reduction = plain.Reduction with { Contributions = compression, Answers = compression } });
+        var exact = await fixture.StepsOf(plain);
+        var compressed = await fixture.StepsOf(plain with { Reduction = plain.Reduction with { Contributions = compression, Answers = compression } });
         Assert.NotEqual(exact[^1].Loss, compressed[^1].Loss);
         // Twelve steps of a tiny model: far closer to each other than to where they began.
         Assert.InRange(compressed[^1].Loss - exact[^1].Loss, -0.1 * (exact[0].Loss - exact[^1].Loss), 0.1 * (exact[0].Loss - exact[^1].Loss));
@@ -218,8 +218,8 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     public async Task A_run_with_quantised_activations_learns_and_is_the_same_wherever_its_stages_lie()
     {
         var plan = TinyRun.Plan(3, 4) with { Steps = 12, Reduction = new ReductionSettings { Activations = new CompressionSettings { Kind = CompressionKind.Int8, ErrorFeedback = false } } };
-        var exact = await StepsOf(plan with { Reduction = new ReductionSettings() });
-        var quantised = await StepsOf(plan);
+        var exact = await fixture.StepsOf(plan with { Reduction = new ReductionSettings() });
+        var quantised = await fixture.StepsOf(plan);
         var (_, serialized) = await PipelineFixture.RunAsync(fixture.Serializing, plan with { Links = TensorLinkKind.Frames });
         Assert.Equal(quantised.Select(step => (step.Loss, step.GradientNorm)), serialized.Steps.Select(step => (step.Loss, step.GradientNorm)));
         Assert.NotEqual(exact[^1].Loss, quantised[^1].Loss);
@@ -230,15 +230,15 @@ public sealed class ReplicaTests(PipelineFixture fixture)
     public async Task Second_moments_that_are_frozen_stay_and_the_unsplit_model_freezes_them_alike()
     {
         var plan = Plan(2, 2, ReductionTopology.Sharded) with { Optimizer = TinyRun.Optimizer with { FrozenAfter = 3 }, Steps = 6 };
-        var steps = await StepsOf(plan);
+        var steps = await fixture.StepsOf(plan);
         TinyRun.AssertEqual(TinyRun.Train(plan with { StageCount = 1 }), steps);
         var moments = steps.Select(step => string.Join(' ', step.Digests.Select(digest => digest.SecondMoment))).ToArray();
         Assert.Equal(3, moments[..3].Distinct().Count());
         Assert.Single(moments[2..].Distinct());
         var compression = new CompressionSettings { Kind = CompressionKind.OneBit, WarmupSteps = 3 };
-        var compressed = await StepsOf(plan with { Steps = 12, Reduction = plan.Reduction with { Contributions = compression, Answers = compression } });
-        Assert.Equal(steps.Take(3).Select(Bits), compressed.Take(3).Select(Bits));
-        Assert.NotEqual(Bits(steps[4]), Bits(compressed[4]));
+        var compressed = await fixture.StepsOf(plan with { Steps = 12, Reduction = plan.Reduction with { Contributions = compression, Answers = compression } });
+        Assert.Equal(steps.Take(3).Select(TinyRun.BitsOf), compressed.Take(3).Select(TinyRun.BitsOf));
+        Assert.NotEqual(TinyRun.BitsOf(steps[4]), TinyRun.BitsOf(compressed[4]));
         Assert.True(compressed[^1].Loss < compressed[2].Loss);
         // Four bytes become one bit, both ways.
         Assert.InRange(compressed[0].Ranks.Sum(rank => rank.Timing.ExchangedBytes) / (double)compressed[^1].Ranks.Sum(rank => rank.Timing.ExchangedBytes), 25, 32);
@@ -252,11 +252,11 @@ public sealed class ReplicaTests(PipelineFixture fixture)
         var compression = new CompressionSettings { Kind = CompressionKind.Int4 };
         var plan = Plan(2, 2, ReductionTopology.Sharded);
         plan = plan with { Steps = 8, Changes = [new SettingChange(4, SettingKind.Compression, 0)], Reduction = plan.Reduction with { Contributions = compression, Answers = compression } };
-        var whole = await StepsOf(plan);
+        var whole = await fixture.StepsOf(plan);
         Assert.True(whole[2].Ranks[0].Timing.ExchangedBytes * 7 < whole[3].Ranks[0].Timing.ExchangedBytes);
         var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = 3 });
-        Assert.Equal(whole.Select(Bits), begun.Concat(await StepsOf(saved with { ResumeFromStep = 3 })).Select(Bits));
+        var begun = await fixture.StepsOf(saved with { Steps = 3 });
+        Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(await fixture.StepsOf(saved with { ResumeFromStep = 3 })).Select(TinyRun.BitsOf));
     }
 
     [Fact]
@@ -299,16 +299,6 @@ public sealed class ReplicaTests(PipelineFixture fixture)
                 GroupSize = 2,
             },
         };
-
-    private async Task<IReadOnlyList<StepSummary>> StepsOf(TrainingPlan plan)
-    {
-        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
-        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
-        return notices.Steps;
-    }
-
-    private static (long, long, string) Bits(StepSummary step) =>
-        (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
 
     private static StepSummary Summary(ReferenceStep step) =>
         new(step.Result.Step, step.Result.Loss, step.Result.GradientNorm, step.Result.LearningRate, step.Result.TokenCount, 0, 0, [], step.Digests);

@@ -75,6 +75,12 @@ internal static class TinyRun
         Xunit.Assert.Equal(expected.Digests, StateDigest.Of(model));
     }
 
+    /// <summary>What a step came to, to the bit.</summary>
+    internal static (long Loss, long Norm, string Digests) BitsOf(StepSummary step) => (Bits(step.Loss), Bits(step.GradientNorm), string.Join(' ', step.Digests));
+
+    /// <summary>The same without its digests, which a loss may take with it.</summary>
+    internal static (long Step, long Loss, long Norm) LossBitsOf(StepSummary step) => (step.Step, Bits(step.Loss), Bits(step.GradientNorm));
+
     internal static IReadOnlyList<ReferenceStep> Train(TrainingPlan plan)
     {
         TorchRuntime.Initialize();

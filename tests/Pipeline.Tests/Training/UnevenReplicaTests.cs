@@ -41,7 +41,7 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
         {
             var plan = Plan(stages) with { Summation = summation };
             plan = plan with { Reduction = plan.Reduction with { Topology = topology, PieceLength = 1024 } };
-            TinyRun.AssertEqual(Reference(plan), await StepsOf(plan));
+            TinyRun.AssertEqual(Reference(plan), await fixture.StepsOf(plan));
         }
     }
 
@@ -57,7 +57,7 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
         foreach (var tied in new[] { true, false })
         {
             var plan = Plan(stages, tied, precision) with { Summation = summation, SharesOptimizer = true, SharesGradients = frees };
-            TinyRun.AssertEqual(Reference(plan, tied), await StepsOf(plan));
+            TinyRun.AssertEqual(Reference(plan, tied), await fixture.StepsOf(plan));
         }
     }
 
@@ -70,7 +70,7 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
     {
         var plan = Plan([2, 3]) with { Schedule = schedule };
         foreach (var topology in new[] { ReductionTopology.Sharded, ReductionTopology.Coordinator })
-            TinyRun.AssertEqual(Reference(plan), await StepsOf(plan with { Reduction = plan.Reduction with { Topology = topology } }));
+            TinyRun.AssertEqual(Reference(plan), await fixture.StepsOf(plan with { Reduction = plan.Reduction with { Topology = topology } }));
     }
 
     [Fact]
@@ -89,7 +89,7 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
     public async Task Ranks_count_replica_by_replica_and_those_that_add_up_follow_them()
     {
         var plan = Plan([1, 2, 3]);
-        var steps = await StepsOf(plan with { Reduction = plan.Reduction with { Topology = ReductionTopology.Coordinator } });
+        var steps = await fixture.StepsOf(plan with { Reduction = plan.Reduction with { Topology = ReductionTopology.Coordinator } });
         // Six of the replicas, and one beside that of the first.
         Assert.All(steps, step => Assert.Equal(Enumerable.Range(0, 7), step.Ranks.Select(rank => rank.Rank)));
         Assert.All(steps[^1].Ranks, rank => Assert.True(rank.Timing.ExchangedBytes > 0));
@@ -103,10 +103,10 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
         using var folder = new TemporaryFolder();
         var store = new FolderCheckpointStore(folder.In("checkpoints"));
         var common = Plan([2, 1], precision: Precision.Bf16) with { Summation = Summation.Invariant, SharesOptimizer = isSharedOut, Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(common with { Steps = 2 });
+        var begun = await fixture.StepsOf(common with { Steps = 2 });
         // Other stages, another number of replicas, shared out or not.
-        var ended = await StepsOf(common with { ReplicaCount = 3, StagesPerReplica = [1, 3, 2], StageCount = 1, SharesOptimizer = !isSharedOut, ResumeFromStep = 2, Steps = 4 });
-        var even = await StepsOf(common with { StagesPerReplica = null, ResumeFromStep = 4 });
+        var ended = await fixture.StepsOf(common with { ReplicaCount = 3, StagesPerReplica = [1, 3, 2], StageCount = 1, SharesOptimizer = !isSharedOut, ResumeFromStep = 2, Steps = 4 });
+        var even = await fixture.StepsOf(common with { StagesPerReplica = null, ResumeFromStep = 4 });
         var reference = Reference(common);
         TinyRun.AssertEqual(reference, [.. begun, .. ended, .. even]);
         TinyRun.AssertHolds(store, common, reference[^1]);
@@ -124,12 +124,12 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
         var compression = new CompressionSettings { Kind = CompressionKind.Int4 };
         var plan = Plan([1, 3, 2]) with { SharesOptimizer = frees, SharesGradients = frees };
         plan = plan with { Reduction = plan.Reduction with { Topology = topology, Contributions = compression, Answers = frees ? plan.Reduction.Answers : compression } };
-        var whole = await StepsOf(plan);
+        var whole = await fixture.StepsOf(plan);
         var saved = plan with { Checkpoints = new CheckpointPlan(store, RunTests.Describe) };
-        var begun = await StepsOf(saved with { Steps = 3 });
-        var ended = await StepsOf(saved with { ResumeFromStep = 3 });
-        Assert.Equal(whole.Select(Bits), begun.Concat(ended).Select(Bits));
-        Assert.NotEqual(Bits(whole[^1]).Loss, BitConverter.DoubleToInt64Bits(Reference(plan)[^1].Result.Loss));
+        var begun = await fixture.StepsOf(saved with { Steps = 3 });
+        var ended = await fixture.StepsOf(saved with { ResumeFromStep = 3 });
+        Assert.Equal(whole.Select(TinyRun.BitsOf), begun.Concat(ended).Select(TinyRun.BitsOf));
+        Assert.NotEqual(TinyRun.BitsOf(whole[^1]).Loss, BitConverter.DoubleToInt64Bits(Reference(plan)[^1].Result.Loss));
     }
 
     [Theory]
@@ -139,7 +139,7 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
     {
         var plan = Plan([2, 1, 3], tied) with { Steps = 6 };
         plan = plan with { Reduction = plan.Reduction with { Outer = new OuterStep(2, 0.7, 0.9) } };
-        TinyRun.AssertEqual(NaiveLocalSteps.Train(plan with { StagesPerReplica = null }), await StepsOf(plan));
+        TinyRun.AssertEqual(NaiveLocalSteps.Train(plan with { StagesPerReplica = null }), await fixture.StepsOf(plan));
     }
 
     [Fact]
@@ -191,14 +191,4 @@ public sealed class UnevenReplicaTests(PipelineFixture fixture)
     {
         ReplicaCount = plan.ReplicaCount, Summation = plan.Summation, SharesGradients = plan.SharesGradients,
     });
-
-    private async Task<IReadOnlyList<StepSummary>> StepsOf(TrainingPlan plan)
-    {
-        var (outcome, notices) = await PipelineFixture.RunAsync(fixture.Plain, plan);
-        Assert.Equal(new RunOutcome(RunEnd.Completed, plan.Steps), outcome);
-        return notices.Steps;
-    }
-
-    private static (long Loss, long Norm, string Digests) Bits(StepSummary step) =>
-        (BitConverter.DoubleToInt64Bits(step.Loss), BitConverter.DoubleToInt64Bits(step.GradientNorm), string.Join(' ', step.Digests));
 }

@@ -76,7 +76,7 @@ internal sealed class HubLinks : IStageLinks, IFrameSink, IDisposable
     /// <inheritdoc/>
     public void Settle(TensorLoan loan, torch.Tensor own)
     {
-        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+        lock (_gate) loan.Keep(own);
     }
 
     /// <summary>A step is safe: what was kept of it is not needed any longer.</summary>

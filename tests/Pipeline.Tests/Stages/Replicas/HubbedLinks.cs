@@ -70,7 +70,7 @@ internal sealed class HubbedLinks : IStageLinks, IFrameSink, IDisposable
 
     public void Settle(TensorLoan loan, torch.Tensor own)
     {
-        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+        lock (_gate) loan.Keep(own);
     }
 
     public void Send(int rank, NeighbourProtocol.INote note) => throw new NotSupportedException();

@@ -25,7 +25,7 @@ internal sealed class LendingLinks(int self, StageInbox[] inboxes) : IStageLinks
 
     public void Settle(TensorLoan loan, torch.Tensor own)
     {
-        lock (_gate) KeptLoan.Replace(loan.Kept, own);
+        lock (_gate) loan.Keep(own);
     }
 
     public void Send(int rank, NeighbourProtocol.INote note) => inboxes[rank].Post(note);
