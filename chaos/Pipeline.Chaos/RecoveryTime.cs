@@ -21,8 +21,9 @@ internal sealed record Strike(Fault Fault, DateTimeOffset At, IReadOnlyList<int>
 /// <param name="Loading">Until every rank had its state.</param>
 /// <param name="Replay">Until the next step was committed.</param>
 /// <param name="Total">From the strike to that step.</param>
-/// <param name="Recomputed">Ranks that ran steps again although nothing had happened to them.</param>
-internal sealed record RecoveryTime(Fault Fault, double Detection, double Placement, double Loading, double Replay, double Total, int Recomputed)
+/// <param name="Recomputed">Ranks that ran steps again although nothing had happened to them, while the run kept its replicas.</param>
+/// <param name="IsResized">Whether the run went on with fewer replicas, since there was no room for all: then all of them begin together from a state that is to be had, under other numbers.</param>
+internal sealed record RecoveryTime(Fault Fault, double Detection, double Placement, double Loading, double Replay, double Total, int Recomputed, bool IsResized)
 {
     /// <summary>How long a run may be without a new step after its leader was lost.</summary>
     private const double TakeOverLimitSeconds = 15;
@@ -35,15 +36,35 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     /// <summary>Reads a run's events. What the run did not say is missing, not guessed.</summary>
     internal static IEnumerable<RecoveryTime> Read(RunFiles files, IReadOnlyList<Strike> strikes)
     {
-        Event[] events = [.. Unplanned(File.ReadLines(files.Events).Select(Event.Parse).OfType<Event>())];
+        Event[] events = [.. Unplanned(Marked(File.ReadLines(files.Events).Select(Event.Parse).OfType<Event>()))];
         foreach (var (index, strike) in strikes.Index())
         {
             var end = index + 1 < strikes.Count ? strikes[index + 1].At : DateTimeOffset.MaxValue;
             var own = events.Where(told => told.At >= strike.At && told.At < end).ToArray();
             if (own.FirstOrDefault(told => told.Parts is null) is not { } first || own.FirstOrDefault(told => told.Parts is not null) is not { Parts: { } parts } last) continue;
-            var recomputed = own.Where(told => told.Parts is null).SelectMany(told => told.Ranks).Distinct().Except(strike.Ranks).Count();
-            yield return new RecoveryTime(strike.Fault, (first.At - strike.At).TotalSeconds, parts.Placement, parts.Loading, parts.Replay, (last.At - strike.At).TotalSeconds, recomputed);
+            var recomputed = own.Where(told => told is { Parts: null, IsResize: false }).SelectMany(told => told.Ranks).Distinct().Except(strike.Ranks).Count();
+            yield return new RecoveryTime(
+                strike.Fault, (first.At - strike.At).TotalSeconds, parts.Placement, parts.Loading, parts.Replay, (last.At - strike.At).TotalSeconds, recomputed, own.Any(told => told.IsResize));
         }
+    }
+
+    /// <summary>Recoveries of which the run says right after that it goes on with another number of replicas are marked as such.</summary>
+    private static IEnumerable<Event> Marked(IEnumerable<Event> events)
+    {
+        Event? before = null;
+        foreach (var told in events)
+        {
+            if (told.IsResize)
+            {
+                if (before is { Parts: null }) before = before with { IsResize = true };
+                continue;
+            }
+
+            if (before is not null) yield return before;
+            before = told;
+        }
+
+        if (before is not null) yield return before;
     }
 
     /// <summary>Without ranks that change places on purpose, and what the run says of them.</summary>
@@ -63,7 +84,9 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     {
         foreach (var kind in times.GroupBy(time => time.Fault).OrderBy(kind => kind.Key))
         {
-            output.WriteLine($"{kind.Key}: {kind.Count()} recoveries, seconds; ranks that ran again although nothing had happened to them: {kind.Sum(time => time.Recomputed)}");
+            var resized = kind.Count(time => time.IsResized);
+            output.WriteLine($"{kind.Key}: {kind.Count()} recoveries, seconds; ranks that ran again although nothing had happened to them: {kind.Sum(time => time.Recomputed)}"
+                + (resized == 0 ? "" : $", beside {resized} recoveries that left no room for all replicas, where those that are left begin together"));
             foreach (var (name, of) in s_parts)
             {
                 double[] sorted = [.. kind.Select(of).Order()];
@@ -83,8 +106,8 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
     /// <summary>The smallest value that at least the share of all does not exceed.</summary>
     internal static double Quantile(double[] sorted, double share) => sorted[Math.Max(0, (int)Math.Ceiling(share * sorted.Length) - 1)];
 
-    /// <summary>A line that tells of a recovery's begin (with the ranks that run again) or of its end (with its parts).</summary>
-    private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts, bool IsPlanned = false)
+    /// <summary>A line that tells of a recovery's begin (with the ranks that run again), of its end (with its parts), or of another number of replicas.</summary>
+    private sealed record Event(DateTimeOffset At, IReadOnlyList<int> Ranks, (double Placement, double Loading, double Replay)? Parts, bool IsPlanned = false, bool IsResize = false)
     {
         internal static Event? Parse(string line)
         {
@@ -95,6 +118,7 @@ internal sealed record RecoveryTime(Fault Fault, double Detection, double Placem
             {
                 "recovering" => new Event(at, [.. RanksOf(root.GetProperty("ranks").GetString()!)], null, root.GetProperty("message").GetString()!.StartsWith(LeaderRelief.Reason, StringComparison.Ordinal)),
                 "recovered" => new Event(at, [], (root.GetProperty("placement").GetDouble(), root.GetProperty("loading").GetDouble(), root.GetProperty("replay").GetDouble())),
+                "replicas-changed" => new Event(at, [], null, IsResize: true),
                 _ => null,
             };
         }

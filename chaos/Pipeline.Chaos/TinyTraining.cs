@@ -39,7 +39,7 @@ public sealed class TinyTraining : IDisposable
     public IEnumerable<string> Arguments(string run, int steps = Steps, params IEnumerable<string> more) =>
     [
         "train", "--preset", "gpt-nano", "--data", In("corpus.txt"), "--cache", In("cache"), "--run", In(run), "--steps", $"{steps}", "--micro-batches", "4",
-        "--precision", "fp32",
+        .. more.Contains("--precision") ? Array.Empty<string>() : ["--precision", "fp32"],
         "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=32", "--set", "model.vocabulary=257",
         "--set", "optimizer.horizon=100", "--set", "run.digest-every=1", "--set", "run.eval-every=10", "--set", "checkpoint.every=10", "--set", "run.sample-tokens=0",
         .. more,
@@ -58,7 +58,7 @@ public sealed class TinyTraining : IDisposable
     /// <param name="settings">Words of the command line that the bits depend on, such as the replicas whose order of addition is followed.</param>
     internal Task<RunBits> ReferenceAsync(int steps = Steps, params string[] settings)
     {
-        var run = string.Join('-', [$"reference-{steps}", .. settings.Where(word => word != "--set").Select(word => word.Replace('=', '-'))]);
+        var run = string.Join('-', [$"reference-{steps}", .. settings.Where(word => !word.StartsWith("--", StringComparison.Ordinal)).Select(word => word.Replace('=', '-'))]);
         lock (_references)
         {
             return _references.TryGetValue(run, out var known) ? known : _references[run] = MakeAsync();

@@ -15,7 +15,7 @@ public sealed partial class CoordinatorActor
         Receive<CheckpointsPruned>(OnPruned);
         Receive<CommitFailed>(OnCommitFailed);
         Receive<RetrySaveTick>(_ => OnRetrySave());
-        Receive<SaveStallTick>(stall => OnSaveFailed(stall.Attempt, "Not every rank has written its part in time."));
+        Receive<SaveStallTick>(stall => OnSaveFailed(stall.Attempt, _saving.IsCommitting(stall.Attempt) ? "Its manifest was not written in time." : "Not every rank has written its part in time."));
     }
 
     private void Save(long step)

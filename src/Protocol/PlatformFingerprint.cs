@@ -23,7 +23,7 @@ public sealed record PlatformFingerprint(
     [property: Key(5)] string TensorLibrary)
 {
     /// <summary>The version of the messages that this build speaks: raised with every change that an older build would misread.</summary>
-    public const int CurrentWire = 8;
+    public const int CurrentWire = 9;
 
     /// <summary>What keeps two nodes from understanding each other: a sentence for each difference, naming both sides.</summary>
     /// <param name="other">What this one is held against.</param>

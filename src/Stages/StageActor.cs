@@ -154,7 +154,7 @@ public sealed class StageActor : ReceiveActor
     private void Start(IReadOnlyList<StateCopy> copies)
     {
         if (_assignment is not { } assignment || _links is not { } links || _live is not { } live) return;
-        _executor = new StageExecutor(assignment, _factory, links, _inbox, live, _flight, copies);
+        _executor = new StageExecutor(assignment, _factory, links, _inbox, live, _flight, copies, new CopyMemory(_copyLinks?.Lends == true));
         _ = _executor.Ended.PipeTo(Self, success: () => new ComputeEnded());
         _executor.Start();
     }

@@ -150,7 +150,7 @@ public static class PipelineRun
         Repartition = layout.Mesh.IsEven ? (counts, seconds, room) => new MeasuredDivision(plan, layout, tokensPerMicroBatch).For(counts, seconds, room) : null,
         UsableMemoryShare = MemoryEstimate.UsableShare,
         PlannedNodes = plan.PlannedNodes,
-        Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts) : null,
+        Keeper = plan.Checkpoints is { } saving ? new CheckpointKeeper(saving.Store, saving.Describe, saving.KeepCount, saving.Texts, saving.Patience) : null,
         Retry = plan.Checkpoints?.Retry ?? SaveRetry.Default,
     };
 

@@ -11,18 +11,20 @@ namespace Pipeline.Cluster.Tests;
 public sealed class ProcessesTests(TinyTraining tiny)
 {
     [Theory]
-    [InlineData(2, 2, "unix", "zb-h1")]
-    [InlineData(3, 3, "tcp", "zb-v")]
-    [InlineData(4, 3, "akka", "1f1b")]
-    public async Task Processes_give_the_bits_of_the_unsplit_trainer_over_each_kind_of_link_and_kind_of_schedule(int processes, int stages, string kind, string schedule)
+    [InlineData(2, 2, "unix", "zb-h1", "fp32")]
+    [InlineData(3, 3, "tcp", "zb-v", "bf16")]
+    [InlineData(4, 3, "akka", "1f1b", "fp32")]
+    public async Task Processes_give_the_bits_of_the_unsplit_trainer_over_each_kind_of_link_and_kind_of_schedule(int processes, int stages, string kind, string schedule, string precision)
     {
         var run = $"equal-{processes}";
+        string[] arithmetic = precision == "fp32" ? [] : ["--precision", precision];
         // A machine that is busy for seconds is no reason to recover here: it is the whole run that is looked at.
         var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments(
-            run, TinyTraining.Steps, "--stages", $"{stages}", "--processes", $"{processes}", "--schedule", schedule, "--set", $"link.kind={kind}", "--set", "cluster.suspect-after=60"));
+            run, TinyTraining.Steps,
+            [.. arithmetic, "--stages", $"{stages}", "--processes", $"{processes}", "--schedule", schedule, "--set", $"link.kind={kind}", "--set", "cluster.suspect-after=60"]));
         Assert.True(code == 0, output);
         Assert.DoesNotContain("recovering", File.ReadAllText(new RunFiles(tiny.In(run)).Events), StringComparison.Ordinal);
-        Assert.Equal((await tiny.ReferenceAsync()).Lines, RunBits.Of(tiny.In(run)).Lines);
+        Assert.Equal((await tiny.ReferenceAsync(TinyTraining.Steps, arithmetic)).Lines, RunBits.Of(tiny.In(run)).Lines);
         Assert.False(File.Exists(new RunFiles(tiny.In(run)).Endpoint));
         Assert.True(File.Exists(new RunFiles(tiny.In(run)).LossPlot));
         // What the leader has found of the prediction is said where the run was started.

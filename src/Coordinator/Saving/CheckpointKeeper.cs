@@ -7,14 +7,19 @@ namespace Pipeline.Coordinator;
 /// <param name="describe">What the run says of its state after a step.</param>
 /// <param name="keepCount">Checkpoints kept, at least 1.</param>
 /// <param name="texts">Small files that go into every checkpoint, by name, such as the configuration.</param>
+/// <param name="patience">A manifest that is being written for longer holds the next one up no more; null for a minute.</param>
 public sealed class CheckpointKeeper(
     ICheckpointStore store,
     Func<long, CheckpointDescription> describe,
     int keepCount,
-    IReadOnlyDictionary<string, string>? texts = null)
+    IReadOnlyDictionary<string, string>? texts = null,
+    TimeSpan? patience = null)
 {
     /// <summary>Checkpoints kept.</summary>
     internal int KeepCount => keepCount;
+
+    /// <summary>How long what is to be written waits for what is being written.</summary>
+    internal TimeSpan Patience { get; } = patience ?? TimeSpan.FromSeconds(60);
 
     /// <summary>Writes index and manifest; the checkpoint exists from then on.</summary>
     /// <returns>Bytes of its files.</returns>

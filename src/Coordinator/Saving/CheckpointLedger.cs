@@ -36,6 +36,9 @@ internal sealed class CheckpointLedger(int rankCount, int firstAttempt)
     /// <summary>The manifest of an attempt is being written: the attempt can no longer be given up.</summary>
     internal void Committing(SaveAttempt attempt) => _committing.Add(attempt);
 
+    /// <summary>Whether all parts of an attempt are written, and its manifest is not yet.</summary>
+    internal bool IsCommitting(SaveAttempt attempt) => _committing.Contains(attempt);
+
     /// <summary>Closes the attempts at later steps of which parts are missing.</summary>
     internal IReadOnlyList<SaveAttempt> Abandon(long afterStep = -1)
     {

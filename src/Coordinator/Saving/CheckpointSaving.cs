@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Akka.Actor;
 using Pipeline.Checkpoints;
 using Pipeline.Protocol;
@@ -7,7 +8,8 @@ namespace Pipeline.Coordinator;
 
 /// <summary>
 /// The coordinator's part in checkpoints: collects the ranks' parts, makes manifests on a task, one after the other, and decides what
-/// follows a failure. Used by the coordinator's handlers only, which it answers through their own mailbox.
+/// follows a failure. Beside a manifest whose writing hangs the next ones fail, as parts do. Used by the coordinator's handlers only, which it answers
+/// through their own mailbox.
 /// </summary>
 /// <param name="run">The run.</param>
 /// <param name="rankCount">Ranks, at first.</param>
@@ -37,6 +39,9 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
     /// <inheritdoc cref="CheckpointLedger.Open"/>
     internal IEnumerable<SaveAttempt> Open => _progress.Open;
 
+    /// <inheritdoc cref="CheckpointLedger.IsCommitting"/>
+    internal bool IsCommitting(SaveAttempt attempt) => _progress.IsCommitting(attempt);
+
     /// <summary>Whether no manifest is being written.</summary>
     internal bool IsQuiet => _openCommits == 0;
 
@@ -53,10 +58,7 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
         var attempt = new SaveAttempt(part.Step, part.Attempt);
         _progress.Committing(attempt);
         _openCommits++;
-        // One after the other: what prunes must not take an attempt that is being committed for a leftover.
-        var commit = _lastCommit.ContinueWith(_ => keeper.Commit(attempt, files), TaskScheduler.Default);
-        _lastCommit = commit;
-        _ = commit.PipeTo(
+        _ = InTurn(() => keeper.Commit(attempt, files), keeper.Patience).PipeTo(
             self,
             success: byteCount => new CheckpointCommitted(attempt, byteCount),
             failure: fault => new CommitFailed(attempt, fault.Message));
@@ -75,9 +77,7 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
             return false;
         }
 
-        var pruning = _lastCommit.ContinueWith(_ => keeper.Prune(), TaskScheduler.Default);
-        _lastCommit = pruning;
-        _ = pruning.PipeTo(self, success: warning => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, warning), failure: fault => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, fault.Message));
+        _ = InTurn(keeper.Prune, keeper.Patience).PipeTo(self, success: warning => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, warning), failure: fault => new CheckpointsPruned(saved.Attempt.Step, saved.ByteCount, fault.Message));
         return true;
     }
 
@@ -115,6 +115,22 @@ internal sealed class CheckpointSaving(CoordinatedRun run, int rankCount, long s
         _progress.RollBack(step);
         if (run.Keeper is not { } keeper) return Task.CompletedTask;
         return _lastCommit = _lastCommit.ContinueWith(_ => RemoveAfter(keeper, step), TaskScheduler.Default);
+    }
+
+    /// <summary>One after the other: what prunes must not take an attempt that is being committed for a leftover. Not after one that hangs.</summary>
+    private Task<T> InTurn<T>(Func<T> work, TimeSpan patience)
+    {
+        var (before, since) = (_lastCommit, Stopwatch.GetTimestamp());
+        var own = Task.Run(async () =>
+        {
+            await before.WaitAsync(patience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (before.IsCompleted) return work();
+            throw new CheckpointException(FormattableString.Invariant(
+                $"What the manifest has to wait for has been written for {Stopwatch.GetElapsedTime(since).TotalSeconds:0} s and is not done: the store hangs, or is slower than checkpoints come."));
+        });
+        // Ends when both have, however they do: what was rolled back is removed only then.
+        _lastCommit = own.ContinueWith(_ => before, TaskScheduler.Default).Unwrap();
+        return own;
     }
 
     private void RemoveAfter(CheckpointKeeper keeper, long step)

@@ -72,6 +72,9 @@ internal sealed class SaveProgress(int rankCount, long startStep, SaveRetry retr
     /// <inheritdoc cref="CheckpointLedger.Enter"/>
     internal IReadOnlyList<StoredFile>? Enter(CheckpointPartWritten part) => _ledger.Enter(part);
 
+    /// <inheritdoc cref="CheckpointLedger.IsCommitting"/>
+    internal bool IsCommitting(SaveAttempt attempt) => _ledger.IsCommitting(attempt);
+
     /// <inheritdoc cref="CheckpointLedger.Committing"/>
     internal void Committing(SaveAttempt attempt) => _ledger.Committing(attempt);
 

@@ -63,9 +63,6 @@ internal sealed class RankPlan : IDisposable
     /// <summary>What compression has lost so far, and what else the replicas' exchange has to remember.</summary>
     internal ResidualStore Residuals { get; } = new();
 
-    /// <summary>Where copies of the rank's state are taken.</summary>
-    internal CopyMemory CopyMemory { get; } = new();
-
     /// <summary>Whether replicas take steps of their own, and bring their weights together from time to time.</summary>
     internal bool StepsLocally => Place.Count > 1 && Workload.Reduction.Outer is not null;
 
@@ -160,7 +157,6 @@ internal sealed class RankPlan : IDisposable
         foreach (var model in _models.Values) model.Dispose();
         _models.Clear();
         Residuals.Dispose();
-        CopyMemory.Dispose();
     }
 
     private void BuildModels()

@@ -20,6 +20,7 @@ internal sealed class StageExecutor
     private readonly IStageLinks _links;
     private readonly StageInbox _inbox;
     private readonly List<StateCopy> _copies;
+    private readonly CopyMemory _copyMemory;
     private readonly LiveSettings _live;
     private readonly FlightRecorder _flight;
     private readonly StepRecorder _recorder;
@@ -35,8 +36,11 @@ internal sealed class StageExecutor
     /// <param name="live">What may change while the thread computes.</param>
     /// <param name="flight">Keeps what the rank did last.</param>
     /// <param name="copies">The copies to start from, owned by the thread; none for other starting points.</param>
-    internal StageExecutor(AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, LiveSettings live, FlightRecorder flight, IReadOnlyList<StateCopy> copies)
+    /// <param name="copyMemory">Where copies of the state are taken; owned by the thread.</param>
+    internal StageExecutor(
+        AssignStage assignment, IStageWorkloadFactory factory, IStageLinks links, StageInbox inbox, LiveSettings live, FlightRecorder flight, IReadOnlyList<StateCopy> copies, CopyMemory copyMemory)
     {
+        _copyMemory = copyMemory;
         _flight = flight;
         _recorder = new StepRecorder(flight);
         _live = live;
@@ -87,6 +91,7 @@ internal sealed class StageExecutor
         {
             _inbox.Close();
             _inbox.Clear();
+            _copyMemory.Dispose();
             ComputeThreads.Unregister(this);
             _ended.SetResult();
         }
@@ -215,7 +220,7 @@ internal sealed class StageExecutor
         _inbox.TakeCopyPlace();
         _inbox.Copied(_step);
         var id = new CopyId(_assignment.Layout.Run, _assignment.Layout.PartitionedIn, _assignment.Rank, _step);
-        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals, plan.CopyMemory, steps.NextAttempt));
+        _links.Protect(StateCopy.Of(id, plan.Models.OrderBy(pair => pair.Key).Select(pair => pair.Value), plan.Residuals, _copyMemory, steps.NextAttempt));
     }
 
     private void Evaluate(RankPlan plan, EvaluationRunner evaluation)

@@ -18,6 +18,7 @@ public sealed class CopyHolder : ReceiveActor
     private readonly Dictionary<CopyId, CopyAssembly> _open = [];
     private readonly Dictionary<CopyId, StateCopy> _whole = [];
     private readonly Dictionary<(RunId Run, int Rank), CopyMemory> _memories = [];
+    private readonly BorrowedMemory _borrowed = new();
 
     /// <summary>Called by the actor system; see <see cref="Props"/>.</summary>
     public CopyHolder(CopyLinks? links)
@@ -30,7 +31,7 @@ public sealed class CopyHolder : ReceiveActor
         Receive<CopyPartArrived>(OnPart);
         Receive<FetchCopy>(OnFetch);
         Receive<ReportHeld>(report => Sender.Tell(new HeldCopies([.. _whole.Keys.Where(copy => copy.Run == report.Run)])));
-        Receive<ForgetRun>(forget => Forget(copy => copy.Run == forget.Run));
+        Receive<ForgetRun>(OnForget);
         ReceiveAny(_ => { });
     }
 
@@ -50,13 +51,20 @@ public sealed class CopyHolder : ReceiveActor
     {
         if (_whole.ContainsKey(offer.Copy))
         {
-            Sender.Tell(new CopyReceived(offer.Copy, offer.ByteCount));
+            if (offer.Memory is { } unused) _borrowed.Decline(offer.Copy.Run, unused);
+            Sender.Tell(Whole(offer.Copy, offer.ByteCount));
             return;
         }
 
         if (StateCopy.FaultOf(offer, MemoryOfMachine) is { } fault)
         {
             _strays.Refuse($"a copy of rank {offer.Copy.Rank} after step {offer.Copy.Step} from {Sender.Path}: {fault}");
+            return;
+        }
+
+        if (offer.Memory is { } memory)
+        {
+            Map(offer, memory);
             return;
         }
 
@@ -70,7 +78,7 @@ public sealed class CopyHolder : ReceiveActor
     {
         if (_whole.TryGetValue(chunk.Copy, out var whole))
         {
-            Sender.Tell(new CopyReceived(chunk.Copy, whole.ByteCount));
+            Sender.Tell(Whole(chunk.Copy, whole.ByteCount));
             return;
         }
 
@@ -86,7 +94,20 @@ public sealed class CopyHolder : ReceiveActor
         Proceed(part.Place.Id, assembly);
     }
 
-    /// <summary>Says how far a copy has come; one that has become whole is kept, and older ones of its rank go.</summary>
+    /// <summary>Takes a copy from where it lies, or says that it must be sent.</summary>
+    private void Map(OfferCopy offer, LentMemory memory)
+    {
+        if (_links?.Lends != true || _borrowed.Borrow(offer.Copy.Run, memory, offer.ByteCount) is not { } block)
+        {
+            Sender.Tell(new CopyReceived(offer.Copy, CopyReceived.NotMapped));
+            return;
+        }
+
+        if (_open.Remove(offer.Copy, out var assembly)) assembly.Dispose();
+        Keep(new StateCopy(offer.Copy, offer.Tensors, block), Sender);
+    }
+
+    /// <summary>Says how far a copy has come, and keeps it once it is whole.</summary>
     private void Proceed(CopyId id, CopyAssembly assembly)
     {
         if (assembly.TakeWhole() is not { } copy)
@@ -96,11 +117,26 @@ public sealed class CopyHolder : ReceiveActor
         }
 
         _open.Remove(id);
+        Keep(copy, assembly.Sender);
+    }
+
+    /// <summary>Keeps a copy that is whole; older ones of its rank go.</summary>
+    private void Keep(StateCopy copy, IActorRef sender)
+    {
+        var id = copy.Id;
         _whole.Add(id, copy);
         var outdated = _whole.Keys.Concat(_open.Keys).Where(other => (other.Run, other.Rank) == (id.Run, id.Rank))
             .OrderByDescending(other => other.PartitionedIn.Number).ThenByDescending(other => other.Step).Where(other => other != id && IsOlder(other, id)).Skip(KeptCount - 1).ToHashSet();
         Forget(outdated.Contains);
-        assembly.Sender.Tell(new CopyReceived(id, copy.ByteCount));
+        sender.Tell(Whole(id, copy.ByteCount));
+    }
+
+    private CopyReceived Whole(CopyId id, long byteCount) => new(id, byteCount, Mapped: _borrowed.Names);
+
+    private void OnForget(ForgetRun forget)
+    {
+        Forget(copy => copy.Run == forget.Run);
+        _borrowed.Forget(forget.Run);
     }
 
     private static bool IsOlder(CopyId one, CopyId other) => (one.PartitionedIn.Number, one.Step).CompareTo((other.PartitionedIn.Number, other.Step)) < 0;

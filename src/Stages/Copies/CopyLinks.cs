@@ -31,6 +31,9 @@ public sealed class CopyLinks : IFrameSink, IDisposable
     /// <summary>Where others reach this process.</summary>
     internal string Address { get; }
 
+    /// <summary>Whether copies need not be sent to other processes of this machine, which map the memory that they lie in: where their frames would go over Unix sockets.</summary>
+    internal bool Lends => _choice is LinkKindChoice.Automatic or LinkKindChoice.Unix && _hub.Address.UnixPath.Length > 0 && MemoryFile.IsSupported;
+
     /// <summary>Makes a way in; the caller closes it.</summary>
     internal CopyInlet Open(IActorRef receiver)
     {

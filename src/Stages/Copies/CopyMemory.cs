@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Pipeline.Stages;
 
 /// <summary>
@@ -7,45 +5,43 @@ namespace Pipeline.Stages;
 /// cleared by the system at its first use, which can take several times as long as to copy or to send it. Once this is disposed, what comes back later is freed.
 /// Thread-safe.
 /// </summary>
-internal sealed unsafe class CopyMemory : IDisposable
+/// <param name="lends">Whether other processes of this machine shall be able to map it.</param>
+internal sealed class CopyMemory(bool lends = false) : IDisposable
 {
-    private const int Alignment = 64;
     private readonly Lock _gate = new();
-    private byte* _spare;
-    private long _spareLength;
+    private CopyBlock? _spare;
     private bool _isClosed;
 
     /// <summary>Keeps nothing: for copies that nothing follows.</summary>
     internal static CopyMemory None { get; } = new() { _isClosed = true };
 
     /// <summary>Memory for so many bytes, with whatever lies in it; given back by <see cref="Return"/>.</summary>
-    internal byte* Take(long byteCount)
+    internal CopyBlock Take(long byteCount)
     {
         lock (_gate)
         {
             var spare = _spare;
             _spare = null;
-            if (spare != null && _spareLength == byteCount) return spare;
+            if (spare?.ByteCount == byteCount)
+            {
+                (spare as LendableBlock)?.UseAgain();
+                return spare;
+            }
+
             // Of another size: the ranks are divided otherwise now.
-            Free(spare);
+            spare?.Free();
         }
 
-        return (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(byteCount, 1), Alignment);
+        return (lends ? LendableBlock.TryAllocate(byteCount) : null) ?? (CopyBlock)PrivateBlock.Allocate(byteCount);
     }
 
     /// <summary>Takes back what was taken.</summary>
-    internal void Return(byte* memory, long byteCount)
+    internal void Return(CopyBlock block)
     {
         lock (_gate)
         {
-            if (_isClosed || _spare != null)
-            {
-                Free(memory);
-                return;
-            }
-
-            _spare = memory;
-            _spareLength = byteCount;
+            if (_isClosed || _spare is not null || !block.IsReusable) block.Free();
+            else _spare = block;
         }
     }
 
@@ -55,10 +51,8 @@ internal sealed unsafe class CopyMemory : IDisposable
         lock (_gate)
         {
             _isClosed = true;
-            Free(_spare);
+            _spare?.Free();
             _spare = null;
         }
     }
-
-    private static void Free(byte* memory) => NativeMemory.AlignedFree(memory);
 }

@@ -14,17 +14,25 @@ namespace Pipeline.Stages;
 internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, Action<long> lost, CopyLinks? links)
 {
     private readonly Queue<StateCopy> _waiting = [];
+    private readonly CopyLoans _loans = new();
     private StateCopy? _newest;
+    // It could not map what was offered to it: what follows is sent to it at once.
+    private IActorRef _declining = ActorRefs.Nobody;
     private IActorRef _sender = ActorRefs.Nobody;
     private IActorRef _holder = ActorRefs.Nobody;
     private CopyFolder? _folder;
 
     /// <summary>Points it at the place of a generation; what is not known to be there is sent again.</summary>
-    internal void Direct(PipelineLayout layout, int rank, Func<string, IActorRef> resolve)
+    internal void Direct(PipelineLayout layout, int rank, Func<string, IActorRef> resolve) => Direct(
+        layout.Ranks[rank].Holder is { } place ? resolve(place.Path) : ActorRefs.Nobody,
+        layout.ProtectionNow.Kind == ProtectionKind.Disk ? new CopyFolder(layout.Protection.Folder) : null);
+
+    /// <summary>Points it at a holder, or at a folder.</summary>
+    internal void Direct(IActorRef holder, CopyFolder? folder)
     {
         var (former, wasOnDisk) = (_holder, _folder is not null);
-        _folder = layout.ProtectionNow.Kind == ProtectionKind.Disk ? new CopyFolder(layout.Protection.Folder) : null;
-        _holder = layout.Ranks[rank].Holder is { } place ? resolve(place.Path) : ActorRefs.Nobody;
+        (_holder, _folder) = (holder, folder);
+        _loans.KeepOnly(_holder);
         // What is being written goes on being written.
         if (_folder is not null && wasOnDisk) return;
         if (_folder is null && _holder.IsNobody())
@@ -56,6 +64,8 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
     {
         if (!_waiting.TryPeek(out var first) || first != delivered.Copy || !delivered.Receiver.Equals(_folder is null ? _holder : ActorRefs.Nobody)) return false;
         _waiting.Dequeue();
+        if (delivered.IsDeclined) _declining = delivered.Receiver;
+        _loans.Delivered(first, delivered.Receiver, delivered.Mapped);
         Free(_newest);
         _newest = first;
         SendNext();
@@ -74,6 +84,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
     internal void Close()
     {
         context.Stop(_sender);
+        _loans.KeepOnly(ActorRefs.Nobody);
         foreach (var copy in _waiting) copy.Dispose();
         _waiting.Clear();
         _newest?.Dispose();
@@ -99,7 +110,14 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
         _sender = ActorRefs.Nobody;
         if (!_waiting.TryPeek(out var copy)) return;
         if (_folder is { } folder) Write(folder, copy);
-        else if (!_holder.IsNobody()) _sender = context.ActorOf(CopySender.Props(copy, _holder, links));
+        else if (!_holder.IsNobody()) Send(copy);
+    }
+
+    private void Send(StateCopy copy)
+    {
+        var lends = !_holder.Equals(_declining);
+        if (lends) _loans.Lend(copy, _holder);
+        _sender = context.ActorOf(CopySender.Props(copy, _holder, links, lends));
     }
 
     private void Write(CopyFolder folder, StateCopy copy)
@@ -111,7 +129,7 @@ internal sealed class CopyOutbox(IUntypedActorContext context, Action returned, 
             using (held) folder.Write(held);
         }).PipeTo(
             self,
-            success: () => new CopyDelivered(copy, ActorRefs.Nobody),
+            success: () => new CopyDelivered(copy, ActorRefs.Nobody, []),
             failure: fault => new CopyFailed(copy, fault.Message));
     }
 }

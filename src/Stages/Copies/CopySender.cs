@@ -1,13 +1,14 @@
 using Akka.Actor;
+using Pipeline.Protocol;
 using Pipeline.Protocol.Links;
 using static Pipeline.Protocol.CopyProtocol;
 
 namespace Pipeline.Stages;
 
 /// <summary>
-/// The sending end of one copy's transfer: offers the copy, sends it over a link of its own where the receiver names one in another process, in chunks
-/// otherwise, goes back to what was acknowledged when nothing is heard, and tells its parent when the receiver has all. Ends with that.
-/// Holds the copy meanwhile.
+/// The sending end of one copy's transfer: offers the copy; where the receiver cannot map the memory that it lies in, sends it over a link of its own if the
+/// receiver names one in another process, in chunks otherwise; goes back to what was acknowledged when nothing is heard, and tells its parent when the receiver has
+/// all. Ends with that. Holds the copy meanwhile.
 /// </summary>
 internal sealed class CopySender : ReceiveActor, IWithTimers
 {
@@ -20,16 +21,20 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private readonly StateCopy _copy;
     private readonly IActorRef _named;
     private readonly CopyLinks? _links;
+    private readonly bool _lends;
     private IActorRef _receiver;
+    private LentMemory? _lent;
     private ILink? _link;
     private int _inlet;
     private ulong _checksum;
     private long _acknowledged = -1;
     private long _sent;
 
-    public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links)
+    public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends)
     {
         (_copy, _named, _receiver, _links) = (copy, receiver, receiver, links);
+        _lent = lends ? copy.Lent : null;
+        _lends = _lent is not null;
         Receive<Summed>(OnSummed);
         Receive<CopyReceived>(received => received.Copy == _copy.Id, OnReceived);
         Receive<PartGone>(gone => gone.Link == _link, OnPartGone);
@@ -40,14 +45,27 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
-    internal static Props Props(StateCopy copy, IActorRef receiver, CopyLinks? links)
+    /// <summary>How to make one.</summary>
+    /// <param name="copy">What is sent; the actor holds it beside others.</param>
+    /// <param name="receiver">To whom.</param>
+    /// <param name="links">How it travels; null where it goes in chunks.</param>
+    /// <param name="lends">Whether the receiver may map the copy's memory, which then stays as it is until the receiver says that it has not.</param>
+    internal static Props Props(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends = false)
     {
         var held = copy.Share();
-        return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links));
+        return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links, lends));
+    }
+
+    /// <inheritdoc/>
+    protected override void PreStart()
+    {
+        // What is mapped where it lies needs no checksum.
+        if (_lent is null) Sum();
+        else Repeat();
     }
 
     /// <summary>The checksum takes a pass over the memory: on a task, since a handler does not compute.</summary>
-    protected override void PreStart()
+    private void Sum()
     {
         var held = _copy.Share();
         _ = Task.Run(() =>
@@ -71,6 +89,16 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
 
     private void OnReceived(CopyReceived received)
     {
+        if (_lent is not null && received.ByteCount < _copy.ByteCount)
+        {
+            _lent = null;
+            Timers.CancelAll();
+            Sum();
+            return;
+        }
+
+        // Said again of an offer that was repeated.
+        if (received.ByteCount == CopyReceived.NotMapped) return;
         if (received.ByteCount < _acknowledged && received.ByteCount > 0) return;
         // Nothing at all after something: the receiver has begun anew.
         var isAnew = received.ByteCount < _acknowledged;
@@ -79,7 +107,7 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         _sent = Math.Max(_sent, _acknowledged);
         if (_acknowledged == _copy.ByteCount)
         {
-            Context.Parent.Tell(new CopyDelivered(_copy, _named));
+            Context.Parent.Tell(new CopyDelivered(_copy, _named, received.Mapped ?? [], IsDeclined: _lends && _lent is null));
             Context.Stop(Self);
         }
         else if (_links is null || received.LinkAddress.Length == 0 || received.LinkAddress == _links.Address)
@@ -99,9 +127,9 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         // A path of this actor system whose actor was not there yet leads nowhere for ever, so it is looked up again.
         if (_receiver is EmptyLocalActorRef) _receiver = ((ExtendedActorSystem)Context.System).Provider.ResolveActorRef(_receiver.Path);
         _sent = Math.Max(_acknowledged, 0);
-        _receiver.Tell(new OfferCopy(_copy.Id, _copy.Tensors, _copy.ByteCount, _checksum));
+        _receiver.Tell(new OfferCopy(_copy.Id, _copy.Tensors, _copy.ByteCount, _checksum, _lent));
         // With links the receiver's answer says whether it has any.
-        if (_links is null) SendChunks();
+        if (_links is null && _lent is null) SendChunks();
         else Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
     }
 
@@ -153,4 +181,8 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
 }
 
 /// <summary>A receiver has a copy whole.</summary>
-internal sealed record CopyDelivered(StateCopy Copy, IActorRef Receiver) : INoSerializationVerificationNeeded;
+/// <param name="Copy">The copy.</param>
+/// <param name="Receiver">The receiver, as it was named to the sender.</param>
+/// <param name="Mapped">Names of memories of other processes that it has mapped.</param>
+/// <param name="IsDeclined">Whether it could not map the copy's.</param>
+internal sealed record CopyDelivered(StateCopy Copy, IActorRef Receiver, IReadOnlyList<string> Mapped, bool IsDeclined = false) : INoSerializationVerificationNeeded;

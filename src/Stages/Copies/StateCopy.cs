@@ -17,8 +17,9 @@ internal sealed unsafe class StateCopy : IDisposable
     /// <summary>Named in a copy that was taken after a clipped step by order, where no rank had known beforehand that it would be: the next step's <see cref="StepKey.Attempt"/> is 1.</summary>
     private const string ClippedMark = "next-attempt";
     private const int PieceLength = 1 << 26;
-    private readonly Dictionary<string, long> _offsets = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _offsets;
     private readonly CopyMemory _owner;
+    private readonly CopyBlock _block;
     private byte* _memory;
     private int _holders = 1;
 
@@ -29,17 +30,20 @@ internal sealed unsafe class StateCopy : IDisposable
     /// <param name="memory">Where the memory comes from, and goes when the last holder lets go.</param>
     /// <exception cref="ArgumentException">The tensors do not amount to the bytes.</exception>
     internal StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, long byteCount, CopyMemory memory)
+        : this(id, tensors, OffsetsOf(tensors, byteCount), memory, memory.Take(byteCount))
     {
-        (Id, Tensors, ByteCount, _owner) = (id, tensors, byteCount, memory);
-        long end = 0;
-        foreach (var tensor in tensors)
-        {
-            if (!_offsets.TryAdd(tensor.Name, end)) throw new ArgumentException($"A copy names the tensor '{tensor.Name}' twice.", nameof(tensors));
-            end = checked(end + TensorTypes.ByteCount(tensor.DataType, tensor.Shape));
-        }
+    }
 
-        if (end != byteCount) throw new ArgumentException($"A copy claims {byteCount} bytes, its tensors need {end}.", nameof(byteCount));
-        _memory = memory.Take(byteCount);
+    /// <summary>A copy that lies in memory already, and frees it.</summary>
+    internal StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, CopyBlock block)
+        : this(id, tensors, OffsetsOf(tensors, block.ByteCount), CopyMemory.None, block)
+    {
+    }
+
+    private StateCopy(CopyId id, IReadOnlyList<CopyTensor> tensors, Dictionary<string, long> offsets, CopyMemory owner, CopyBlock block)
+    {
+        (Id, Tensors, ByteCount, _offsets, _owner, _block) = (id, tensors, block.ByteCount, offsets, owner, block);
+        _memory = block.Start;
     }
 
     /// <summary>Why there can be no place for what is offered, as a clause; null if there can. To be asked before memory is taken.</summary>
@@ -71,6 +75,9 @@ internal sealed unsafe class StateCopy : IDisposable
 
     /// <summary>Bytes of all tensors.</summary>
     internal long ByteCount { get; }
+
+    /// <summary>Where processes of this machine can have it without it being sent to them; null where they cannot.</summary>
+    internal LentMemory? Lent => (_block as LendableBlock)?.Lent;
 
     /// <summary>The <see cref="StepKey.Attempt"/> of the step that follows, which a rank that starts from the copy cannot know otherwise.</summary>
     internal int NextAttempt => Holds(ClippedMark) ? 1 : 0;
@@ -143,6 +150,9 @@ internal sealed unsafe class StateCopy : IDisposable
         return true;
     }
 
+    /// <summary>The memory is not used again when all have let go of it: a process that nobody hears of any more may have it mapped.</summary>
+    internal void GiveAway() => (_block as LendableBlock)?.GiveAway();
+
     /// <summary>One more holder, who disposes the copy too.</summary>
     internal StateCopy Share()
     {
@@ -154,7 +164,7 @@ internal sealed unsafe class StateCopy : IDisposable
     public void Dispose()
     {
         if (Interlocked.Decrement(ref _holders) > 0) return;
-        _owner.Return(_memory, ByteCount);
+        _owner.Return(_block);
         _memory = null;
     }
 
@@ -169,6 +179,19 @@ internal sealed unsafe class StateCopy : IDisposable
         using var onHost = empty(piece.shape, piece.dtype, CPU);
         bytes.CopyTo(onHost.bytes);
         piece.copy_(onHost);
+    }
+
+    private static Dictionary<string, long> OffsetsOf(IReadOnlyList<CopyTensor> tensors, long byteCount)
+    {
+        Dictionary<string, long> offsets = new(StringComparer.Ordinal);
+        long end = 0;
+        foreach (var tensor in tensors)
+        {
+            if (!offsets.TryAdd(tensor.Name, end)) throw new ArgumentException($"A copy names the tensor '{tensor.Name}' twice.", nameof(tensors));
+            end = checked(end + TensorTypes.ByteCount(tensor.DataType, tensor.Shape));
+        }
+
+        return end == byteCount ? offsets : throw new ArgumentException($"A copy claims {byteCount} bytes, its tensors need {end}.", nameof(byteCount));
     }
 
     private static string TypeOf(Tensor tensor) => tensor.dtype == ScalarType.Float64 ? TensorTypes.F64 : TensorTypes.F32;

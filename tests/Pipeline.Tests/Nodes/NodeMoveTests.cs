@@ -81,6 +81,37 @@ public sealed class NodeMoveTests : IDisposable
         Assert.All(cluster.Work, work => Assert.Equal(1, work.Value));
     }
 
+    [Fact]
+    public async Task Copies_for_a_move_that_nobody_was_left_to_hold_are_taken_once_a_node_joins_that_can_hold_them()
+    {
+        // Without checkpoints only copies can bring the state to where it is to be.
+        var plan = Plan(ProtectionKind.Memory) with { Steps = 24, Checkpoints = null, Protection = new ProtectionDuties(ProtectionKind.Memory, 20, "") };
+        using var cluster = new SimulatedCluster(1, plan, 2);
+        IReadOnlyList<int> wanted = [1, 4, 3];
+        var schedule = ScheduleText.Format(RunLayout.For(plan with { UnitCounts = wanted }).Schedule);
+        TaskCompletionSource<Task<Rebalanced>> asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var (isAsked, isLost) = (0, 0);
+        cluster.Network.Seen = (_, to, message) =>
+        {
+            if (message is StageProtocol.StepCompleted { Step: 3 } && Interlocked.Exchange(ref isAsked, 1) == 0) asked.SetResult(cluster.Coordinator.Ask<Rebalanced>(Rebalance.Instance, TimeSpan.FromMinutes(20)));
+            // Copies were ordered when both nodes held those of each other; before any can arrive one node is alone. What a node says to itself is not seen.
+            if (message is StageProtocol.GrantSteps { CopyStep: > 0 } && to == "b" && Interlocked.Exchange(ref isLost, 1) == 0) cluster.Kill("b");
+        };
+        cluster.StartCoordinator("a", run => run with { Repartition = (_, _, _) => new UnitDivision(wanted, schedule) });
+        await cluster.UntilAsync(() => cluster.Notices.All.OfType<RunNotice.Recovering>().Any() || cluster.Ended.IsCompleted);
+        // For longer than an order takes to be carried out, or to be found without a place.
+        TaskCompletionSource isLater = new();
+        cluster.After(TimeSpan.FromSeconds(20), () => isLater.TrySetResult());
+        await cluster.UntilAsync(() => isLater.Task.IsCompleted);
+        var early = await asked.Task;
+        Assert.False(early.IsCompleted, $"{(early.IsCompleted ? await early : null)}; {string.Join(" | ", cluster.Notices.All)}");
+        cluster.Coordinator.Tell(new NodeJoined(cluster.StartNode("c")));
+        Assert.Null((await cluster.UntilAsync(await asked.Task)).Refusal);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 24), await cluster.UntilAsync(cluster.Ended));
+        Assert.Equal(wanted, Assert.Single(cluster.Notices.All.OfType<RunNotice.UnitsMoved>()).UnitCounts);
+        TinyRun.AssertEqual(TinyRun.Reference(2, true, Precision.Fp32, 24), cluster.Notices.Steps, allowsMissingDigests: true);
+    }
+
     [Theory]
     [InlineData(ProtectionKind.Memory)]
     [InlineData(ProtectionKind.Disk)]

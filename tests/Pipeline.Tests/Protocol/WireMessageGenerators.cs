@@ -36,6 +36,8 @@ internal static class WireMessageGenerators
 
     private static readonly Gen<RankPlace> Places = Gen.Select(NodeIds, Text, Text, Gen.Null(Holders)).Select((node, path, address, holder) => new RankPlace(node, path, address, holder));
 
+    private static readonly Gen<LentMemory> Lent = Gen.Select(Number, Number, Text, Long).Select((process, descriptor, name, use) => new LentMemory(process, descriptor, name, use));
+
     private static readonly Gen<StartingPoint> Starts = Gen.Select(Gen.Enum<StartKind>(), Long, Gen.Select(Copies, Gen.Null(Holders)).Select((copy, holder) => new CopySource(copy, holder)).Array[0, 3])
         .Select((kind, step, copies) => new StartingPoint(kind, step, copies, step % 2 == 0));
 
@@ -109,10 +111,10 @@ internal static class WireMessageGenerators
         [typeof(PeerUnreachable)] = Gen.Select(NodeIds, NodeIds, Text).Select((node, suspect, reason) => (IWireMessage)new PeerUnreachable(node, suspect, reason)),
         [typeof(HostedReport)] = Gen.Select(NodeIds, Nodes, Generations, Hosted.Array[0, 3], Copies.Array[0, 3]).Select((node, info, generation, stages, copies) =>
             (IWireMessage)new HostedReport(node, info, generation, stages, copies)),
-        [typeof(OfferCopy)] = Gen.Select(Copies, Gen.Select(Text, Text, Long.Array[0, 3]).Select((name, type, shape) => new CopyTensor(name, type, shape)).Array[0, 3], Long, Gen.ULong)
-            .Select((copy, tensors, count, sum) => (IWireMessage)new OfferCopy(copy, tensors, count, sum)),
+        [typeof(OfferCopy)] = Gen.Select(Copies, Gen.Select(Text, Text, Long.Array[0, 3]).Select((name, type, shape) => new CopyTensor(name, type, shape)).Array[0, 3], Long, Gen.ULong, Gen.Null(Lent))
+            .Select((copy, tensors, count, sum, memory) => (IWireMessage)new OfferCopy(copy, tensors, count, sum, memory)),
         [typeof(CopyChunk)] = Gen.Select(Copies, Long, Gen.Byte.Array[0, 60]).Select((copy, offset, bytes) => (IWireMessage)new CopyChunk(copy, offset, bytes)),
-        [typeof(CopyReceived)] = Gen.Select(Copies, Long, Text, Number).Select((copy, count, links, inlet) => (IWireMessage)new CopyReceived(copy, count, links, inlet)),
+        [typeof(CopyReceived)] = Gen.Select(Copies, Long, Text, Number, Gen.Null(Text.Array[0, 3])).Select((copy, count, links, inlet, mapped) => (IWireMessage)new CopyReceived(copy, count, links, inlet, mapped)),
         [typeof(FetchCopy)] = Copies.Select(copy => (IWireMessage)new FetchCopy(copy)),
         [typeof(CopyMissing)] = Copies.Select(copy => (IWireMessage)new CopyMissing(copy)),
         [typeof(SaveCheckpoint)] = Gen.Select(Generations, Long, Number, Number).Select((generation, step, attempt, hold) => (IWireMessage)new SaveCheckpoint(generation, step, attempt, hold)),

@@ -66,20 +66,29 @@ internal sealed class FailingStore(ICheckpointStore inner, int failures, long fr
     public PruneReport Prune(int keepCount) => inner.Prune(keepCount);
 }
 
-/// <summary>A store whose first write takes until it is let go on, as those of a network's folder do whose server is gone.</summary>
-internal sealed class HangingStore(ICheckpointStore inner, ManualResetEventSlim answers) : ICheckpointStore
+/// <summary>A store whose first write, of a part or of a manifest, takes until it is let go on, as those of a network's folder do whose server is gone.</summary>
+internal sealed class HangingStore(ICheckpointStore inner, ManualResetEventSlim answers, bool inManifest = false) : ICheckpointStore
 {
     private int _isHung;
 
+    private void Hang(bool isManifest)
+    {
+        if (isManifest == inManifest && Interlocked.Exchange(ref _isHung, 1) == 0) answers.Wait();
+    }
+
     public StoredFile WriteTensors(SaveAttempt attempt, string fileName, IReadOnlyList<TensorSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
-        if (Interlocked.Exchange(ref _isHung, 1) == 0) answers.Wait();
+        Hang(isManifest: false);
         return inner.WriteTensors(attempt, fileName, tensors, metadata);
     }
 
     public StoredFile WriteText(SaveAttempt attempt, string fileName, string text) => inner.WriteText(attempt, fileName, text);
 
-    public CheckpointManifest Commit(SaveAttempt attempt, CheckpointDescription description, IReadOnlyList<StoredFile> files) => inner.Commit(attempt, description, files);
+    public CheckpointManifest Commit(SaveAttempt attempt, CheckpointDescription description, IReadOnlyList<StoredFile> files)
+    {
+        Hang(isManifest: true);
+        return inner.Commit(attempt, description, files);
+    }
 
     public void Abandon(SaveAttempt attempt) => inner.Abandon(attempt);
 

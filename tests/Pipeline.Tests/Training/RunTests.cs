@@ -81,6 +81,25 @@ public sealed class RunTests(PipelineFixture fixture) : IDisposable
     }
 
     [Fact]
+    public async Task A_manifest_whose_write_hangs_holds_no_other_up_and_the_run_saves_again_once_the_store_answers()
+    {
+        const int Last = 60, Latest = 52;
+        using ManualResetEventSlim answers = new();
+        var store = new FolderCheckpointStore(_folder);
+        var hanging = new HangingStore(store, answers, inManifest: true);
+        var saving = Saving(hanging) with { SaveEvery = 4, Patience = TimeSpan.Zero, Retry = new SaveRetry(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(20), 1000) };
+        // The store answers once another manifest was refused for its sake; at the latest by a step that comes long after, so that the test ends.
+        NoticeList notices = new() { Then = notice => { if (notice is RunNotice.SaveFailed failed && IsOfManifest(failed) || notice is RunNotice.StepCommitted { Step.Step: Latest }) answers.Set(); } };
+        var (outcome, _) = await PipelineFixture.RunAsync(fixture.Plain, TinyRun.Plan(2, 2, steps: Last) with { Checkpoints = saving }, notices);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, Last), outcome);
+        Assert.Contains(notices.All.OfType<RunNotice.SaveFailed>(), IsOfManifest);
+        using var latest = store.OpenLatest().Require();
+        Assert.Equal(Last, latest.Step);
+
+        static bool IsOfManifest(RunNotice.SaveFailed failed) => failed.Message.Contains("What the manifest has to wait for", StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_run_whose_last_save_fails_in_every_try_has_failed_and_keeps_the_checkpoint_before()
     {
         var store = new FolderCheckpointStore(_folder);

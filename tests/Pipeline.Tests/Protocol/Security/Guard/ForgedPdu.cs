@@ -8,7 +8,7 @@ internal static class ForgedPdu
 {
     private const int NoSequence = -1;
 
-    public static byte[] Associate(string host, int port = 4053, string system = "evil") => Message(output =>
+    public static byte[] Associate(string host, int port = 4053, string system = "evil", string transport = "ssl.tcp") => Message(output =>
         Nested(output, 2, Message(instruction =>
         {
             Number(instruction, 1, 1);
@@ -19,12 +19,15 @@ internal static class ForgedPdu
                     Text(origin, 1, system);
                     Text(origin, 2, host);
                     Number(origin, 3, port);
-                    Text(origin, 4, "ssl.tcp");
+                    Text(origin, 4, transport);
                 }));
                 handshake.WriteTag(2, WireFormat.WireType.Fixed64);
                 handshake.WriteFixed64(42);
             }));
         })));
+
+    /// <summary>What Akka says to a system that it has quarantined.</summary>
+    public static byte[] Quarantined() => Message(output => Nested(output, 2, Message(instruction => Number(instruction, 1, 5))));
 
     public static byte[] Carrying(string recipient, byte[] payload, long sequence = NoSequence) => Message(output =>
         Nested(output, 1, Message(container =>

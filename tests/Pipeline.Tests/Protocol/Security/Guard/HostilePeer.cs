@@ -9,12 +9,17 @@ namespace Pipeline.Tests.Protocol.Security.Guard;
 internal sealed class HostilePeer : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
-    private readonly TcpClient _client = new();
+    private readonly TcpClient _client;
     private Stream _stream = Stream.Null;
+
+    private HostilePeer(TcpClient client) => _client = client;
+
+    /// <summary>The other end of a connection that a node has made. Owned by the peer.</summary>
+    public static HostilePeer Of(TcpClient client) => new(client) { _stream = client.GetStream() };
 
     public static async Task<HostilePeer> ConnectAsync(int port, PeerCredentials? credentials = null)
     {
-        HostilePeer peer = new();
+        HostilePeer peer = new(new TcpClient());
         await peer._client.ConnectAsync("127.0.0.1", port);
         peer._stream = peer._client.GetStream();
         if (credentials is null) return peer;
