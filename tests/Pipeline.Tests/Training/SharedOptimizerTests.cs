@@ -162,7 +162,6 @@ public sealed class SharedOptimizerTests(PipelineFixture fixture)
 
     [Theory]
     [InlineData(Precision.Fp32)]
-    [InlineData(Precision.Bf16)]
     public async Task A_single_replica_goes_on_from_the_exact_weights_that_several_kept_beside_those_that_they_shared(Precision precision)
     {
         using var folder = new TemporaryFolder();
