@@ -7,8 +7,7 @@ namespace Pipeline.Cluster.Tests;
 
 /// <summary>Replicas of the pipeline over real processes: the bits of the unsplit trainer, also when one is killed.</summary>
 [SupportedOSPlatform("linux")]
-[Collection(BusyCollection.Name)]
-public sealed class ReplicaTests(TinyTraining tiny)
+public sealed class ReplicaTests(TinyTraining tiny) : IClassFixture<TinyTraining>
 {
     private static readonly string[] s_invariant = ["--set", "parallelism.data=2", "--set", "numerics.summation=invariant"];
     private static readonly string[] s_fast = ["--set", "parallelism.data=2"];
@@ -34,7 +33,7 @@ public sealed class ReplicaTests(TinyTraining tiny)
         const string run = "lent";
         using var train = ProgramRun.Start(tiny.Arguments(
             run, TinyTraining.Steps * 4, [.. s_fast, "--stages", "2", "--processes", "5", "--set", "reduction.lend-from=1", "--set", "reduction.bucket=4000", "--set", "protection.every=8"]));
-        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var status = await tiny.StatusAsync(run, status => status.Step >= 9);
         Signals.Send(status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name)).Pid, Signal.Kill);
         var code = await train.EndAsync();
         Assert.True(code == 0, train.Output);
@@ -52,7 +51,7 @@ public sealed class ReplicaTests(TinyTraining tiny)
         var settings = summation == "fast" ? s_fast : s_invariant;
         using var train = ProgramRun.Start(tiny.Arguments(
             run, TinyTraining.Steps * 4, [.. settings, "--stages", "2", "--processes", "5", "--set", $"parallelism.optimizer={shards}"]));
-        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var status = await tiny.StatusAsync(run, status => status.Step >= 9);
         var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank >= 2));
         Signals.Send(victim.Pid, Signal.Kill);
         var code = await train.EndAsync();
@@ -68,7 +67,7 @@ public sealed class ReplicaTests(TinyTraining tiny)
         var (code, output) = await ProgramRun.ToEndAsync(tiny.Arguments("whole-compressed", TinyTraining.Steps * 4, settings));
         Assert.True(code == 0, output);
         using var train = ProgramRun.Start(tiny.Arguments("killed-compressed", TinyTraining.Steps * 4, [.. settings, "--processes", "5"]));
-        var status = await tiny.StatusAsync("killed-compressed", status => status.Step >= 12);
+        var status = await tiny.StatusAsync("killed-compressed", status => status.Step >= 9);
         Signals.Send(status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank >= 2)).Pid, Signal.Kill);
         code = await train.EndAsync();
         Assert.True(code == 0, train.Output);
@@ -85,7 +84,7 @@ public sealed class ReplicaTests(TinyTraining tiny)
         var run = $"fewer-{stages}-{shards}";
         using var train = ProgramRun.Start(tiny.Arguments(
             run, TinyTraining.Steps * 4, [.. s_invariant, "--stages", $"{stages}", "--processes", $"{processes}", "--set", $"parallelism.optimizer={shards}"]));
-        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var status = await tiny.StatusAsync(run, status => status.Step >= 9);
         var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name));
         Signals.Send(victim.Pid, Signal.Kill);
         var code = await train.EndAsync();
@@ -104,7 +103,7 @@ public sealed class ReplicaTests(TinyTraining tiny)
         var settings = summation == "fast" ? s_fast : s_invariant;
         using var train = ProgramRun.Start(tiny.Arguments(
             run, TinyTraining.Steps * 4, [.. settings, "--stages", "2", "--processes", "4", "--set", "parallelism.stages-per-replica=\"2,1\"", "--set", $"parallelism.optimizer={shards}"]));
-        var status = await tiny.StatusAsync(run, status => status.Step >= 12);
+        var status = await tiny.StatusAsync(run, status => status.Step >= 9);
         Assert.Equal([0, 1, 2], status.Stages.Select(stage => stage.Rank));
         var victim = status.Nodes.First(node => !node.Coordinates && status.Stages.Any(stage => stage.Node == node.Name && stage.Rank == 2));
         Signals.Send(victim.Pid, Signal.Kill);
