@@ -1,11 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text.RegularExpressions;
 using Pipeline.Cli.Configuration;
 
 namespace Pipeline.Cli.Commands;
 
 /// <summary>Says what is wrong with a command line, and what was probably meant.</summary>
-internal static class UsageErrors
+internal static partial class UsageErrors
 {
     public static IEnumerable<string> Describe(ParseResult parsed)
     {
@@ -15,7 +16,7 @@ internal static class UsageErrors
         var others = parsed.Errors.Select(error => error.Message).Where(message => unknown.Length == 0 || !IsAboutUnknown(message, parsed)).Distinct();
         foreach (var token in unknown) yield return Describe(token, parsed.CommandResult, name);
         foreach (var message in others)
-            yield return message.StartsWith("Required command", StringComparison.Ordinal) ? MissingWord(command, name) : message;
+            yield return message.StartsWith("Required command", StringComparison.Ordinal) ? MissingWord(command, name) : InOwnWords(message, name);
         yield return $"`{name} --help` explains the command and its options.";
     }
 
@@ -41,6 +42,20 @@ internal static class UsageErrors
         var kind = isOption ? "option" : command.Command.Subcommands.Count > 0 ? "command" : "argument";
         return $"{name}: there is no {kind} '{word}'." + (near is null ? "" : $" Did you mean {near}?");
     }
+
+    /// <summary>The parser's sentences that name .NET's types, or the program by its last word only, as this program says them.</summary>
+    private static string InOwnWords(string message, string name)
+    {
+        if (Unreadable().Match(message) is { Success: true } unreadable)
+            return $"{name}: {unreadable.Groups["what"]} expects {(unreadable.Groups["type"].Value is "Double" or "Single" ? "a number" : "a whole number")}; found '{unreadable.Groups["found"]}'.";
+        return Missing().Match(message) is { Success: true } missing ? $"{name}: expected {missing.Groups["what"]} after it." : message;
+    }
+
+    [GeneratedRegex(@"^Cannot parse argument '(?<found>.*)' for (option|command|argument) '(?<what>.*)' as expected type '(System\.)?(System\.Nullable`1\[System\.)?(?<type>Double|Single|U?Int(16|32|64))\]?'\.$")]
+    private static partial Regex Unreadable();
+
+    [GeneratedRegex("^Required argument '(?<what>.*)' missing for command: '.*'\\.$")]
+    private static partial Regex Missing();
 
     private static string MissingWord(Command command, string name) =>
         $"{name}: expected a command after it: {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}.";

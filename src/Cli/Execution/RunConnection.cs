@@ -81,10 +81,22 @@ internal sealed class RunConnection : IDisposable
     private async Task<ControlReply> AskAsync(Func<string, ControlRequest> request)
     {
         if (_connect is null) return await AskRunAsync(request).ConfigureAwait(false);
-        var token = _tokenFile is not null ? (await File.ReadAllTextAsync(_tokenFile).ConfigureAwait(false)).Trim() : _context.Variables.GetValueOrDefault(TokenVariable)
+        var token = _tokenFile is not null ? await ReadTokenAsync(_tokenFile).ConfigureAwait(false) : _context.Variables.GetValueOrDefault(TokenVariable)
             ?? throw new UsageException($"--connect needs the token of the endpoint: set {TokenVariable}, or name its file with --token-file. It lies beside endpoint.json.");
         return await ControlClient.AskAsync(_connect, request(token), Patience, _credentials).ConfigureAwait(false)
             ?? throw new RunException($"Nobody answers at {_connect}. Check the address, that the node runs, and with security.tls the certificate that -c names.");
+    }
+
+    private static async Task<string> ReadTokenAsync(string path)
+    {
+        try
+        {
+            return (await File.ReadAllTextAsync(path).ConfigureAwait(false)).Trim();
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"--token-file {path}: {unreadable.Message.TrimEnd('.')}. Name the endpoint.token in the run's directory, or the file that cluster.token-file of its nodes names.");
+        }
     }
 
     /// <summary>The endpoint moves when the run's leader is lost, so that it is read again at each try.</summary>
@@ -95,7 +107,7 @@ internal sealed class RunConnection : IDisposable
         while (true)
         {
             var endpoint = EndpointFile.Read(files.Endpoint)
-                ?? throw new RunException($"No run is under way in {_run}: there is no endpoint.json. Name the directory of a running run.");
+                ?? throw new RunException($"No run is under way in {_run}: there is no {(Directory.Exists(files.Folder) ? "endpoint.json" : "such directory")}. Name the directory of a running run.");
             if (await RunEndpoint.AskAsync(files, request, _credentials).ConfigureAwait(false) is { } reply) return reply;
             if (TimeProvider.System.GetElapsedTime(start) > LeaderPatience)
                 throw new RunException($"Nobody answers at {endpoint.Address}, which {files.Endpoint} names. If the run is over, remove the file.");

@@ -72,10 +72,10 @@ internal sealed class RunMaterials : IDisposable
     /// <exception cref="MachineException">It is a GPU that this build or machine does not have.</exception>
     public Device Device()
     {
-        var wanted = device(Settings.Device);
-        if (wanted.type == TorchSharp.DeviceType.CUDA && !cuda.is_available())
+        // Asked first: the library cannot even name a device of a kind that it was not built for.
+        if (Settings.Device != "cpu" && !cuda.is_available())
             throw new MachineException($"device = {Settings.Device}, but no CUDA device can be used: build with -p:Torch=cuda on a machine with a GPU, or set device = cpu.");
-        return wanted;
+        return device(Settings.Device);
     }
 
     /// <summary>The plan of the run.</summary>

@@ -56,7 +56,7 @@ internal sealed class CorpusEncoder(Corpus corpus, TokenizerChoice choice, int c
         _documentsInMemory = documents;
         progress?.Report($"{corpus.Description}: {lengths.Count} documents, {byteCount} bytes");
         if (lengths.Count == 0)
-            throw new DataException($"The corpus {corpus.Description} is empty: no document in {corpus.FileCount} files holds any text.");
+            throw new DataException($"The corpus {corpus.Description} is empty: no document in its {(corpus.FileCount == 1 ? "file" : $"{corpus.FileCount} files")} holds any text.");
         // A token is at least one byte, so this much is needed whatever the tokenizer.
         return byteCount >= 2L * (contextLength + 1) ? lengths : throw TooShort(byteCount);
     }

@@ -21,6 +21,9 @@ public sealed class CommandContractTests
     [InlineData("pipeline config show: there is no argument 'extra'.", "config", "show", "extra")]
     [InlineData("pipeline config: expected a command after it: show, validate.", "config")]
     [InlineData("Required argument missing for option: '--set'.", "config", "show", "--set")]
+    [InlineData("pipeline generate: --temperature expects a number; found 'hot'.", "generate", "--run", "x", "--temperature", "hot")]
+    [InlineData("pipeline generate: --top-k expects a whole number; found 'many'.", "generate", "--run", "x", "--top-k", "many")]
+    [InlineData("pipeline verify: expected RUN after it.", "verify")]
     [InlineData("pipeline.preset (--preset): Expected one of gpt-nano, gpt-micro, gpt-small, llama-nano; did you mean gpt-nano? Found \"gpt-nan\".", "config", "show", "--preset", "gpt-nan")]
     public void Wrong_usage_exits_2_with_a_sentence_on_stderr_and_nothing_on_stdout(string sentence, params string[] arguments)
     {
