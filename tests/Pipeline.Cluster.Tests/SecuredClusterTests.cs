@@ -162,6 +162,8 @@ public sealed class SecuredClusterTests(SecuredCluster cluster) : IClassFixture<
         Assert.True(code == 2, output);
         Assert.Contains("No node answers at 127.0.0.1:1. Start one with `pipeline node`", output, StringComparison.Ordinal);
         Assert.Contains("correct cluster.seed-nodes and cluster.control-port", output, StringComparison.Ordinal);
+        // No run is left by either, so that the same command may be given again.
+        Assert.All(["beside", "nowhere"], name => Assert.False(File.Exists(new RunFiles(cluster.Tiny.In(name)).Configuration)));
     }
 
     /// <summary>A certificate of the authority with the right role commands; one with another role, no certificate, and a wrong token do not, and are written down.</summary>

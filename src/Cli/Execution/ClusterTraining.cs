@@ -25,6 +25,9 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
     private long _answered = TimeProvider.System.GetTimestamp();
     private bool _isStopSent;
 
+    /// <summary>Whether the cluster has taken the run.</summary>
+    internal bool IsAccepted { get; private set; }
+
     /// <summary>Runs to the end, or until it is left.</summary>
     /// <param name="submission">The run.</param>
     /// <param name="signal">Cancelled by SIGINT or SIGTERM.</param>
@@ -36,6 +39,7 @@ internal sealed class ClusterTraining(CommandContext context, ClusterSettings cl
         var reply = await AskAsync(new ControlRequest(_token, ControlCommand.Submit, submission)).ConfigureAwait(false)
             ?? throw new RunException($"No node answers at {string.Join(" or ", cluster.Contacts)}. Start one with `pipeline node`, or correct cluster.seed-nodes and cluster.control-port.");
         if (!reply.Done) throw new RunException(reply.Message);
+        IsAccepted = true;
         var isLeft = false;
         var outcome = await _follower.FollowAsync(async () =>
         {

@@ -63,7 +63,7 @@ internal sealed class TrainRunner(CommandContext context)
         var isHere = request.Options.IsReference || (!request.Options.IsCluster && bound.Settings.Cluster.ProcessCount == 1);
         var outcome = isHere
             ? await TrainHereAsync(request.Options, materials, plan, verdict, directory.Files, progress, artifacts, signals.Token).ConfigureAwait(false)
-            : await SubmitAsync(request.Options.IsCluster, chosen?.Explicit() ?? bound, chosen?.Profile, materials.Content, directory, resumeFrom, new ObserverChain(progress, verdict), signals.Token).ConfigureAwait(false);
+            : await SubmitAsync(request.Options, chosen?.Explicit() ?? bound, chosen?.Profile, materials.Content, directory, resumeFrom, new ObserverChain(progress, verdict), signals.Token).ConfigureAwait(false);
         if (!isHere) artifacts.TakeVerdict(verdict);
         return await ConcludeAsync(outcome, directory.Files, artifacts, signals).ConfigureAwait(false);
 
@@ -99,7 +99,7 @@ internal sealed class TrainRunner(CommandContext context)
 
     /// <summary>Has others lead the run, and follows it; null where it goes on without us.</summary>
     private async Task<RunOutcome?> SubmitAsync(
-        bool isCluster, BoundConfiguration bound, ModelProfile? planned, string content, RunDirectory directory, long resumeFrom, IRunObserver progress, CancellationToken stop)
+        TrainOptions options, BoundConfiguration bound, ModelProfile? planned, string content, RunDirectory directory, long resumeFrom, IRunObserver progress, CancellationToken stop)
     {
         var cluster = bound.Settings.Cluster;
         var files = directory.Files;
@@ -117,12 +117,21 @@ internal sealed class TrainRunner(CommandContext context)
         ProfileStore.Share(bound.Settings, files.Profile, planned);
         var configuration = bound.Configuration.With(RunKeys.Directory, files.Folder, new("the run's directory")).With(DataKeys.Content, content, new("the corpus as it was submitted"));
         RunSubmission submission = new(
-            ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, isCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !isCluster);
-        if (!isCluster) return await new ProcessesTraining(context, files, progress, [.. LinkKeys.Words(bound.Configuration), $"{TelemetryKeys.Format.Path}={bound.Configuration.TextOf(TelemetryKeys.Format)}"]).RunAsync(submission, stop).ConfigureAwait(false);
+            ConfigurationPrinter.Hocon(configuration, withOrigins: false), files.Folder, resumeFrom, options.IsCluster ? 1 : cluster.ProcessCount, Guid.NewGuid().ToString("N"), IsLocked: !options.IsCluster);
+        if (!options.IsCluster) return await new ProcessesTraining(context, files, progress, [.. LinkKeys.Words(bound.Configuration), $"{TelemetryKeys.Format.Path}={bound.Configuration.TextOf(TelemetryKeys.Format)}"]).RunAsync(submission, stop).ConfigureAwait(false);
         // The run outlives this process, so that its lock is for its leader.
         directory.Dispose();
         using ClusterTraining training = new(context, cluster, files, progress);
-        return await training.RunAsync(submission, stop).ConfigureAwait(false);
+        try
+        {
+            return await training.RunAsync(submission, stop).ConfigureAwait(false);
+        }
+        catch (RunException) when (!training.IsAccepted && options.ResumeDirectory is null && !File.Exists(files.Journal))
+        {
+            // No run came of it: the same command may be given again.
+            File.Delete(files.Configuration);
+            throw;
+        }
     }
 
     private async Task<int> ConcludeAsync(RunOutcome? outcome, RunFiles files, RunArtifacts artifacts, StopSignals signals)
