@@ -151,7 +151,7 @@ public sealed class CopyHolder : ReceiveActor
 
         // One sender for each asker: a question that is asked again is answered by the one that answers already.
         var name = Uri.EscapeDataString($"to-{Sender.Path.ToStringWithAddress()}-{fetch.Copy.Rank}-{fetch.Copy.Step}").Replace("%", "", StringComparison.Ordinal);
-        if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender, _links), name);
+        if (Context.Child(name).IsNobody()) Context.ActorOf(CopySender.Props(copy, Sender, _links, endsWithReceiver: true), name);
     }
 
     private CopyMemory MemoryOf(CopyId copy)

@@ -22,6 +22,7 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private readonly IActorRef _named;
     private readonly CopyLinks? _links;
     private readonly bool _lends;
+    private readonly bool _endsWithReceiver;
     private IActorRef _receiver;
     private LentMemory? _lent;
     private ILink? _link;
@@ -30,13 +31,15 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private long _acknowledged = -1;
     private long _sent;
 
-    public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends)
+    public CopySender(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends, bool endsWithReceiver)
     {
+        _endsWithReceiver = endsWithReceiver;
         (_copy, _named, _receiver, _links) = (copy, receiver, receiver, links);
         _lent = lends ? copy.Lent : null;
         _lends = _lent is not null;
         Receive<Summed>(OnSummed);
         Receive<CopyReceived>(received => received.Copy == _copy.Id, OnReceived);
+        Receive<Terminated>(_ => Context.Stop(Self));
         Receive<PartGone>(gone => gone.Link == _link, OnPartGone);
         Receive<PatienceTick>(_ => Repeat());
         ReceiveAny(_ => { });
@@ -50,15 +53,17 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     /// <param name="receiver">To whom.</param>
     /// <param name="links">How it travels; null where it goes in chunks.</param>
     /// <param name="lends">Whether the receiver may map the copy's memory, which then stays as it is until the receiver says that it has not.</param>
-    internal static Props Props(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends = false)
+    /// <param name="endsWithReceiver">Whether nobody else will ever take the receiver's place.</param>
+    internal static Props Props(StateCopy copy, IActorRef receiver, CopyLinks? links, bool lends = false, bool endsWithReceiver = false)
     {
         var held = copy.Share();
-        return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links, lends));
+        return Akka.Actor.Props.Create(() => new CopySender(held, receiver, links, lends, endsWithReceiver));
     }
 
     /// <inheritdoc/>
     protected override void PreStart()
     {
+        if (_endsWithReceiver) Context.Watch(_receiver);
         // What is mapped where it lies needs no checksum.
         if (_lent is null) Sum();
         else Repeat();
@@ -72,6 +77,13 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         {
             using (held) return held.Checksum();
         }).PipeTo(Self, success: sum => new Summed(sum));
+    }
+
+    /// <summary>The one that comes after it holds the copy in its turn.</summary>
+    protected override void PreRestart(Exception reason, object message)
+    {
+        _copy.Share();
+        base.PreRestart(reason, message);
     }
 
     /// <inheritdoc/>
@@ -148,7 +160,13 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
     private void SendParts(CopyReceived received)
     {
         DropLink();
-        var link = _link = _links!.Connect(received.LinkAddress, _copy.Id);
+        if (Connect(received.LinkAddress) is not { } link)
+        {
+            Timers.StartSingleTimer("patience", new PatienceTick(), Patience);
+            return;
+        }
+
+        _link = link;
         _inlet = received.Inlet;
         var self = Self;
         for (var offset = _acknowledged / CopyPart.Length * CopyPart.Length; offset < _copy.ByteCount; offset += CopyPart.Length)
@@ -158,6 +176,19 @@ internal sealed class CopySender : ReceiveActor, IWithTimers
         }
 
         Timers.StartSingleTimer("patience", new PatienceTick(), LinkPatience);
+    }
+
+    /// <summary>Null where no link of the wanted kind leads there, or the text is no address: the receiver may say another one later.</summary>
+    private ILink? Connect(string address)
+    {
+        try
+        {
+            return _links!.Connect(address, _copy.Id);
+        }
+        catch (Exception unreachable) when (unreachable is ArgumentException or FormatException)
+        {
+            return null;
+        }
     }
 
     /// <summary>A link that has ended for good is followed by another offer, after a pause: its end may have a reason that stays.</summary>

@@ -13,12 +13,12 @@ internal static unsafe partial class MemoryFile
     private const uint CloseOnExecution = 1;
     private const uint AllowSealing = 2;
     private const int ReadOnly = 0;
-    private const int CloseOnExecutionFlag = 0x80000;
+    // Closed on execution; neither waited for nor made the process's terminal, whatever it may be.
+    private const int Harmlessly = 0x80000 | 0x800 | 0x100;
     private const int AddSeals = 1033;
     private const int GetSeals = 1034;
-    private const int SealShrink = 2;
     // No further seals, no shrinking, no growing: nobody who maps it can be made to read beyond its end.
-    private const int AllSeals = 1 | SealShrink | 4;
+    private const int AllSeals = 1 | 2 | 4;
     private const int End = 2;
     private const int ReadProtection = 1;
     private const int WriteProtection = 2;
@@ -33,7 +33,8 @@ internal static unsafe partial class MemoryFile
     {
         var descriptor = memfd_create(name, CloseOnExecution | AllowSealing);
         if (descriptor == None) return null;
-        if (ftruncate(descriptor, (nint)byteCount) == 0 && fcntl(descriptor, AddSeals, AllSeals) == 0 && Map(descriptor, byteCount, ReadProtection | WriteProtection) is { } start) return (descriptor, start);
+        // Room for all of it is taken now: what is found to be missing at a write ends the process.
+        if (ftruncate(descriptor, (nint)byteCount) == 0 && fallocate(descriptor, 0, 0, (nint)byteCount) == 0 && fcntl(descriptor, AddSeals, AllSeals) == 0 && Map(descriptor, byteCount, ReadProtection | WriteProtection) is { } start) return (descriptor, start);
         _ = close(descriptor);
         return null;
     }
@@ -46,13 +47,17 @@ internal static unsafe partial class MemoryFile
     /// <returns>Where it is mapped; null where it is not to be had, or is another one.</returns>
     internal static nint? Borrow(int process, int descriptor, string name, long byteCount)
     {
-        var own = open(string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/fd/{descriptor}"), ReadOnly | CloseOnExecutionFlag);
+        var path = string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/fd/{descriptor}");
+        // On another machine, or in another container, it is anything: opening that could wait for ever.
+        if (!IsMeant(path, name)) return null;
+        var own = open(path, ReadOnly | Harmlessly);
         if (own == None) return null;
         try
         {
-            // Of the file that is open now, whatever the path leads to by then.
-            var isMeant = new FileInfo(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{own}")).LinkTarget == $"/memfd:{name} (deleted)";
-            if (!isMeant || (fcntl(own, GetSeals, 0) & SealShrink) == 0 || lseek(own, 0, End) < byteCount) return null;
+            // Of the file that is open now, whatever the path leads to by then. A file that cannot be sealed answers with -1.
+            if (!IsMeant(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{own}"), name)) return null;
+            var seals = fcntl(own, GetSeals, 0);
+            if (seals == None || (seals & AllSeals) != AllSeals || lseek(own, 0, End) < byteCount) return null;
             return Map(own, byteCount, ReadProtection);
         }
         finally
@@ -66,6 +71,18 @@ internal static unsafe partial class MemoryFile
 
     /// <summary>Closes what <see cref="Create"/> made.</summary>
     internal static void Close(int descriptor) => _ = close(descriptor);
+
+    private static bool IsMeant(string path, string name)
+    {
+        try
+        {
+            return new FileInfo(path).LinkTarget == $"/memfd:{name} (deleted)";
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 
     private static nint? Map(int descriptor, long byteCount, int protection)
     {
@@ -94,6 +111,9 @@ internal static unsafe partial class MemoryFile
 
     [LibraryImport("libc")]
     private static partial int ftruncate(int descriptor, nint length);
+
+    [LibraryImport("libc")]
+    private static partial int fallocate(int descriptor, int mode, nint offset, nint length);
 
     [LibraryImport("libc")]
     private static partial int fcntl(int descriptor, int command, int argument);

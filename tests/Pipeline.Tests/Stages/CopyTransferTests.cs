@@ -55,6 +55,37 @@ public sealed class CopyTransferTests() : TestKit(WireSetup.For("akka { loglevel
         Assert.Equal(Id, Assert.Single(Held(holder)));
     }
 
+    [Theory]
+    [InlineData("no address at all")]
+    [InlineData("")]
+    public void A_receiver_that_names_a_place_to_which_no_link_leads_is_offered_the_copy_again(string place)
+    {
+        using CopyLinks links = new(_hubs[0], LinkKindChoice.Unix);
+        using var copy = Copy(1000);
+        var sender = Sys.ActorOf(CopySender.Props(copy, TestActor, links));
+        ExpectMsg<OfferCopy>(Patience);
+        sender.Tell(new CopyReceived(Id, 0, place), TestActor);
+        if (place.Length == 0) ExpectMsg<CopyChunk>(Patience);
+        Assert.Equal(Id, ExpectMsg<OfferCopy>(Patience).Copy);
+        Watch(sender);
+        sender.Tell(new CopyReceived(Id, copy.ByteCount), TestActor);
+        ExpectTerminated(sender, Patience);
+        // The sender has let go of the copy once.
+        Assert.Equal(1000, copy.Read(0, 1000).Length);
+    }
+
+    [Fact]
+    public void Who_sends_a_copy_to_one_that_asked_for_it_ends_when_that_one_does()
+    {
+        using var copy = Copy(1000);
+        var asker = CreateTestProbe();
+        var sender = Sys.ActorOf(CopySender.Props(copy, asker, null, endsWithReceiver: true));
+        asker.ExpectMsg<OfferCopy>(Patience);
+        Watch(sender);
+        Sys.Stop(asker);
+        ExpectTerminated(sender, Patience);
+    }
+
     [Fact]
     public void A_holder_that_was_not_there_yet_when_its_place_was_named_gets_the_copy_too()
     {
