@@ -52,6 +52,7 @@ public sealed class StageActor : ReceiveActor
     /// <inheritdoc/>
     protected override void PostStop()
     {
+        _links?.Orphan();
         _executor?.RequestStop();
         if (_executor is null) _links?.Close();
         else _ = _executor.Ended.ContinueWith(_ => _links?.Close(), TaskScheduler.Default);

@@ -82,7 +82,8 @@ internal sealed class StepSettlement(
         // Whoever went ahead of a step that is clipped, or passed over, has begun the next one on weights that are taken back.
         var isSkipped = outcome.Verdict != StepVerdict.Apply;
         var isClipped = isSkipped || plan.OptimizerAt(step.Key.Step).Clips(outcome.GradientNorm);
-        if (isSkipped) plan.Residuals.Forget();
+        // Replicas that step by themselves know that a step is passed over before they exchange anything: what a meeting did not send stays owed.
+        if (isSkipped && !plan.StepsLocally) plan.Residuals.Forget();
         Last = outcome;
         // Where the state is copied every rank waits for the outcome, and one that starts from the copy need not know it.
         NextAttempt = isClipped && !plan.CopiesAfter(step.Key.Step) ? 1 : 0;

@@ -18,6 +18,7 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     private readonly KeptReports _reports = new();
     private LinkTable _table = table;
     private bool _isClosed;
+    private volatile bool _hasOwner = true;
 
     /// <inheritdoc/>
     public void Send(int to, FrameKey key, torch.Tensor tensor, ICompletion completion)
@@ -84,7 +85,14 @@ internal sealed class ActorLinks(int rank, IActorRef self, StageInbox inbox, Lin
     }
 
     /// <inheritdoc/>
-    public void Protect(StateCopy copy) => self.Tell(new StateTaken(copy));
+    public void Protect(StateCopy copy)
+    {
+        if (_hasOwner) self.Tell(new StateTaken(copy));
+        else copy.Dispose();
+    }
+
+    /// <summary>The rank's actor has ended: a copy that its thread still takes would be nobody's.</summary>
+    internal void Orphan() => _hasOwner = false;
 
     /// <inheritdoc/>
     public void Report(StageProtocol.IEvent report)

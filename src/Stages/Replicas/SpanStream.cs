@@ -36,6 +36,8 @@ internal sealed class SpanStream : IDisposable
         var compresses = settings.Kind != CompressionKind.None;
         // Where nothing is to be compressed something may still be owed of steps in which it was.
         if (residuals is not null && settings.ErrorFeedback && (compresses || residuals.Holds(_name))) _owes = residuals.Of(_name, length).ContainsAnyExcept(0f);
+        // Factors of a kind that was set while the run went on are asked for too, before what nobody asks for is forgotten.
+        if (residuals?.Holds(FactorsOf(_name)) == true) _ = CompressorOf(CompressionKind.PowerSgd);
         if (compresses) _ = CompressorOf(settings.Kind);
     }
 

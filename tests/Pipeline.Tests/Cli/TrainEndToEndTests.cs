@@ -89,33 +89,6 @@ public sealed class TrainEndToEndTests : IDisposable
     }
 
     [Fact]
-    public void A_profile_turns_the_plan_and_the_prediction_into_seconds()
-    {
-        var file = In("profile.json");
-        string[] model =
-        [
-            "--preset", "gpt-nano", "--precision", "fp32", "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.context=16",
-            "--set", "model.vocabulary=300", "--set", "model.dropout=0.1", "--micro-batch-size", "2",
-        ];
-        var profile = Run(["profile", "--seconds", "0", "--out", file, .. model]);
-        Assert.Equal(ExitCode.Done, profile.Code);
-        Assert.StartsWith("Measuring 4 units", profile.Error, StringComparison.Ordinal);
-        using var json = JsonDocument.Parse(File.ReadAllText(file));
-        var units = json.RootElement.GetProperty("sizes").GetProperty("2").EnumerateArray().ToArray();
-        Assert.Equal(4, units.Length);
-        foreach (var unit in units)
-            foreach (var cost in new[] { "forward", "backward", "input-gradient", "weight-gradient", "optimizer", "state-bytes" })
-                Assert.True(unit.GetProperty(cost).GetDouble() > 0, $"{unit.GetProperty("name")} {cost}");
-        // Measured by what the whole process holds: tensors that other tests let go of meanwhile may make it nothing.
-        Assert.All(units, unit => Assert.True(unit.GetProperty("kept-bytes").GetInt64() >= 0));
-        Assert.Contains("costs    measured on", Run(["plan", "--profile", file, "--stages", "2", .. model]).Output, StringComparison.Ordinal);
-        Assert.Contains("ms a step, measured", Train("predicted", "--precision", "fp32", "--set", $"profile={file}").Output, StringComparison.Ordinal);
-        var other = Run(["plan", "--profile", file, .. model, "--set", "model.layers=2"]);
-        Assert.Equal(ExitCode.Refused, other.Code);
-        Assert.Contains("is of another model", other.Error, StringComparison.Ordinal);
-    }
-
-    [Fact]
     public void Of_several_replicas_every_rank_has_a_simulated_lane_below_its_own_in_the_plot_and_in_the_trace()
     {
         Assert.Equal(ExitCode.Done, Train("replicas", "--stages", "2", "--micro-batches", "4", "--set", "parallelism.data=2", "--precision", "fp32").Code);

@@ -178,6 +178,38 @@ public sealed class LiveSettingTests : IDisposable
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_rank_that_replays_from_a_copy_goes_on_with_the_factors_of_a_kind_that_was_set_while_the_run_went_on(bool sharesOptimizer)
+    {
+        const int steps = 20;
+        using OperatedCluster run = new(ProtectionKind.Memory, steps, nodeCount: 5, plan => Replicas() with
+        {
+            Steps = steps,
+            SharesOptimizer = sharesOptimizer,
+            Protection = new ProtectionDuties(ProtectionKind.Memory, 3, ""),
+            Checkpoints = plan.Checkpoints,
+        });
+        await run.PauseAsync(3);
+        foreach (var line in new[] { "set compression power-sgd --yes", "set compression-answer power-sgd --yes" }) await run.DoneAsync(line);
+        var first = run.Notices.All.OfType<RunNotice.SettingChanged>().Select(notice => notice.Change.FromStep).Distinct().Single();
+        _ = run.Cluster.AtStep(18, () => Task.FromResult(true), () => run.Cluster.Kill("c"));
+        await run.DoneAsync("resume");
+        Assert.Equal(new RunOutcome(RunEnd.Completed, steps), await run.Cluster.UntilAsync(run.Cluster.Ended));
+        var lost = Assert.Single(run.Notices.All.OfType<RunNotice.Recovering>().First(notice => notice.Ranks.Count > 0).Ranks).Rank;
+        // The copy has factors: it was taken after compression had begun.
+        Assert.All(run.Cluster.Work.Keys.Where(work => work.Rank == lost && work.Node != "c"), work => Assert.InRange(work.Step, first + 2, steps));
+        var settings = new CompressionSettings { Kind = CompressionKind.PowerSgd, WarmupSteps = (int)first - 1 };
+        var begun = await StepsOf(run.Plan with
+        {
+            Checkpoints = null,
+            Protection = ProtectionDuties.None,
+            Reduction = run.Plan.Reduction with { Contributions = settings, Answers = settings },
+        });
+        Assert.Equal(begun.Select(TinyRun.LossBitsOf), run.Notices.Steps.Select(TinyRun.LossBitsOf));
+    }
+
+    [Theory]
     [InlineData("set protection memory --yes", "The run has one process")]
     [InlineData("set protection everywhere --yes", "Expected one of none, memory, disk")]
     [InlineData("set protection-every 2 --yes", "It would be ignored: no copies are taken")]

@@ -72,6 +72,36 @@ public sealed class NonFiniteTests(PipelineFixture fixture)
         Assert.Equal([2, 6, 8], notices.Steps.Where(step => step.Ranks.Sum(rank => rank.Timing.ExchangedBytes) > 0).Select(step => step.Step));
     }
 
+    [Theory]
+    [InlineData(ReductionTopology.Sharded)]
+    [InlineData(ReductionTopology.Coordinator)]
+    public async Task What_a_meeting_did_not_send_is_still_owed_after_a_step_that_was_passed_over(ReductionTopology topology)
+    {
+        using TemporaryFolder folder = new();
+        var compression = new CompressionSettings { Kind = CompressionKind.Int4 };
+        var reduction = new ReductionSettings { Topology = topology, BucketLength = 4000, Outer = new OuterStep(2, 0.7, 0.9), Contributions = compression, Answers = compression };
+        var plan = Infinite(TinyRun.Plan(2, 4, steps: 3) with { ReplicaCount = 2, Reduction = reduction, Checkpoints = Saving(folder, 1) with { KeepCount = 3 } }, 3);
+        var (outcome, _) = await PipelineFixture.RunAsync(fixture.Plain, plan);
+        Assert.Equal(new RunOutcome(RunEnd.Completed, 3), outcome);
+        var (met, passedOver) = (Owed(plan.Checkpoints!.Store, 2), Owed(plan.Checkpoints.Store, 3));
+        Assert.Contains(met.Values, values => values.AsSpan().ContainsAnyExcept((byte)0));
+        Assert.Equal(met.Keys.Order(StringComparer.Ordinal), passedOver.Keys.Order(StringComparer.Ordinal));
+        Assert.All(met, owed => Assert.Equal(owed.Value, passedOver[owed.Key]));
+
+        static Dictionary<string, byte[]> Owed(ICheckpointStore store, long step)
+        {
+            using var checkpoint = store.Open(step, verify: true);
+            // What replicas remember of their meetings is not what they owe; each one's own state is its own.
+            return checkpoint.Tensors.Keys.Where(name => ResidualStore.IsOf("", name) && !ResidualStore.IsOf(OuterWeights.Prefix, name) && !ResidualStore.IsOf(ReplicaPlace.Prefix, name))
+                .ToDictionary(name => name, name =>
+                {
+                    var bytes = new byte[checkpoint.ByteCount(name)];
+                    checkpoint.Read(name, (offset, part) => part.CopyTo(bytes.AsSpan((int)offset)));
+                    return bytes;
+                });
+        }
+    }
+
     [Fact]
     public void What_replicas_that_step_by_themselves_last_shared_is_left_when_what_compression_lost_is_forgotten()
     {

@@ -68,8 +68,8 @@ public sealed class HostileConnectionTests : IDisposable
     {
         using var sender = LinkHub.Start(TestLinks.Options("a"), _ => { });
         using var link = sender.Open(_hub.Address, TestLinks.Claim(), LinkKindChoice.Unix);
-        // Of which a process may hold a thousand at a time.
-        for (var round = 0; round < 3; round++)
+        // Ten thousand, of which a process may hold a thousand at a time.
+        for (var round = 0; round < 10; round++)
         {
             List<Socket> sockets = [];
             for (var number = 0; number < 1000; number++)
